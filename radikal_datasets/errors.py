@@ -1,0 +1,97 @@
+"""Every exception a user can see.
+
+The messages follow one rule: what was found, in which file and line, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class RadikalError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class SourceNotFoundError(RadikalError, FileNotFoundError):
+    """No data for a source were found in any of the places that were looked at."""
+
+
+class UnknownSourceError(RadikalError, ValueError):
+    """A name that is none of the six sources."""
+
+
+class ConfigNameError(RadikalError, ValueError):
+    """A configuration is missing (the source has several) or is none of the source's."""
+
+
+class ProtocolError(RadikalError, ValueError):
+    """A split protocol the source, or the prepared folder, does not have."""
+
+
+class LayoutError(RadikalError):
+    """A folder or archive that is there but does not hold the source's files."""
+
+
+class InvalidExampleError(RadikalError, ValueError):
+    """An example that breaks the schema: a fault in a source module, not in the data."""
+
+
+class DownloadError(RadikalError):
+    """A download that is not allowed, did not arrive whole, or has another checksum than the pinned one."""
+
+
+class BadFileError(RadikalError):
+    """One file of a raw tree that costs an image; caught and counted unless ``strict=True``.
+
+    Attributes:
+        kind: the name under which it is counted (see :mod:`radikal_datasets.report`).
+        path: posix path below the root of the tree.
+        line: 1-based line, or None where the file has no lines.
+        found: what stands there.
+        remedy: what a person can do about it.
+    """
+
+    kind = "bad_file"
+
+    def __init__(self, path: str, found: str, remedy: str, line: int | None = None):
+        self.path, self.found, self.remedy, self.line = path, found, remedy, line
+        where = path if line is None else f"{path}, line {line}"
+        super().__init__(f"{where}: {found}. {remedy}")
+
+    def __reduce__(self):
+        # Exceptions pickle by args; without this a worker's error would lose its fields on the way home.
+        return type(self), (self.path, self.found, self.remedy, self.line)
+
+
+class UnreadableImageError(BadFileError):
+    """An image whose header can't be read, whose end marker is missing, or that is a decompression bomb."""
+
+    kind = "unreadable_image"
+
+
+class MalformedAnnotationError(BadFileError):
+    """A truth file or line that can't be parsed or can't be trusted (an XML entity bomb, say)."""
+
+    kind = "malformed_annotation"
+
+
+class UnknownClassError(BadFileError):
+    """A class, folder or code that is not among the source's constants."""
+
+    kind = "unknown_class"
+
+
+class MaskSizeError(BadFileError):
+    """A mask of another size than its image."""
+
+    kind = "mask_size"
+
+
+class MissingImageError(BadFileError):
+    """A truth file or list that names an image which is not there."""
+
+    kind = "missing_image"
+
+
+class UnsafePathError(BadFileError):
+    """A link that leaves the tree, or an archive member with an absolute or ``..`` path."""
+
+    kind = "unsafe_path"

@@ -1,0 +1,64 @@
+"""Brushes shared by the sample generators. Images are float arrays of shape (height, width), 0 black to 1 white."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from scipy import ndimage
+
+
+def smooth_noise(rng: np.random.Generator, height: int, width: int, scale: float | tuple[float, float]) -> np.ndarray:
+    """Gaussian noise blurred by `scale` pixels (or by (vertical, horizontal)), mean 0, standard deviation 1."""
+    noise = ndimage.gaussian_filter(rng.standard_normal((height, width)), scale, mode="wrap")
+    return (noise - noise.mean()) / (noise.std() + 1e-9)
+
+
+def grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel centres: (y, x), each of shape (height, width), 0-based."""
+    y, x = np.mgrid[0:height, 0:width].astype(float)
+    return y, x
+
+
+def blob(
+    rng: np.random.Generator, height: int, width: int, center: tuple[float, float], radii: tuple[float, float]
+) -> np.ndarray:
+    """A boolean, irregular round shape around `center` (y, x) with `radii` (y, x), in pixels."""
+    y, x = grid(height, width)
+    dy, dx = (y - center[0]) / radii[0], (x - center[1]) / radii[1]
+    angle = np.arctan2(dy, dx)
+    wobble = sum(rng.uniform(-0.15, 0.15) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
+    return np.hypot(dy, dx) <= 1 + wobble
+
+
+def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """x_min, y_min, x_max, y_max of the true pixels, 0-based, half-open."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """0..1 to 0..255, clipped."""
+    return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+
+
+def save(path: Path, image: np.ndarray, *, rgb: bool = False, quality: int = 92) -> None:
+    """Writes a float or uint8 image in the format of the path's suffix; `rgb` writes three equal channels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = PIL.Image.fromarray(image if image.dtype == np.uint8 else to_uint8(image))
+    if rgb:
+        picture = picture.convert("RGB")
+    options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg") else {}
+    picture.save(path, **options)
+
+
+def save_mask(path: Path, mask: np.ndarray) -> None:
+    """Writes a boolean mask as single-channel 0/255."""
+    save(path, np.where(mask, np.uint8(255), np.uint8(0)))
+
+
+def truncate(path: Path, keep: float = 0.6) -> None:
+    """Cuts a file off, as an interrupted copy does."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])

@@ -1,0 +1,126 @@
+"""NEU-DET: six kinds of surface defect on hot-rolled steel strip.
+
+Facts measured on a whole copy: 1,800 JPEG of 200x200, 4,189 boxes of which 3 are exact duplicates; 188 boxes in 123 images
+carry another class than the file's name, and the `<name>` element is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from ..annotations.voc import parse_voc
+from ..images import image_size
+from ..report import Effect, Kind, Report
+from ..schema import Example, Instance
+from ..source import DEFAULT_CONFIG, Config, InspectionBuilder, Licence, Source
+from ..tree import Tree
+
+_IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?:jpg|jpeg|png|bmp)"
+_TRUTH = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)\.xml"
+
+CLASS_NOT_FILE_NAME = Kind(
+    "class_not_file_name", Effect.REPAIRED, "a box of another class than the file's name: its <name> is taken"
+)
+FILENAME_WITHOUT_EXTENSION = Kind(
+    "filename_without_extension", Effect.REPAIRED, "<filename> has no extension: the XML's own name is taken"
+)
+TRUTH_ELSEWHERE = Kind("truth_elsewhere", Effect.REPAIRED, "truth lies in the other folder than its image: used")
+
+SOURCE = Source(
+    name="neu_det",
+    title="NEU-DET: surface defects of hot-rolled steel strip",
+    homepage="http://faculty.neu.edu.cn/songkechen/zh_CN/zhym/263269/list/index.htm",
+    download_page="http://faculty.neu.edu.cn/songkechen/zh_CN/zhym/263269/list/index.htm",
+    licence=Licence(
+        "NEU-DET research use", False, "Free for research; no licence text exists, so passing it on is not allowed."
+    ),
+    citation="""@article{he2020neudet,
+  title   = {An End-to-End Steel Surface Defect Detection Approach via Fusing Multiple Hierarchical Features},
+  author  = {He, Yu and Song, Kechen and Meng, Qinggang and Yan, Yunhui},
+  journal = {IEEE Transactions on Instrumentation and Measurement},
+  volume  = {69}, number = {4}, pages = {1493--1504}, year = {2020}
+}""",
+    configs=(
+        Config(
+            DEFAULT_CONFIG,
+            ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"),
+            images=1800,
+            boxes=4186,
+            images_by_class={
+                "crazing": 300,
+                "inclusion": 382,
+                "patches": 342,
+                "pitted_surface": 301,
+                "rolled-in_scale": 300,
+                "scratches": 300,
+            },
+            files=r"(?:IMAGES|ANNOTATIONS|train|validation)/.*",
+        ),
+    ),
+    layout="""NEU-DET/
+  IMAGES/crazing_1.jpg ...          1,800 JPEG
+  ANNOTATIONS/crazing_1.xml ...     1,800 VOC XML
+or, as on Kaggle,
+NEU-DET/
+  train/images/<class>/crazing_1.jpg ...  train/annotations/crazing_1.xml ...
+  validation/images/<class>/...           validation/annotations/...""",
+    marker=r"IMAGES/[^/]+\.(?:jpg|jpeg|png|bmp)|(?:train|validation)/images/[^/]+/[^/]+\.(?:jpg|jpeg|png|bmp)",
+    modality="camera, gray, 200x200",
+    best_use="A first detector in minutes: small images, six balanced classes.",
+    notes=(
+        "Every XML says depth 1; the JPEGs are RGB with equal channels.",
+        "Kaggle's train and validation folders are a layout, not a protocol: an image is in the same split from either.",
+    ),
+)
+
+
+class NeuDet(InspectionBuilder):
+    """Reads the original layout (IMAGES, ANNOTATIONS) and Kaggle's (train and validation, images by class)."""
+
+    SOURCE = SOURCE
+
+    def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
+        """One VOC file an image; see `InspectionBuilder.read`."""
+        truths: dict[str, tuple[str, re.Match[str]]] = {}
+        for path, match in tree.matching(_TRUTH):
+            truths.setdefault(match["stem"], (path, match))
+        seen: set[str] = set()
+        for path, match in tree.matching(_IMAGE):
+            stem = match["stem"]
+            seen.add(stem)
+            with report.costs_image():
+                width, height = image_size(tree, path)
+                example = Example(f"neu_det/{stem}", path, width, height)
+                if stem not in truths:
+                    report.add("missing_truth", path, f"no {stem}.xml")
+                    example.annotated = False
+                else:
+                    truth_path, truth_match = truths[stem]
+                    if truth_match["part"] != match["part"]:
+                        report.add(TRUTH_ELSEWHERE, truth_path, f"image is {path}")
+                    example.instances = self._instances(tree, truth_path, example, report)
+                yield example
+        for stem in sorted(truths.keys() - seen):
+            report.add("missing_image", truths[stem][0], f"no image {stem}.jpg")
+
+    def _instances(self, tree: Tree, path: str, example: Example, report: Report) -> list[Instance]:
+        truth = parse_voc(tree.read(path), path)
+        if truth.filename and not PurePosixPath(truth.filename).suffix:
+            report.add(FILENAME_WITHOUT_EXTENSION, path, truth.filename)
+        scale_x, scale_y = example.width / truth.width, example.height / truth.height
+        if (scale_x, scale_y) != (1, 1):
+            found = f"XML says {truth.width}x{truth.height}, file is {example.width}x{example.height}"
+            report.add("resized_image", example.image, found)
+        class_in_name = PurePosixPath(example.image).stem.rpartition("_")[0]
+        instances = []
+        for voc in truth.objects:
+            if voc.swapped:
+                report.add("swapped_corners", path, line=voc.line)
+            if voc.name != class_in_name:
+                report.add(CLASS_NOT_FILE_NAME, path, voc.name, line=voc.line)
+            x_min, y_min, x_max, y_max = voc.box
+            box = (x_min * scale_x, y_min * scale_y, x_max * scale_x, y_max * scale_y)
+            instances.append(Instance(voc.name, box))
+        return instances

@@ -1,0 +1,293 @@
+"""A raw tree, read-only: a folder, an archive as the publisher ships it, or any place fsspec can reach.
+
+One walk lists every file with its size and a stamp that changes when the file does. Nothing is ever written into a tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import IO, NamedTuple
+from urllib.parse import urlsplit
+
+import datasets
+import fsspec
+from filelock import FileLock
+
+from .errors import LayoutError, SourceNotFoundError, UnsafePathError
+
+#: What the operating systems leave behind; never data.
+LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
+
+_ZIP = (".zip",)
+_PLAIN_TAR = (".tar",)
+_COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+ARCHIVES = _ZIP + _PLAIN_TAR + _COMPRESSED_TAR
+
+
+class FileStat(NamedTuple):
+    """Size in bytes, and a stamp that changes when the file does (mtime in ns, a CRC, or fsspec's ukey)."""
+
+    size: int
+    stamp: str
+
+
+def posix(path: str | PurePath) -> str:
+    """A path as this library writes it, whatever the platform: `a\\b` on Windows becomes `a/b`."""
+    return path.as_posix() if isinstance(path, PurePath) else PureWindowsPath(path).as_posix()
+
+
+def is_unsafe(member: str) -> bool:
+    """True for an archive member that would land outside the folder it is unpacked into."""
+    as_windows, as_posix = PureWindowsPath(member), PurePosixPath(member)
+    return as_posix.is_absolute() or bool(as_windows.drive or as_windows.root) or ".." in as_windows.parts
+
+
+class Tree:
+    """The files below one root.
+
+    Attributes:
+        root: the place as it was given.
+        files: posix path below the root -> `FileStat`, sorted by path.
+        unsafe: links and archive members that lead out of the tree: listed, never read.
+    """
+
+    def __init__(self, root: str, files: dict[str, FileStat], unsafe: list[UnsafePathError], fs_prefix: str, url: str):
+        self.root = root
+        self.files = files
+        self.unsafe = unsafe
+        self._prefix = fs_prefix  # prepended to a relative path, gives the path inside the file system
+        self._url = url  # "" for the local file system, else what fsspec opens
+        self._fs: fsspec.AbstractFileSystem | None = None
+
+    @classmethod
+    def open(cls, root: str | os.PathLike[str]) -> Tree:
+        """Lists a folder, a zip or tar archive, or an fsspec URL.
+
+        Compressed tars are unpacked once into the datasets cache (random access into them is not possible).
+
+        Raises:
+            SourceNotFoundError: nothing is there.
+            LayoutError: a file that is no archive, or a broken one.
+        """
+        text = os.fspath(root)
+        if "::" in text or (urlsplit(text).scheme and "://" in text):
+            return cls._open_url(text)
+        path = Path(text).expanduser()
+        if path.is_dir():
+            resolved = path.resolve()
+            files, unsafe = _walk_local(resolved)
+            return cls(text, files, unsafe, f"{resolved.as_posix()}/", "")
+        if not path.exists():
+            raise SourceNotFoundError(f"{text}: there is no such folder or archive. Check the path.")
+        name = path.name.lower()
+        if name.endswith(_COMPRESSED_TAR):
+            folder = _unpack_once(path)
+            tree = cls.open(folder)
+            tree.root = text
+            tree.unsafe += [_unsafe_member(name) for name in json.loads(_skipped_list(folder).read_text("utf-8"))]
+            return tree
+        if name.endswith(_ZIP):
+            return cls._open_url(f"zip://::{path.resolve().as_posix()}", text)
+        if name.endswith(_PLAIN_TAR):
+            return cls._open_url(f"tar://::{path.resolve().as_posix()}", text)
+        raise LayoutError(f"{text}: a file, but none of the archives read here ({', '.join(ARCHIVES)}). Unpack it.")
+
+    @classmethod
+    def _open_url(cls, url: str, root: str | None = None) -> Tree:
+        try:
+            fs, top = fsspec.core.url_to_fs(url)
+            found = fs.find(top, detail=True)
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"{root or url}: {error}. Check the address.") from error
+        except (OSError, ValueError, tarfile.TarError) as error:
+            raise LayoutError(f"{root or url}: can't be opened as an archive or place of files: {error}") from error
+        except Exception as error:
+            # zipfile.BadZipFile and what a remote file system raises of its own.
+            raise LayoutError(f"{root or url}: {type(error).__name__}: {error}. Fetch the archive again.") from error
+        prefix = f"{top.rstrip('/')}/" if top.strip("/") else ""
+        files, unsafe = {}, []
+        for path in sorted(found):
+            relative = path.removeprefix(prefix) if prefix else path
+            if is_unsafe(relative):
+                unsafe.append(_unsafe_member(relative))
+            elif not _is_litter(relative):
+                files[relative.lstrip("/")] = _fsspec_stat(fs, path, found[path])
+        tree = cls(root or url, files, unsafe, prefix, url)
+        tree._fs = fs
+        return tree
+
+    def below(self, prefix: str) -> Tree:
+        """The tree under a folder of this one; `prefix` ends in a slash or is empty."""
+        if not prefix:
+            return self
+        files = {p.removeprefix(prefix): stat for p, stat in self.files.items() if p.startswith(prefix)}
+        unsafe = [
+            UnsafePathError(e.path.removeprefix(prefix), e.found, e.remedy)
+            for e in self.unsafe
+            if e.path.startswith(prefix)
+        ]
+        tree = Tree(self.root, files, unsafe, self._prefix + prefix, self._url)
+        tree._fs = self._fs
+        return tree
+
+    def matching(self, pattern: str) -> Iterator[tuple[str, re.Match[str]]]:
+        """Paths that match a regular expression as a whole, with the match, in path order."""
+        compiled = re.compile(pattern)
+        for path in self.files:
+            if match := compiled.fullmatch(path):
+                yield path, match
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.files
+
+    def open_file(self, path: str) -> IO[bytes]:
+        """Opens a file for reading bytes."""
+        if not self._url:
+            return Path(self._prefix + path).open("rb")
+        return self._filesystem().open(self._prefix + path, "rb")
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file."""
+        with self.open_file(path) as file:
+            return file.read()
+
+    def read_text(self, path: str) -> str:
+        """The text of a file: UTF-8, any line ends, other bytes as replacement characters (several sources have some)."""
+        return self.read(path).decode("utf-8-sig", errors="replace")
+
+    def fingerprint(self, wanted: Callable[[str], bool] = lambda _: True) -> str:
+        """sha256 over path, size and stamp of the wanted files: changes when one of them does. Reads no contents."""
+        digest = hashlib.sha256()
+        for path, stat in self.files.items():
+            if wanted(path):
+                digest.update(f"{path}\0{stat.size}\0{stat.stamp}\n".encode())
+        return digest.hexdigest()
+
+    def _filesystem(self) -> fsspec.AbstractFileSystem:
+        if self._fs is None:
+            self._fs = fsspec.core.url_to_fs(self._url)[0]
+        return self._fs
+
+    def __getstate__(self) -> dict[str, object]:
+        # Open archives do not travel to worker processes: each opens its own.
+        return {**self.__dict__, "_fs": None}
+
+
+def _is_litter(path: str) -> bool:
+    return any(part in LITTER or part.startswith("._") for part in path.split("/"))
+
+
+def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]:
+    """One walk with scandir. Links to files inside the tree are followed, all others are listed as unsafe."""
+    files: dict[str, FileStat] = {}
+    unsafe: list[UnsafePathError] = []
+    folders = [(str(root), "")]
+    while folders:
+        folder, prefix = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                relative = prefix + entry.name
+                if entry.name in LITTER or entry.name.startswith("._"):
+                    continue
+                if entry.is_symlink():
+                    target = Path(entry.path).resolve()
+                    if not (target.is_relative_to(root) and target.is_file()):
+                        unsafe.append(_unsafe_link(relative, os.readlink(entry.path)))
+                        continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, f"{relative}/"))
+                elif entry.is_file():
+                    stat = entry.stat()
+                    files[relative] = FileStat(stat.st_size, str(stat.st_mtime_ns))
+    return dict(sorted(files.items())), unsafe
+
+
+def _unsafe_link(path: str, target: str) -> UnsafePathError:
+    remedy = "Links out of the tree, to folders, or to nothing are not followed: put the files themselves here."
+    return UnsafePathError(path, f"a link to {target!r}", remedy)
+
+
+def _unsafe_member(path: str) -> UnsafePathError:
+    return UnsafePathError(path, "an archive member that would leave its folder", "It is not read: check the archive.")
+
+
+def _fsspec_stat(fs: fsspec.AbstractFileSystem, path: str, info: dict) -> FileStat:
+    # A zip tells a checksum and a tar a time; elsewhere fsspec knows best what changes with the contents.
+    if "CRC" in info:
+        stamp = f"{info['CRC']:08x}"
+    elif "mtime" in info:
+        stamp = str(info["mtime"])
+    else:
+        stamp = str(fs.ukey(path))
+    return FileStat(int(info.get("size") or 0), stamp)
+
+
+def _unpack_once(archive: Path) -> Path:
+    """Unpacks a compressed tar into the cache, safely and whole, and returns the folder."""
+    stat = archive.stat()
+    key = hashlib.sha256(f"{archive.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:24]
+    folder = Path(datasets.config.EXTRACTED_DATASETS_PATH) / "radikal_datasets" / key
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            skipped: list[str] = []
+            try:
+                with new_folder(folder) as unfinished, tarfile.open(archive) as tar:
+                    # Python's "data" filter refuses what leaves the folder, devices, and links out of it.
+                    tar.extractall(unfinished, members=_safe_members(tar, unfinished, skipped), filter="data")
+                    _skipped_list(folder).write_text(json.dumps(skipped), encoding="utf-8")
+            except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+                raise LayoutError(f"{archive}: broken archive: {error}. Fetch it again.") from error
+    return folder
+
+
+def _skipped_list(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.skipped.json")
+
+
+def _safe_members(tar: tarfile.TarFile, folder: Path, skipped: list[str]) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        try:
+            tarfile.data_filter(member, str(folder))
+        except tarfile.FilterError:
+            skipped.append(member.name)
+        else:
+            yield member
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """A folder that appears under its final name when it is whole, or not at all."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.incomplete-", dir=final.parent))
+    try:
+        yield unfinished
+        unfinished.rename(final)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def layout_roots(tree: Tree, marker: str) -> list[str]:
+    """The folders of a tree below which a source's layout begins.
+
+    Args:
+        tree: the whole place a user named.
+        marker: regular expression over the end of a path, such as ``IMAGES/[^/]+\\.jpg``.
+
+    Returns:
+        Prefixes ending in a slash, or "" for the tree itself; sorted, shallowest first.
+    """
+    pattern = re.compile(rf"(?P<prefix>(?:.*?/)?)(?:{marker})")
+    prefixes = {match["prefix"] for path in tree.files if (match := pattern.fullmatch(path)) is not None}
+    return sorted(prefixes, key=lambda prefix: (prefix.count("/"), prefix))

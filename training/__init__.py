@@ -1,0 +1,1 @@
+"""Training and scoring of detectors on radikal_datasets' sources. Runs from a checkout; see `train.py`."""

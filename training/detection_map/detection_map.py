@@ -1,0 +1,104 @@
+"""COCO detection scores as an `evaluate` module that needs no network: `evaluate.load("training/detection_map")`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+_DESCRIPTION = """\
+Average precision of object detection as COCO defines it: interpolated at 101 recalls, averaged over IoU 0.50:0.05:0.95 and
+over classes, at most 100 detections an image; computed by faster-coco-eval.
+"""
+_CITATION = """\
+@inproceedings{lin2014microsoft, title={Microsoft {COCO}: Common Objects in Context}, author={Lin, Tsung-Yi and Maire, Michael
+and Belongie, Serge and Hays, James and Perona, Pietro and Ramanan, Deva and Doll{\\'a}r, Piotr and Zitnick, C. Lawrence},
+booktitle={ECCV}, year={2014}}
+"""
+_INPUTS = """\
+Args:
+    predictions: one dict an image: `boxes` (N, 4) x_min, y_min, x_max, y_max in pixels of the original image, `scores` (N,),
+        `labels` (N,) class indices.
+    references: one dict an image in the same order: `boxes` (M, 4), `labels` (M,).
+    class_names: names of classes 0..C-1; a class without a reference box has no AP (-1) and no part in the means.
+Returns:
+    map, map_50, map_75, map_small (under 32x32 pixels), map_medium (up to 96x96), map_large, mar_100, and map_per_class
+    (a dict by name): fractions from 0 to 1, or -1 where there is nothing to find.
+"""
+
+_BOXES = {"boxes": datasets.List(datasets.List(datasets.Value("float32"))), "labels": datasets.List(datasets.Value("int64"))}
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+class DetectionMap(evaluate.Metric):
+    """See the module's description."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        features = {"predictions": {**_BOXES, "scores": datasets.List(datasets.Value("float32"))}, "references": _BOXES}
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features(features),  # pyright: ignore[reportArgumentType]
+        )
+
+    def _compute(
+        self, predictions: list[dict[str, Any]], references: list[dict[str, Any]], class_names: list[str]
+    ) -> dict[str, Any]:
+        categories = [{"id": i, "name": name} for i, name in enumerate(class_names)]
+        truth: dict[str, Any] = {"images": [], "annotations": [], "categories": categories, "info": {}}
+        found: list[dict[str, Any]] = []
+        for image, (prediction, reference) in enumerate(zip(predictions, references, strict=True), start=1):
+            # The size is asked for, and used for masks only.
+            truth["images"].append({"id": image, "width": 1, "height": 1})
+            for box, label in zip(reference["boxes"], reference["labels"], strict=True):
+                size = _coco_box(box)
+                truth["annotations"].append(
+                    {
+                        "id": len(truth["annotations"]) + 1, "image_id": image, "category_id": int(label),
+                        "bbox": size, "area": size[2] * size[3], "iscrowd": 0,
+                    }  # fmt: skip
+                )
+            for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
+                found.append(
+                    {"image_id": image, "category_id": int(label), "bbox": _coco_box(box), "score": float(score)}
+                )
+        if not truth["annotations"]:
+            empty = dict.fromkeys(_KEYS, -1.0)
+            return {**empty, "map_per_class": dict.fromkeys(class_names, -1.0)}
+        # Never None: faster-coco-eval prints through it.
+        quiet = _ignore
+        reference_set = COCO(truth, print_function=quiet)
+        evaluation = COCOeval_faster(reference_set, reference_set.loadRes(found), "bbox", print_function=quiet)
+        evaluation.run()
+        stats = evaluation.stats_as_dict
+        scores: dict[str, Any] = {key: _fraction(stats[name]) for key, name in _KEYS.items()}
+        # precision: IoU thresholds x recalls x classes x areas x detection limits; area 0 is "all", the last limit 100.
+        precision = evaluation.eval["precision"][:, :, :, 0, -1]
+        per_class = (precision[:, :, i] for i in range(len(class_names)))
+        means = [float(np.mean(p[p > -1])) if (p > -1).any() else -1.0 for p in per_class]
+        return {**scores, "map_per_class": dict(zip(class_names, map(_fraction, means), strict=True))}
+
+
+_KEYS = {
+    "map": "AP_all", "map_50": "AP_50", "map_75": "AP_75", "map_small": "AP_small", "map_medium": "AP_medium",
+    "map_large": "AP_large", "mar_100": "AR_third",
+}  # fmt: skip
+
+
+def _fraction(value: float) -> float:
+    return -1.0 if math.isnan(value) else float(value)
+
+
+def _coco_box(box: list[float]) -> list[float]:
+    """Corners to COCO's x, y, width, height."""
+    x_min, y_min, x_max, y_max = map(float, box)
+    return [x_min, y_min, x_max - x_min, y_max - y_min]
+
+
+def _ignore(*_: object) -> None:
+    """Takes the place of faster-coco-eval's printing."""
