@@ -27,7 +27,7 @@ def image_size(tree: Tree, path: str) -> tuple[int, int]:
     """Width and height in pixels, from the header.
 
     Raises:
-        UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or more than `MAX_PIXELS`.
+        UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or over `MAX_PIXELS`.
     """
     if path not in tree:
         raise UnreadableImageError(path, "no such file", _REMEDY)

@@ -1,7 +1,7 @@
 """The one schema every source, config and split yields.
 
-All boxes are `x_min, y_min, x_max, y_max` in pixels, 0-based and half-open: pixel k covers [k, k + 1), so a box over the
-whole image is (0, 0, width, height).
+All boxes are `x_min, y_min, x_max, y_max` in pixels, 0-based and half-open: pixel k covers [k, k + 1), so a box over
+the whole image is (0, 0, width, height).
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from ..builder import InspectionBuilder
 from ..errors import UnknownSourceError
-from ..source import InspectionBuilder, Source
+from ..source import Source
 
 
 def source_names() -> list[str]:

@@ -1,7 +1,7 @@
 """NEU-DET: six kinds of surface defect on hot-rolled steel strip.
 
-Facts measured on a whole copy: 1,800 JPEG of 200x200, 4,189 boxes of which 3 are exact duplicates; 188 boxes in 123 images
-carry another class than the file's name, and the `<name>` element is right.
+Facts measured on a whole copy: 1,800 JPEG of 200x200, 4,189 boxes of which 3 are exact duplicates; 188 boxes in 123
+images carry another class than the file's name, and the `<name>` element is right.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ..annotations.voc import parse_voc
+from ..builder import InspectionBuilder
 from ..images import image_size
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
-from ..source import DEFAULT_CONFIG, Config, InspectionBuilder, Licence, Source
+from ..source import DEFAULT_CONFIG, Config, Licence, Source
 from ..tree import Tree
 
 _IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?:jpg|jpeg|png|bmp)"

@@ -1,0 +1,320 @@
+"""The one builder every source derives from.
+
+A source module states a `Source` and writes one method, `InspectionBuilder.read`: raw tree -> `Example`s. Everything
+else (clipping and counting, groups, splits, Arrow, the cache) happens here, the same for all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+
+from . import splits
+from .errors import LayoutError, ProtocolError, SourceNotFoundError, UnknownClassError
+from .images import identical_files
+from .report import REPORT_FILENAME, Report
+from .schema import SCHEMA_VERSION, Example, Instance, features, validate
+from .source import Source
+from .tree import Tree
+
+#: Rows go to the Arrow writer in batches of about this many bytes: 1,000 rows of 1024 px PNG would be over 1 GB.
+BATCH_BYTES = 16 * 2**20
+# datasets' writer collects single-row tables by the thousand; two rows are written at once.
+_MIN_BATCH_ROWS = 2
+_MAX_BATCH_ROWS = 256
+
+
+@dataclass
+class InspectionConfig(datasets.BuilderConfig):
+    """BuilderConfig with the two settings of our own; both are part of the cache id.
+
+    Attributes:
+        protocol: which split, see `radikal_datasets.splits.PROTOCOLS`.
+        strict: raise at the first problem that would cost an image.
+    """
+
+    protocol: str = splits.RECOMMENDED
+    strict: bool = False
+
+
+@dataclass
+class Index:
+    """Everything known of a configuration before an image is written."""
+
+    splits: dict[str, list[Example]]
+    report: Report = field(default_factory=Report)
+
+
+class InspectionBuilder(datasets.ArrowBasedBuilder):
+    """Base of the builders: annotations are parsed once, then bytes and masks are attached batch by batch.
+
+    It derives from ArrowBasedBuilder and not from GeneratorBasedBuilder because `datasets.Image.encode_example` throws
+    an image's bytes away whenever its path exists relative to the working directory, as it does for everybody who
+    converts while standing in the raw tree; and because only tables can be bounded by bytes.
+    """
+
+    SOURCE: ClassVar[Source]
+    VERSION = datasets.Version("1.0.0")
+    BUILDER_CONFIG_CLASS = InspectionConfig
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "SOURCE" in cls.__dict__:
+            cls.BUILDER_CONFIGS = [InspectionConfig(name=c.name, version=cls.VERSION) for c in cls.SOURCE.configs]
+
+    def __init__(
+        self,
+        *args: Any,
+        config_name: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        protocol: str = splits.RECOMMENDED,
+        strict: bool = False,
+        **kwargs: Any,
+    ):
+        config = self.SOURCE.config(config_name)
+        if protocol not in self.SOURCE.protocols:
+            raise ProtocolError(
+                f"{self.SOURCE.name} has no split protocol {protocol!r}. There are {list(self.SOURCE.protocols)}."
+            )
+        if data_dir is None:
+            raise SourceNotFoundError(f"{self.SOURCE.name}: no data_dir given. Call radikal_datasets.load_dataset.")
+        data_dir = os.fspath(data_dir)
+        self.tree = self.SOURCE.open_tree(data_dir)
+        self._wanted = re.compile(self.SOURCE.files_of(config)).fullmatch
+        if "://" not in data_dir:
+            data_dir = str(Path(data_dir).expanduser().resolve())
+        # Only what differs from the default goes into the cache id, however it was spelled.
+        settings: dict[str, Any] = {}
+        if protocol != splits.RECOMMENDED:
+            settings["protocol"] = protocol
+        if strict:
+            settings["strict"] = True
+        self._index: Index | None = None
+        kwargs["hash"] = self._fingerprint()
+        super().__init__(*args, config_name=config.name, data_dir=data_dir, **settings, **kwargs)
+
+    def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
+        """Parses the truth of one part (a configuration that is not made of others).
+
+        What concerns one image stands inside ``with report.costs_image():``, so one bad file never costs the others.
+        Boxes may reach over the image's edge: they are clipped and counted afterwards.
+        """
+        raise NotImplementedError
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names of this configuration, in label order."""
+        return self.SOURCE.config(self.config.name).classes
+
+    def index(self) -> Index:
+        """Parses all annotations and decides the splits; done once."""
+        if self._index is None:
+            report = Report(strict=self.config.strict)
+            for unsafe in self.tree.unsafe:
+                if self._wanted(unsafe.path):
+                    report.add_error(unsafe)
+            config = self.SOURCE.config(self.config.name)
+            found: dict[str, list[Example]] = {}
+            for part in config.parts or (config.name,):
+                for split, examples in self._index_part(part, report).items():
+                    found.setdefault(split, []).extend(
+                        _with_prefix(example, part) if config.parts else example for example in examples
+                    )
+            ordered = {
+                split: [validate(e, config.classes) for e in sorted(found[split], key=lambda e: e.image_id)]
+                for split in splits.SPLITS
+                if found.get(split)
+            }
+            report.totals = {split: _totals(examples) for split, examples in ordered.items()}
+            self._index = Index(ordered, report)
+        return self._index
+
+    def report(self) -> Report:
+        """What was found and done about it, from the cache where the dataset is there already."""
+        if self._index is None and Path(self._output_dir, REPORT_FILENAME).is_file():
+            return Report.load(self._output_dir)
+        return self.index().report
+
+    def _index_part(self, part: str, report: Report) -> dict[str, list[Example]]:
+        classes = self.SOURCE.config(part).classes
+        kept: dict[str, Example] = {}
+        for example in self.read(self.tree, part, report):
+            with report.costs_image():
+                if example.image_id in kept:
+                    first = kept[example.image_id].image
+                    report.add("duplicate_image", example.image, f"{example.image_id} is {first} already")
+                    continue
+                kept[example.image_id] = _clean(example, classes, report)
+        examples = list(kept.values())
+        _set_groups(examples, self.tree, report)
+        found: dict[str, list[Example]] = {}
+        split_of = self._assign_splits(examples, part)
+        for example in examples:
+            found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
+        return found
+
+    def _assign_splits(self, examples: Iterable[Example], part: str) -> dict[str, str]:
+        """image_id -> split of every annotated example."""
+        annotated = [example for example in examples if example.annotated]
+        publisher = {e.image_id: e.publisher_split or splits.TRAIN for e in annotated}
+        protocol = self.config.protocol
+        if protocol == splits.OFFICIAL:
+            return publisher
+        keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test
+        assigned = {i: split for i, split in publisher.items() if split == splits.TEST} if keep_test else {}
+        pool = [example for example in annotated if example.image_id not in assigned]
+        units = splits.units((e.group or e.image_id, (i.label for i in e.instances)) for e in pool)
+        table = self.SOURCE.split_of_group.get(protocol, {})
+        split_of_group = {unit.group: table[unit.group] for unit in units if unit.group in table}
+        split_of_group |= splits.cut(
+            self.SOURCE.name,
+            [unit for unit in units if unit.group not in table],
+            self.SOURCE.config(part).rarest_first(),
+            test_share=0.0 if keep_test else splits.TEST_SHARE,
+        )
+        return assigned | {e.image_id: split_of_group[e.group or e.image_id] for e in pool}
+
+    def _fingerprint(self) -> str:
+        """Changes with any file this configuration reads, with the schema and with the builder's version."""
+        unsafe = sorted(e.path for e in self.tree.unsafe)
+        text = f"{self.tree.fingerprint(self._wanted_path)}|{unsafe}|schema {SCHEMA_VERSION}|{self.VERSION}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _wanted_path(self, path: str) -> bool:
+        return self._wanted(path) is not None
+
+    # ---- what datasets calls ----
+
+    def _info(self) -> datasets.DatasetInfo:
+        source = self.SOURCE
+        return datasets.DatasetInfo(
+            description=f"{source.title}. Configuration {self.config.name}, split protocol {self.config.protocol}.",
+            citation=source.citation,
+            homepage=source.homepage,
+            license=source.licence.name,
+            features=features(self.class_names),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        index = self.index()
+        if not index.splits:
+            lost = f" All {len(index.report.problems)} that were found have problems: run verify." * bool(
+                index.report.problems
+            )
+            raise LayoutError(
+                f"{self.config.data_dir}: no image of {self.SOURCE.name}/{self.config.name}.{lost} "
+                f"It should look like this:\n{self.SOURCE.layout}"
+            )
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"examples": examples})
+            for split, examples in index.splits.items()
+        ]
+
+    def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
+        super()._download_and_prepare(dl_manager, verification_mode, **kwargs)
+        self.index().report.save(self._output_dir)
+
+    def _generate_tables(self, examples: list[Example]) -> Iterator[tuple[str, pa.Table]]:
+        schema = features(self.class_names).arrow_schema
+        rows: list[dict[str, Any]] = []
+        size = 0
+        for example in examples:
+            row, row_size = self._row(example)
+            rows.append(row)
+            size += row_size
+            if (size >= BATCH_BYTES and len(rows) >= _MIN_BATCH_ROWS) or len(rows) >= _MAX_BATCH_ROWS:
+                yield rows[0]["image_id"], pa.Table.from_pylist(rows, schema=schema)
+                rows, size = [], 0
+        if rows:
+            yield rows[0]["image_id"], pa.Table.from_pylist(rows, schema=schema)
+
+    def _row(self, example: Example) -> tuple[dict[str, Any], int]:
+        """An Arrow row and its size in bytes: the file's own bytes, masks drawn as PNG."""
+        image = {"bytes": self.tree.read(example.image), "path": example.image}
+        reference = example.reference and {"bytes": self.tree.read(example.reference), "path": example.reference}
+        masks = [{"bytes": png, "path": None} for png in _mask_pngs(example, self.tree)]
+        row = {
+            "image_id": example.image_id,
+            "image": image,
+            "width": example.width,
+            "height": example.height,
+            "boxes": [list(instance.box) for instance in example.instances],
+            "labels": [self.class_names.index(instance.label) for instance in example.instances],
+            "masks": masks,
+            "reference": reference,
+            "annotated": example.annotated,
+            "group": example.group,
+        }
+        parts = [image, *masks, *([reference] if reference else [])]
+        return row, sum(len(part["bytes"]) for part in parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Worker processes get their examples as arguments.
+        return {**self.__dict__, "_index": None}
+
+
+def _with_prefix(example: Example, part: str) -> Example:
+    instances = [dataclasses.replace(instance, label=f"{part}_{instance.label}") for instance in example.instances]
+    return dataclasses.replace(example, instances=instances)
+
+
+def _totals(examples: list[Example]) -> dict[str, int]:
+    return {"images": len(examples), "boxes": sum(len(example.instances) for example in examples)}
+
+
+def _clean(example: Example, classes: tuple[str, ...], report: Report) -> Example:
+    """Clips boxes, drops what is left without area and exact duplicates; counts each."""
+    kept: dict[Instance, None] = {}
+    for instance in example.instances:
+        if instance.label not in classes:
+            remedy = f"The classes are {', '.join(classes)}. Correct the annotation."
+            raise UnknownClassError(example.image, f"class {instance.label!r}", remedy)
+        x_min, y_min, x_max, y_max = instance.box
+        box = (max(x_min, 0.0), max(y_min, 0.0), min(x_max, example.width), min(y_max, example.height))
+        if box[0] >= box[2] or box[1] >= box[3]:
+            report.add("empty_box", example.image, f"{instance.label} {instance.box}")
+            continue
+        if box != instance.box:
+            report.add("clipped_box", example.image, f"{instance.label} {instance.box}")
+        instance = dataclasses.replace(instance, box=box)
+        if instance in kept:
+            report.add("duplicate_box", example.image, f"{instance.label} {instance.box}")
+        kept[instance] = None
+    return dataclasses.replace(example, instances=list(kept))
+
+
+def _set_groups(examples: list[Example], tree: Tree, report: Report) -> None:
+    """Where the source names no group: the image itself, or the smallest id among byte-identical twins."""
+    alone = {example.image: example for example in examples if example.group is None}
+    for example in alone.values():
+        example.group = example.image_id
+    for twins in identical_files(tree, alone):
+        group = min(alone[path].image_id for path in twins)
+        for path in twins:
+            alone[path].group = group
+        report.add("identical_images", twins[0], f"same bytes as {', '.join(twins[1:])}", count=len(twins))
+
+
+def _mask_pngs(example: Example, tree: Tree) -> Iterator[bytes]:
+    drawn: dict[Any, np.ndarray] = {}
+    for instance in example.instances:
+        if instance.mask is not None:
+            source = instance.mask.source
+            if source not in drawn:
+                drawn[source] = source.labels(tree, example.width, example.height)
+            pixels = np.where(drawn[source] == instance.mask.component, np.uint8(255), np.uint8(0))
+            buffer = BytesIO()
+            PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+            yield buffer.getvalue()
