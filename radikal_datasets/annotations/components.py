@@ -1,0 +1,30 @@
+"""Instances in a mask: its 8-connected components and their boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from ..schema import Box
+
+# Pixels that touch at a corner belong to one instance.
+_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
+
+def label_components(mask: np.ndarray) -> tuple[np.ndarray, list[Box]]:
+    """Numbers the 8-connected components of a mask.
+
+    Args:
+        mask: boolean array of shape (height, width), true on the defect.
+
+    Returns:
+        An int32 array of the same shape, 0 on the background and k on component k, numbered from 1 in the order their
+        first pixels are met row by row; and their boxes, component k's at index k - 1, as x_min, y_min, x_max, y_max in
+        pixels, 0-based and half-open (first column or row; last column or row + 1).
+    """
+    labels, _ = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
+    boxes = [
+        (float(columns.start), float(rows.start), float(columns.stop), float(rows.stop))
+        for rows, columns in ndimage.find_objects(labels)
+    ]
+    return labels, boxes
