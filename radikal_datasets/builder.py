@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,8 @@ from .report import REPORT_FILENAME, Report
 from .schema import SCHEMA_VERSION, Example, Instance, features, validate
 from .source import Source
 from .tree import Tree
+
+logger = logging.getLogger(__name__)
 
 #: Rows go to the Arrow writer in batches of about this many bytes: 1,000 rows of 1024 px PNG would be over 1 GB.
 BATCH_BYTES = 16 * 2**20
@@ -226,7 +229,30 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         super()._download_and_prepare(dl_manager, verification_mode, **kwargs)
         self.index().report.save(self._output_dir)
 
+    def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `datasets`, and says in a line what was repaired or lost, on a cache hit too."""
+        self._tell()
+        return super().as_dataset(*args, **kwargs)
+
+    def as_streaming_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `datasets`, and says in a line what was repaired or lost."""
+        dataset = super().as_streaming_dataset(*args, **kwargs)
+        self._tell()
+        return dataset
+
+    def _tell(self) -> None:
+        report = self.report()
+        if report.problems:
+            name = self.SOURCE.name + (f" {self.config.name}" if len(self.SOURCE.configs) > 1 else "")
+            counts = ", ".join(f"{kind} {count:,}" for kind, count in report.counts().items())
+            level = logging.WARNING if report.loses_something else logging.INFO
+            logger.log(level, "%s: %s (radikal-datasets verify lists them)", name, counts)
+
     def _generate_tables(self, examples: list[Example]) -> Iterator[tuple[str, pa.Table]]:
+        return self.tables(examples)
+
+    def tables(self, examples: Iterable[Example]) -> Iterator[tuple[str, pa.Table]]:
+        """Rows as Arrow tables of about `BATCH_BYTES`, in order, each with the image_id of its first row."""
         schema = features(self.class_names).arrow_schema
         rows: list[dict[str, Any]] = []
         size = 0

@@ -82,15 +82,18 @@ class Report:
         strict: raise at the first problem that would cost an image, instead of counting it.
         problems: in the order they were found.
         totals: images and boxes kept, by split; filled when the splits are known.
+        kinds: what each kind that was found means.
     """
 
     strict: bool = False
     problems: list[Problem] = field(default_factory=list)
     totals: dict[str, dict[str, int]] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)
 
     def add(self, kind: str | Kind, path: str, found: str = "", *, line: int | None = None, count: int = 1) -> None:
         """Counts one problem. `kind` is a name of `KINDS` or a source's own `Kind`."""
         kind = KINDS[kind] if isinstance(kind, str) else kind
+        self.kinds[kind.name] = kind
         self.problems.append(Problem(kind.name, kind.effect.value, path, line, found, count))
 
     def add_error(self, error: BadFileError) -> None:
@@ -125,11 +128,16 @@ class Report:
 
     def save(self, folder: str | Path) -> None:
         """Writes the report as JSON into a folder."""
-        payload = {"problems": [asdict(p) for p in self.problems], "totals": self.totals}
+        payload = {
+            "totals": self.totals,
+            "kinds": [asdict(kind) for kind in self.kinds.values()],
+            "problems": [asdict(problem) for problem in self.problems],
+        }
         Path(folder, REPORT_FILENAME).write_text(json.dumps(payload, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> Report:
         """Reads what `save` wrote."""
         payload = json.loads(Path(folder, REPORT_FILENAME).read_text(encoding="utf-8"))
-        return cls(problems=[Problem(**p) for p in payload["problems"]], totals=payload["totals"])
+        kinds = {kind["name"]: Kind(kind["name"], Effect(kind["effect"]), kind["meaning"]) for kind in payload["kinds"]}
+        return cls(problems=[Problem(**p) for p in payload["problems"]], totals=payload["totals"], kinds=kinds)

@@ -32,6 +32,23 @@ class Licence:
 
 
 @dataclass(frozen=True)
+class Download:
+    """An archive that may be fetched.
+
+    Attributes:
+        url: where it is.
+        keep: regular expression over paths inside, below the archive's own top folder: what is kept.
+        sha256: over the sorted "path, tab, sha256 of the file, newline" lines of what is kept.
+        bytes: size of the archive, roughly, for people who decide; 0 if unknown.
+    """
+
+    url: str
+    keep: str
+    sha256: str
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Config:
     """One configuration of a source.
 
@@ -73,6 +90,7 @@ class Source:
         protocols: the split protocols there are.
         keeps_publisher_test: whether `recommended` keeps the publisher's test set.
         split_of_group: protocol -> group -> split, for sources of fewer than 100 groups; found once, written down.
+        download: what `radikal-datasets download` fetches; None where people have to fetch it themselves.
         modality, real, truth, best_use: for the table one chooses from.
         notes: what one should know of the data, a sentence each.
     """
@@ -89,6 +107,7 @@ class Source:
     protocols: tuple[str, ...] = (splits.RECOMMENDED, splits.BY_SHARE)
     keeps_publisher_test: bool = False
     split_of_group: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    download: Download | None = None
     modality: str = ""
     real: bool = True
     truth: str = "boxes"

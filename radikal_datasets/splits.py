@@ -1,7 +1,7 @@
 """Which image is in which split: a pure function of the images' identities, groups and classes, and a fixed seed.
 
-It does not depend on file order, root, layout, machine, process count or time, and adding or removing one image moves at
-most two others.
+It does not depend on file order, root, layout, machine, process count or time, and adding or removing one image
+moves at most two others.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ SPLITS = (TRAIN, VALIDATION, TEST, UNLABELED)
 RECOMMENDED, OFFICIAL, BY_SHARE = "recommended", "official", "70-15-15"
 PROTOCOLS = (RECOMMENDED, OFFICIAL, BY_SHARE)
 
-#: Chosen once, on NEU-DET (benchmarks/choose_seed.py), so that each of its six classes, counted in images that hold it, is
-#: within two points of 70/15/15. Never changed: it would change everybody's test set.
+#: Chosen once, on NEU-DET (benchmarks/choose_seed.py), so that each of its six classes, counted in images that
+#: hold it, is within two points of 70/15/15. Never changed: it would change everybody's test set.
 SEED = 0
 
 #: Of all images, the share of the test and of the validation set.
 TEST_SHARE = VALIDATION_SHARE = 0.15
 
-# Rounding in a stratum is carried by a fixed phase instead of a running remainder. A running remainder makes a stratum's
-# cut depend on the sizes of all strata before it, and then one image more can move many (tests/test_splits.py counts
-# them). Successive multiples of the golden ratio spread over [0, 1), so that the roundings of the strata cancel.
+# Rounding in a stratum is carried by a fixed phase instead of a running remainder. A running remainder makes a
+# stratum's cut depend on the sizes of all strata before it, and then one image more can move many
+# (tests/test_splits.py counts them). Successive multiples of the golden ratio spread over [0, 1), so that the
+# roundings of the strata cancel.
 _GOLDEN = 0.6180339887498949
 _NO_DEFECT = "none"
 
@@ -75,7 +76,7 @@ def cut(
     Args:
         source: name of the source, part of the hash.
         all_units: what to cut; groups are unique.
-        rarest_first: the class names, rarest first. Classes not named count as the most frequent, in alphabetical order.
+        rarest_first: the class names, rarest first. Others count as the most frequent, in alphabetical order.
         test_share: of each stratum's images; 0 where the publisher's test set is kept.
         validation_share: of each stratum's images.
         seed: part of the hash.

@@ -1,29 +1,23 @@
 """A raw tree, read-only: a folder, an archive as the publisher ships it, or any place fsspec can reach.
 
-One walk lists every file with its size and a stamp that changes when the file does. Nothing is ever written into a tree.
+One walk lists every file with its size and a stamp that changes when the file does. Nothing is
+ever written into a tree.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import lzma
 import os
 import re
-import shutil
 import tarfile
-import tempfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
-import datasets
 import fsspec
-from filelock import FileLock
 
+from .archives import is_unsafe, unpack_once
 from .errors import LayoutError, SourceNotFoundError, UnsafePathError
 
 #: What the operating systems leave behind; never data.
@@ -45,12 +39,6 @@ class FileStat(NamedTuple):
 def posix(path: str | PurePath) -> str:
     """A path as this library writes it, whatever the platform: `a\\b` on Windows becomes `a/b`."""
     return path.as_posix() if isinstance(path, PurePath) else PureWindowsPath(path).as_posix()
-
-
-def is_unsafe(member: str) -> bool:
-    """True for an archive member that would land outside the folder it is unpacked into."""
-    as_windows, as_posix = PureWindowsPath(member), PurePosixPath(member)
-    return as_posix.is_absolute() or bool(as_windows.drive or as_windows.root) or ".." in as_windows.parts
 
 
 class Tree:
@@ -92,10 +80,10 @@ class Tree:
             raise SourceNotFoundError(f"{text}: there is no such folder or archive. Check the path.")
         name = path.name.lower()
         if name.endswith(_COMPRESSED_TAR):
-            folder = _unpack_once(path)
+            folder, skipped = unpack_once(path)
             tree = cls.open(folder)
             tree.root = text
-            tree.unsafe += [_unsafe_member(name) for name in json.loads(_skipped_list(folder).read_text("utf-8"))]
+            tree.unsafe += [_unsafe_member(name) for name in skipped]
             return tree
         if name.endswith(_ZIP):
             return cls._open_url(f"zip://::{path.resolve().as_posix()}", text)
@@ -163,7 +151,7 @@ class Tree:
             return file.read()
 
     def read_text(self, path: str) -> str:
-        """The text of a file: UTF-8, any line ends, other bytes as replacement characters (several sources have some)."""
+        """The text of a file as UTF-8; other bytes become replacement characters (several sources have some)."""
         return self.read(path).decode("utf-8-sig", errors="replace")
 
     def fingerprint(self, wanted: Callable[[str], bool] = lambda _: True) -> str:
@@ -203,7 +191,7 @@ def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]
                 if entry.is_symlink():
                     target = Path(entry.path).resolve()
                     if not (target.is_relative_to(root) and target.is_file()):
-                        unsafe.append(_unsafe_link(relative, os.readlink(entry.path)))
+                        unsafe.append(_unsafe_link(relative, str(Path(entry.path).readlink())))
                         continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append((entry.path, f"{relative}/"))
@@ -231,51 +219,6 @@ def _fsspec_stat(fs: fsspec.AbstractFileSystem, path: str, info: dict) -> FileSt
     else:
         stamp = str(fs.ukey(path))
     return FileStat(int(info.get("size") or 0), stamp)
-
-
-def _unpack_once(archive: Path) -> Path:
-    """Unpacks a compressed tar into the cache, safely and whole, and returns the folder."""
-    stat = archive.stat()
-    key = hashlib.sha256(f"{archive.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:24]
-    folder = Path(datasets.config.EXTRACTED_DATASETS_PATH) / "radikal_datasets" / key
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            skipped: list[str] = []
-            try:
-                with new_folder(folder) as unfinished, tarfile.open(archive) as tar:
-                    # Python's "data" filter refuses what leaves the folder, devices, and links out of it.
-                    tar.extractall(unfinished, members=_safe_members(tar, unfinished, skipped), filter="data")
-                    _skipped_list(folder).write_text(json.dumps(skipped), encoding="utf-8")
-            except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-                raise LayoutError(f"{archive}: broken archive: {error}. Fetch it again.") from error
-    return folder
-
-
-def _skipped_list(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.skipped.json")
-
-
-def _safe_members(tar: tarfile.TarFile, folder: Path, skipped: list[str]) -> Iterator[tarfile.TarInfo]:
-    for member in tar:
-        try:
-            tarfile.data_filter(member, str(folder))
-        except tarfile.FilterError:
-            skipped.append(member.name)
-        else:
-            yield member
-
-
-@contextmanager
-def new_folder(final: Path) -> Iterator[Path]:
-    """A folder that appears under its final name when it is whole, or not at all."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.incomplete-", dir=final.parent))
-    try:
-        yield unfinished
-        unfinished.rename(final)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def layout_roots(tree: Tree, marker: str) -> list[str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..archives import new_folder
 from ..sources import source_info
-from ..tree import new_folder
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,12 @@
+"""Six industrial-inspection sources behind one `load_dataset` call and one schema."""
+
+from .health.verify import verify
+from .hub.folder import build_hub_folder
+from .loading import install as _install
+from .loading import load_dataset
+from .sources import list_sources, source_info
+
+__version__ = "0.1.0"
+__all__ = ["build_hub_folder", "list_sources", "load_dataset", "source_info", "verify"]
+
+_install()

@@ -1,0 +1,214 @@
+"""`radikal-datasets`: the library from a shell.
+
+Exit codes: 0 done; 1 something would be lost (verify); 2 can't be done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from . import download as downloads
+from . import splits
+from .errors import RadikalError
+from .health.verify import UNREADABLE, Verification
+from .health.verify import verify as verify_tree
+from .hub.folder import build_hub_folder
+from .report import Report
+from .samples import make_sample
+from .sources import list_sources, source_info
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Six industrial-inspection datasets in one schema, from raw folders to a trained detector.",
+)
+console = Console()
+
+SourceName = Annotated[str, typer.Argument(help="One of the sources of `radikal-datasets list`.", metavar="SOURCE")]
+DataDir = Annotated[str, typer.Option("--data-dir", help="Raw tree, its parent, or its archive.")]
+Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """Lists the sources with their size, truth and licence."""
+    table = Table(title="Sources")
+    for heading in ("source", "what", "configs", "images", "truth", "licence", "may be passed on"):
+        table.add_column(heading, overflow="fold")
+    for source in list_sources():
+        single = [config for config in source.configs if not config.parts]
+        known = [config.images for config in single if config.images is not None]
+        images = f"{sum(known):,}" + (" or more" if len(known) < len(single) else "") if known else "?"
+        names = source.config_names
+        configs = ", ".join(names) if len(names) < 7 else f"{', '.join(names[:3])} ... ({len(names)})"
+        allowed = "yes" if source.licence.redistributable else "no"
+        table.add_row(source.name, source.title, configs, images, source.truth, source.licence.name, allowed)
+    console.print(table)
+
+
+@app.command()
+def info(source: SourceName) -> None:
+    """Tells a source's facts: where it is had, its licence, its layout, its configurations."""
+    facts = source_info(source)
+    console.print(f"[bold]{facts.title}[/bold]\n", highlight=False)
+    for label, value in (
+        ("Homepage", facts.homepage),
+        ("Download", facts.download_page),
+        ("Licence", f"{facts.licence.name}. {facts.licence.summary}"),
+        ("Images", f"{facts.modality}; {'real' if facts.real else 'made-up'}; truth: {facts.truth}"),
+        ("Protocols", ", ".join(facts.protocols)),
+        ("Best for", facts.best_use),
+    ):
+        console.print(f"{label + ':':<11}{value}", highlight=False, markup=False)
+    console.print(f"\nFolder layout:\n{facts.layout}\n", highlight=False, markup=False)
+    table = Table("config", "images", "boxes", "classes")
+    for config in facts.configs:
+        table.add_row(config.name, _number(config.images), _number(config.boxes), ", ".join(config.classes))
+    console.print(table)
+    for note in facts.notes:
+        console.print(f"- {note}", highlight=False, markup=False)
+    console.print(f"\n{facts.citation}", highlight=False, markup=False)
+
+
+@app.command()
+def sample(
+    source: SourceName,
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    images: Annotated[int, typer.Option(help="Images that load for each configuration.")] = 24,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same bytes.")] = 0,
+    broken: Annotated[bool, typer.Option("--broken", help="Plant mishaps that cost images, on top.")] = False,
+) -> None:
+    """Draws a small made-up tree in a source's own layout, for a dry run."""
+    traps = make_sample(source, out, images=images, seed=seed, broken=broken)
+    console.print(f"{out}: made-up images in the layout of {source}. {len(traps)} things planted: {out}.traps.json")
+
+
+@app.command()
+def download(
+    source: SourceName,
+    output_dir: Annotated[Path, typer.Option(help="Gets a folder of the source's name.")],
+) -> None:
+    """Fetches what may be fetched; for the others, tells the page, the licence and the folder that is expected."""
+    folder = downloads.download(source_info(source), output_dir)
+    console.print(f"{folder}: whole and checked. Look at it: radikal-datasets verify {source} --data-dir {folder}")
+
+
+@app.command()
+def verify(
+    source: SourceName,
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are there.")] = None,
+    *,
+    data_dir: DataDir,
+    protocol: Protocol = splits.RECOMMENDED,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every image as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Walks a raw tree and tells every problem.
+
+    Exits 0: clean or known repairs; 1: an image or box would be lost; 2: the tree can't be read.
+    """
+    result = verify_tree(source, config, data_dir=data_dir, protocol=protocol, deep=deep)
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_dict(), indent=1) + "\n")
+    else:
+        _print_verification(result)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def prepare(
+    source: SourceName,
+    configs: Annotated[list[str] | None, typer.Argument(help="Configurations; default: all that are there.")] = None,
+    *,
+    data_dir: DataDir,
+    output_dir: Annotated[Path, typer.Option(help="Hub folder to write: Parquet shards and a card.")],
+    protocol: Protocol = splits.RECOMMENDED,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
+    num_proc: Annotated[int | None, typer.Option(help="Processes that write shards.")] = None,
+) -> None:
+    """Converts a raw tree into a Hub folder that plain datasets.load_dataset reads."""
+    build_hub_folder(
+        source,
+        configs,
+        data_dir=data_dir,
+        output_dir=output_dir,
+        protocol=protocol,
+        strict=strict,
+        num_proc=num_proc,
+    )
+    files = list(output_dir.glob("*/*.parquet"))
+    size = sum(path.stat().st_size for path in files) / 1e6
+    console.print(f"{output_dir}: {len(files)} Parquet files, {size:,.1f} MB, and README.md, the card.")
+
+
+def _print_verification(result: Verification) -> None:
+    for name, report in result.reports.items():
+        images, boxes = result.found(name)
+        expected = result.expected(name)
+        console.rule(f"{result.source.name} {name}", align="left")
+        console.print(
+            f"{_of(images, expected.images)} images, {_of(boxes, expected.boxes)} boxes in {result.root}",
+            highlight=False,
+            markup=False,
+        )
+        table = Table("split", "images", "boxes")
+        for split, totals in report.totals.items():
+            table.add_row(split, f"{totals['images']:,}", f"{totals['boxes']:,}")
+        console.print(table)
+        _print_problems(report)
+    if result.absent:
+        console.print(f"Not in this tree: {', '.join(result.absent)}", highlight=False)
+    verdict = "Something would be lost, see above." if result.exit_code else "Nothing is lost."
+    console.print(f"[bold]{verdict}[/bold]")
+
+
+def _print_problems(report: Report, most: int = 10) -> None:
+    if not report.problems:
+        console.print("No problem found.")
+        return
+    table = Table("problem", "times", "files", "what is done")
+    for kind, count in report.counts().items():
+        table.add_row(kind, f"{count:,}", f"{len(report.files(kind)):,}", report.kinds[kind].meaning)
+    console.print(table)
+    for kind in report.counts():
+        for problem in [problem for problem in report.problems if problem.kind == kind][:most]:
+            where = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
+            console.print(f"  {kind}: {where}: {problem.found}", highlight=False, markup=False)
+        if report.counts()[kind] > most:
+            console.print(f"  {kind}: ... --json lists all", highlight=False, markup=False)
+
+
+def _of(found: int, expected: int | None) -> str:
+    return f"{found:,}" if expected is None else f"{found:,} of {expected:,}"
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def main() -> None:
+    """The entry point: a known error is a message, not a traceback."""
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False, show_level=False)
+    package_logger = logging.getLogger(__package__)
+    package_logger.addHandler(handler)
+    package_logger.setLevel(logging.INFO)
+    package_logger.propagate = False
+    try:
+        app()
+    except (RadikalError, FileExistsError, ValueError) as error:
+        Console(stderr=True).print(f"radikal-datasets: {error}", highlight=False, markup=False, style="red")
+        sys.exit(UNREADABLE)
+
+
+if __name__ == "__main__":
+    main()

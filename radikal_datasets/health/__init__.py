@@ -1,0 +1,1 @@
+"""Looking at a tree before trusting it."""

@@ -1,0 +1,117 @@
+"""`verify`: walks a raw tree, compares it with the published counts, tells every problem and what is done about it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import PIL.Image
+
+from .. import splits
+from ..report import KINDS, Report
+from ..source import Config, Source
+from ..sources import builder_class
+from ..tree import Tree
+
+OK, LOSES, UNREADABLE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a raw tree holds, by configuration.
+
+    Attributes:
+        source: the facts.
+        root: the tree that was walked.
+        reports: configuration -> `Report`, for those with an image in the tree.
+        absent: configurations without any.
+    """
+
+    source: Source
+    root: str
+    reports: dict[str, Report]
+    absent: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """0: clean or known repairs; 1: an image or box would be lost."""
+        return LOSES if any(report.loses_something for report in self.reports.values()) else OK
+
+    def found(self, name: str) -> tuple[int, int]:
+        """Images and boxes of a configuration."""
+        totals = self.reports[name].totals.values()
+        return sum(t["images"] for t in totals), sum(t["boxes"] for t in totals)
+
+    def expected(self, name: str) -> Config:
+        """The published or measured counts of a configuration."""
+        return self.source.config(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`: counts, expectations and every problem."""
+        configs = {}
+        for name, report in self.reports.items():
+            images, boxes = self.found(name)
+            configs[name] = {
+                "images": images,
+                "boxes": boxes,
+                "expected_images": self.expected(name).images,
+                "expected_boxes": self.expected(name).boxes,
+                "splits": report.totals,
+                "counts": report.counts(),
+                "problems": [vars(problem) for problem in report.problems],
+            }
+        return {
+            "source": self.source.name,
+            "root": self.root,
+            "exit_code": self.exit_code,
+            "absent": self.absent,
+            "configs": configs,
+        }
+
+
+def verify(
+    source: str,
+    config: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str],
+    protocol: str = splits.RECOMMENDED,
+    deep: bool = False,
+) -> Verification:
+    """Parses a raw tree as the builder would, and writes nothing.
+
+    Args:
+        source: name of a source.
+        config: one configuration; None: all that the tree has.
+        data_dir: a raw tree, its parent, or its archive.
+        protocol: for the counts by split.
+        deep: decode every image as well; without it, headers and end markers are looked at.
+
+    Raises:
+        SourceNotFoundError, LayoutError: the tree can't be read at all.
+    """
+    builder_type = builder_class(source)
+    facts = builder_type.SOURCE
+    reports: dict[str, Report] = {}
+    absent: list[str] = []
+    for name in [facts.config(config).name] if config else facts.config_names:
+        builder = builder_type(config_name=name, data_dir=data_dir, protocol=protocol)
+        index = builder.index()
+        if index.splits or index.report.problems:
+            reports[name] = index.report
+            if deep:
+                paths = [example.image for examples in index.splits.values() for example in examples]
+                _decode(builder.tree, paths, index.report)
+        else:
+            absent.append(name)
+    return Verification(facts, str(data_dir), reports, absent)
+
+
+def _decode(tree: Tree, paths: list[str], report: Report) -> None:
+    for path in datasets.utils.tqdm(paths, unit=" images", desc="decoding"):
+        try:
+            with tree.open_file(path) as file, PIL.Image.open(file) as image:
+                image.load()
+        except Exception as error:  # a decoder raises what it likes; the report says which
+            report.add(KINDS["unreadable_image"], path, f"does not decode: {error}")

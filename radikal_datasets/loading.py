@@ -1,0 +1,237 @@
+"""`load_dataset`: where the data come from, and in what order the places are looked at."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+import datasets
+import datasets.inspect
+import datasets.load
+import huggingface_hub
+from datasets.load import DatasetModule
+
+from . import download
+from .endpoint import DEFAULT_NAMESPACE, hub_name, hub_repo
+from .errors import ConfigNameError, DownloadError, ProtocolError, SourceNotFoundError, UnknownSourceError
+from .source import Source
+from .sources import source_info, source_names
+
+logger = logging.getLogger(__name__)
+
+#: Key of a card's metadata under which `prepare` says what it wrote: {"source": ..., "protocol": {config: protocol}}.
+CARD_KEY = "radikal_datasets"
+
+
+class _Kind(Enum):
+    RAW = auto()  # a tree or archive that a builder reads
+    HUB_FOLDER = auto()  # a folder that `prepare` wrote
+    HUB = auto()  # a repository
+
+
+@dataclass(frozen=True)
+class _Place:
+    kind: _Kind
+    address: str
+    why: str
+
+
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    protocol: str | None = None,
+    strict: bool = False,
+    streaming: bool = False,
+    num_proc: int | None = None,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """`datasets.load_dataset` that knows the six sources; arguments of the same name mean what they mean there.
+
+    For ``radikal_datasets/<source>`` these places are looked at, in order: `data_dir`; ``$RADIKAL_DATA/<source>``
+    (unless `revision` is given); the Hub, only if ``HF_ENDPOINT`` or ``RADIKAL_NAMESPACE`` is set; a download, where
+    the source may be downloaded and the machine is not offline. Any other path goes to `datasets.load_dataset`.
+
+    Args:
+        path: ``radikal_datasets/<source>``, or whatever `datasets.load_dataset` takes (a prepared folder, say).
+        name: the configuration; needed where the source has several.
+        data_dir: a raw tree, its parent, its archive, or a folder that `prepare` wrote.
+        protocol: "recommended" (default), "official" where the publisher has a split, or "70-15-15".
+        strict: raise at the first problem that would cost an image, instead of counting it.
+
+    Returns:
+        A `DatasetDict` (of `IterableDataset`s when streaming), or one split of it.
+
+    Raises:
+        SourceNotFoundError: no data in any of these places; says where they are had.
+        ConfigNameError, ProtocolError, LayoutError: see `radikal_datasets.errors`.
+        BadFileError: with `strict`, the first file that would cost an image.
+    """
+    common: dict[str, Any] = {
+        "split": split,
+        "streaming": streaming,
+        "num_proc": num_proc,
+        "revision": revision,
+        "token": token,
+        "cache_dir": None if cache_dir is None else str(cache_dir),
+        **kwargs,
+    }
+    source = _source_of(path)
+    if source is None:
+        if protocol or strict:
+            _check_prepared(_Place(_Kind.HUB_FOLDER, path, ""), name, protocol, strict, revision, token)
+        data_dir = None if data_dir is None else os.fspath(data_dir)
+        return datasets.load_dataset(path, name, data_dir=data_dir, **common)
+    place = _find(source, name, data_dir, revision)
+    logger.info("%s: %s (%s)", path, place.address, place.why)
+    if place.kind is _Kind.RAW:
+        config = source.config(name)
+        settings: dict[str, Any] = {"strict": True} if strict else {}
+        if protocol is not None:
+            settings["protocol"] = protocol
+        return datasets.load_dataset(path, config.name, data_dir=place.address, **settings, **common)
+    _check_prepared(place, name, protocol, strict, revision, token)
+    return datasets.load_dataset(place.address, name, **common)
+
+
+def _source_of(path: str) -> Source | None:
+    """The source a path stands for, or None where it is somebody else's.
+
+    Raises:
+        UnknownSourceError: a name in our namespace that is no source, with no Hub chosen that could know it.
+    """
+    namespace, _, name = str(path).partition("/")
+    if namespace != DEFAULT_NAMESPACE or not name or "/" in name:
+        return None
+    if name not in source_names() and hub_repo(name) is not None:
+        return None
+    try:
+        return source_info(name)
+    except UnknownSourceError:
+        if Path(path).exists():
+            return None
+        raise
+
+
+def is_hub_folder(path: str | os.PathLike[str]) -> bool:
+    """True for a folder in the shape `prepare` writes: a card and Parquet files by configuration."""
+    folder = Path(path)
+    return (folder / "README.md").is_file() and any(folder.glob("*/*.parquet"))
+
+
+def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
+    if data_dir is not None:
+        # Given and missing is an error: nothing else is tried, so that nobody trains on other data than they named.
+        return _local(source, os.fspath(data_dir), "data_dir")
+    root = os.environ.get("RADIKAL_DATA")
+    if root and revision is None and Path(root, source.name).exists():
+        return _local(source, str(Path(root, source.name)), "RADIKAL_DATA")
+    if repo := hub_repo(source.name):
+        return _Place(_Kind.HUB, repo, f"the Hub at {hub_name()}")
+    if source.download is not None and not datasets.config.HF_HUB_OFFLINE:
+        try:
+            return _Place(_Kind.RAW, str(download.download(source)), "downloaded")
+        except DownloadError as error:
+            raise SourceNotFoundError(_where_it_is_had(source, name, f"The download failed: {error}")) from error
+    raise SourceNotFoundError(_where_it_is_had(source, name, ""))
+
+
+def _local(source: Source, path: str, why: str) -> _Place:
+    if "://" not in path:
+        path = str(Path(path).expanduser())
+        if not Path(path).exists():
+            raise SourceNotFoundError(
+                f"{why}={path}: there is no such folder or archive. {source.name} is had from {source.download_page} "
+                f"and should look like this:\n{source.layout}"
+            )
+        if is_hub_folder(path):
+            return _Place(_Kind.HUB_FOLDER, path, f"{why}, a prepared folder")
+    return _Place(_Kind.RAW, path, why)
+
+
+def _where_it_is_had(source: Source, name: str | None, problem: str) -> str:
+    config = name or source.config_names[0]
+    arguments = f'"radikal_datasets/{source.name}"' + (f', "{config}"' if len(source.configs) > 1 else "")
+    looked = "data_dir was not given; RADIKAL_DATA " + (
+        f"is {os.environ['RADIKAL_DATA']!r}, without {source.name!r} in it"
+        if "RADIKAL_DATA" in os.environ
+        else "is not set"
+    )
+    return (
+        f"No data for {source.name}. {problem}\n"
+        f"Looked at: {looked}; HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was asked.\n"
+        f"It is had from: {source.download_page}\n"
+        f"Licence: {source.licence.name}. {source.licence.summary}\n"
+        f"The folder should look like this:\n{source.layout}\n"
+        f'Then call: load_dataset({arguments}, data_dir="path/to/that/folder")\n'
+        f"Without data, try a made-up sample: radikal-datasets sample {source.name} sample/{source.name}"
+    )
+
+
+def _check_prepared(
+    place: _Place, name: str | None, protocol: str | None, strict: bool, revision: str | None, token: bool | str | None
+) -> None:
+    """A prepared set has the protocol it was prepared with, and its bad files are long gone."""
+    if strict:
+        logger.warning("%s was prepared already: strict has no effect on it.", place.address)
+    if protocol is None:
+        return
+    there = _prepared_protocols(place, revision, token)
+    if name is None and len(there) > 1:
+        raise ConfigNameError(f"{place.address} has several configs, pick one of {sorted(there)}.")
+    found = there.get(name) if name is not None else next(iter(there.values()), None)
+    if found != protocol:
+        has = f"was prepared with protocol {found!r}" if found else "does not say with which protocol it was prepared"
+        raise ProtocolError(f"{place.address} {has}, not {protocol!r}. Prepare the raw tree again with that protocol.")
+
+
+def _prepared_protocols(place: _Place, revision: str | None, token: bool | str | None) -> dict[str, str]:
+    if place.kind is _Kind.HUB:
+        card_path = huggingface_hub.hf_hub_download(
+            place.address, "README.md", repo_type="dataset", revision=revision, token=token
+        )
+    else:
+        card_path = str(Path(place.address, "README.md"))
+    if not Path(card_path).is_file():
+        return {}
+    card = huggingface_hub.DatasetCard.load(card_path, ignore_metadata_errors=True)
+    return dict(card.data.to_dict().get(CARD_KEY, {}).get("protocol", {}))
+
+
+def install() -> None:
+    """Makes plain ``datasets.load_dataset("radikal_datasets/X", ...)`` work too, by wrapping one function of datasets.
+
+    Only `dataset_module_factory` is replaced, in the two modules that hold it, so that an earlier
+    ``from datasets import load_dataset`` works as well.
+    """
+    original = datasets.load.dataset_module_factory
+    if getattr(original, "_radikal_datasets", False):
+        return
+
+    @functools.wraps(original)
+    def dataset_module_factory(path: str, revision: Any = None, *args: Any, **kwargs: Any) -> DatasetModule:
+        source = None if kwargs.get("data_files") else _source_of(path)
+        if source is None:
+            return original(path, revision, *args, **kwargs)
+        place = _find(source, None, kwargs.pop("data_dir", None), revision)
+        if place.kind is _Kind.RAW:
+            module = f"{__package__}.sources.{source.name}"
+            # The builder computes the hash of the cache itself: it depends on the config, which is not known here.
+            return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
+        prepared = original(place.address, revision, *args, **kwargs)
+        prepared.builder_kwargs["data_dir"] = None  # it named the folder and is no setting of the Parquet reader
+        return prepared
+
+    dataset_module_factory._radikal_datasets = True  # type: ignore[attr-defined]
+    for module in (datasets.load, datasets.inspect):
+        module.dataset_module_factory = dataset_module_factory  # type: ignore[assignment]
