@@ -1,4 +1,4 @@
-"""Which of DeepPCB's 11 boards go to which split? Prints the assignments that `radikal_datasets/sources/deeppcb.py` states.
+"""Which of DeepPCB's 11 boards go to which split? Prints what `radikal_datasets/sources/deeppcb.py` states.
 
     python benchmarks/choose_boards.py PCBData        (the whole set: 1,500 pairs)
 
@@ -64,8 +64,7 @@ def main() -> None:
     print("boards with images of the publisher's train alone:", sorted(set(train) - set(tested)) or "none")
     ranked = sorted(subsets(train), key=lambda boards: deviation(train, boards))
     show("recommended, validation, any boards", train, ranked[0])
-    for boards in [b for b in ranked if b & PARTIAL_SET][:3]:
-        show("recommended, validation, with a board of the partial set", train, boards)
+    show("recommended, validation, with a board of the partial set", train, next(b for b in ranked if b & PARTIAL_SET))
 
     everything = counts(root, ["trainval.txt", "test.txt"])
     near = [boards for boards in subsets(everything) if deviation(everything, boards) < 5]

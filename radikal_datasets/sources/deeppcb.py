@@ -7,7 +7,6 @@ training and 500 for testing, 10,013 boxes, 1 to 15 an image.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from ..annotations.deeppcb_truth import parse_deeppcb
 from ..builder import InspectionBuilder
@@ -27,9 +26,7 @@ _CLASSES = ("open", "short", "mousebite", "spur", "spurious_copper", "pin_hole")
 
 ORPHAN_TEMPLATE = Kind("orphan_template", Effect.NOTED, "a template without a tested image: not used")
 UNLISTED_PAIR = Kind("unlisted_pair", Effect.NOTED, "a pair in neither list: taken for the publisher's train")
-LISTED_TWICE = Kind(
-    "listed_twice", Effect.REPAIRED, "a pair listed twice: one that test.txt names is never in train"
-)
+LISTED_TWICE = Kind("listed_twice", Effect.REPAIRED, "a pair listed twice: one that test.txt names is never in train")
 
 # Found once by benchmarks/choose_boards.py, over all 2,047 sets of boards. `recommended` cuts the publisher's 1,000
 # training images: all 7 boards that have any are in its test set as well, so that no choice of a validation board keeps
@@ -134,7 +131,7 @@ def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
             with report.costs_image():
                 if len(fields) != 2:
                     raise MalformedAnnotationError(name, repr(line), "A line is `image.jpg truth.txt`.", number)
-                key = str(PurePosixPath(fields[0]).with_suffix(""))
+                key = fields[0].removesuffix(".jpg")
                 if key in listed:
                     report.add(LISTED_TWICE, name, f"{key} is in {listed[key][1]} already", line=number)
                 listed[key] = (split, name, number)
