@@ -1,0 +1,217 @@
+"""GDXray's truth tables: rows of image number and edges or corners, as MATLAB text or as a MATLAB 5 file.
+
+Five columns are image, x1, x2, y1, y2 (both x first); nine are image, x1, y1, ..., x4, y4, an oriented rectangle.
+Coordinates are in MATLAB's frame, where pixel k spans k - 0.5 to k + 0.5: here 0.5 is subtracted, and nothing clipped.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from ..errors import MalformedAnnotationError
+from ..report import Effect, Kind, Report
+from ..schema import Box
+from ..tree import Tree
+from .polygon import Point, hull
+
+#: The variable of a BoundingBox.mat.
+MAT_VARIABLE = "bb"
+#: Regular expression over the names of files that `read_truth` looks at.
+TRUTH_FILES = r"ground_truth(?:\.txt;?)?|Xgdxannotate[^/]*|BoundingBox\.mat"
+#: Castings whose truth is known to stop after so many rows, all of image 1: in BoundingBox.mat, and in the text of some
+#: copies of C0041. Whole, they have 37 and 185.
+PARTIAL_ROWS = {"C0034": 1, "C0041": 5}
+
+_TEXT, _MAT = "ground_truth.txt", "BoundingBox.mat"
+# Two copies of C0037 name it so. Names are never globbed: C0041 has a `ground_truth.txt;` with 5 of its 185 rows.
+_MISNAMED = re.compile(r"ground_truth|Xgdxannotate\('[A-Z]',\d+\)")
+_STRAY = "ground_truth.txt;"
+
+MISNAMED_TRUTH = Kind("misnamed_truth", Effect.REPAIRED, "truth file under another name than ground_truth.txt: read")
+MAT_TRUTH = Kind("mat_truth", Effect.REPAIRED, "no rows in a ground_truth.txt: BoundingBox.mat read instead")
+STRAY_TRUTH = Kind("stray_truth", Effect.NOTED, "`ground_truth.txt;`, which holds a part of the truth: never read")
+EMPTY_TRUTH = Kind(
+    "empty_truth", Effect.UNLABELED, "truth without a row proves nothing: series kept as annotated=False"
+)
+PARTIAL_TRUTH = Kind("partial_truth", Effect.UNLABELED, "truth known to stop early: series kept as annotated=False")
+
+_REMEDY = "Correct the line or fetch the file again; what it may speak of is left out until then."
+_COLUMNS = {5, 9}
+# MATLAB writes every number of a table as 1.7100000e+02.
+_MATLAB_NUMBER = re.compile(r"-?\d\.\d+e[+-]\d\d")
+# MATLAB files hold 171.00000000000006 where the text holds 171: both must give the same box.
+_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class TruthRow:
+    """One object: its image's number, its box (0-based continuous pixels, may reach over the image), where it stands.
+
+    Attributes:
+        number: of the image, from 1.
+        box: x_min, y_min, x_max, y_max.
+        line: 1-based line of a text file, row of a MATLAB table.
+        corners: the four corners of an oriented rectangle; None for five columns.
+        swapped: a pair of edges stood in the wrong order and was sorted.
+    """
+
+    number: int
+    box: Box
+    line: int
+    corners: tuple[Point, ...] | None = None
+    swapped: bool = False
+
+
+@dataclass
+class SeriesTruth:
+    """The table of one series.
+
+    Attributes:
+        rows: image number -> its objects, in the order of the file.
+        errors: image number -> why its truth can't be trusted: a line that names this image is malformed.
+    """
+
+    rows: dict[int, list[TruthRow]] = field(default_factory=dict)
+    errors: dict[int, MalformedAnnotationError] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """True for a table without a line. It proves nothing (castings C0044)."""
+        return not self.rows and not self.errors
+
+    def row_count(self) -> int:
+        """How many objects it holds."""
+        return sum(len(rows) for rows in self.rows.values())
+
+
+def parse_text(data: bytes, path: str) -> SeriesTruth:
+    """Parses a table as MATLAB's `save -ascii` writes it: blanks, scientific notation, any line ends.
+
+    A malformed line whose image number can be read costs this image. One whose number can't be read may speak of any
+    image, and a file that was cut off may lack rows of any image: both cost the series.
+
+    Raises:
+        MalformedAnnotationError: nothing in the file can be trusted.
+    """
+    text = data.decode("latin-1")
+    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if lines and not text.endswith(("\n", "\r")) and _is_cut_off(lines[-1][1], lines[0][1]):
+        raise MalformedAnnotationError(path, "the file is cut off here", _REMEDY, lines[-1][0])
+    return _parse_rows(((number, [_number(word) for word in words], words) for number, words in lines), path)
+
+
+def parse_mat(data: bytes, path: str) -> SeriesTruth:
+    """Parses a MATLAB 5 file that holds the same table in its variable `bb`; 0x0 gives an empty one.
+
+    Raises:
+        MalformedAnnotationError: it can't be read, has no `bb`, or nothing in it can be trusted.
+    """
+    import scipy.io  # Slow to import, and needed for a table or two.
+
+    remedy = "Fetch the file again, or put a ground_truth.txt beside it."
+    try:
+        table = scipy.io.loadmat(BytesIO(data), variable_names=[MAT_VARIABLE])[MAT_VARIABLE]
+    except KeyError:
+        raise MalformedAnnotationError(path, f"no variable {MAT_VARIABLE!r}", remedy) from None
+    except Exception as error:  # scipy raises ValueError, TypeError, struct.error, zlib.error ... for a broken file
+        raise MalformedAnnotationError(path, f"not a MATLAB 5 file: {error}", remedy) from None
+    if table.size == 0:
+        return SeriesTruth()
+    if table.ndim != 2 or table.dtype.kind not in "uif":
+        raise MalformedAnnotationError(path, f"{MAT_VARIABLE} is {table.dtype} of shape {table.shape}", remedy)
+    rows = ((number, [round(float(v), _DECIMALS) for v in row]) for number, row in enumerate(table, 1))
+    return _parse_rows(((number, row, [f"{v:g}" for v in row]) for number, row in rows), path)
+
+
+def _parse_rows(rows: Iterable[tuple[int, list[float], list[str]]], path: str) -> SeriesTruth:
+    """Sorts (line, numbers with NaN for what is none, words) into objects and errors by image."""
+    truth = SeriesTruth()
+    columns: int | None = None
+    for line, values, words in rows:
+        if not (math.isfinite(values[0]) and values[0] == int(values[0])):
+            found = f"{words[0]!r} where the image's number should stand"
+            raise MalformedAnnotationError(path, found, _REMEDY, line)
+        number = int(values[0])
+        if len(values) in _COLUMNS:
+            columns = columns or len(values)
+        if len(values) != columns:
+            found = f"{len(values)} columns" + (
+                f" where lines before have {columns}" if columns else ", neither 5 nor 9"
+            )
+        elif not all(math.isfinite(value) for value in values):
+            found = f"not five or nine numbers: {' '.join(words)}"
+        else:
+            truth.rows.setdefault(number, []).append(_row(number, values[1:], line))
+            continue
+        truth.errors.setdefault(number, MalformedAnnotationError(path, f"image {number}: {found}", _REMEDY, line))
+    return truth
+
+
+def _row(number: int, values: list[float], line: int) -> TruthRow:
+    edges = [value - 0.5 for value in values]
+    if len(edges) == 8:
+        corners = tuple(zip(edges[0::2], edges[1::2], strict=True))
+        return TruthRow(number, hull(corners), line, corners)
+    x1, x2, y1, y2 = edges
+    box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+    return TruthRow(number, box, line, swapped=x1 > x2 or y1 > y2)
+
+
+def _is_cut_off(last: list[str], first: list[str]) -> bool:
+    """Whether the last line of a file without a final line end lacks columns or digits."""
+    if len(last) not in _COLUMNS:
+        return True
+    return bool(_MATLAB_NUMBER.fullmatch(first[0])) and not _MATLAB_NUMBER.fullmatch(last[-1])
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
+
+
+def read_truth(tree: Tree, folder: str, names: Iterable[str], report: Report) -> tuple[SeriesTruth, str] | None:
+    """Finds and parses the truth of a series: the text first, then the MATLAB file.
+
+    Args:
+        tree: where it lies.
+        folder: of the series, below the root.
+        names: of all files in this folder.
+        report: counts what is odd about the files.
+
+    Returns:
+        The table and the path it was read from; None where nobody annotated the series, or where its table is empty or
+        known to stop early.
+
+    Raises:
+        MalformedAnnotationError: the file there is can't be trusted at all. The MATLAB file is no way out then: in two
+            series of castings it holds less than the text.
+    """
+    names = set(names)
+    misnamed = sorted(name for name in names if _MISNAMED.fullmatch(name))
+    texts = [_TEXT] * (_TEXT in names) + misnamed
+    if _STRAY in names:
+        report.add(STRAY_TRUTH, f"{folder}/{_STRAY}")
+    empty: str | None = None
+    for name in texts[:1] + [_MAT] * (_MAT in names):
+        path = f"{folder}/{name}"
+        truth = (parse_mat if name == _MAT else parse_text)(tree.read(path), path)
+        if truth.empty:
+            empty = empty or path
+            continue
+        if truth.row_count() == PARTIAL_ROWS.get(folder.rpartition("/")[2]):
+            report.add(PARTIAL_TRUTH, path, f"{truth.row_count()} rows, all of image {min(truth.rows)}")
+            return None
+        if name in misnamed:
+            report.add(MISNAMED_TRUTH, path)
+        if name == _MAT:
+            report.add(MAT_TRUTH, path, f"no rows in {empty}" if empty else f"no {_TEXT}")
+        return truth, path
+    if empty:
+        report.add(EMPTY_TRUTH, empty)
+    return None

@@ -1,0 +1,177 @@
+"""GDXray: X-ray images of castings, welds, baggage, natural objects and calibration patterns.
+
+Facts of castings, measured on a whole copy: 67 series, 2,727 PNG, 34 series with boxes, 1,352 images in them, 890 of
+these with a box, 2,903 boxes. Nobody annotated the other 33: they prove nothing. What is said of W0002 is third-party.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..annotations.gdxray_truth import TRUTH_FILES, SeriesTruth, TruthRow, read_truth
+from ..annotations.mask_file import mask_instances
+from ..annotations.polygon import PolygonMask, clip_polygon, hull
+from ..builder import InspectionBuilder
+from ..errors import MalformedAnnotationError, MissingImageError
+from ..images import image_size
+from ..report import Effect, Kind, Report
+from ..schema import Example, Instance, InstanceMask
+from ..source import Config, Licence, Source
+from ..splits import BY_SHARE, RECOMMENDED, TEST, TRAIN, VALIDATION
+from ..tree import Tree
+
+_FOLDERS = {
+    "castings": "Castings",
+    "welds": "Welds",
+    "baggage": "Baggages?",
+    "nature": "Nature",
+    "settings": "Settings",
+}
+#: The series whose images are binary masks, and the series they are the masks of, image by image.
+MASK_SERIES, MASKED_SERIES = "W0002", "W0001"
+
+UNPAIRED_MASKS = Kind(
+    "unpaired_masks", Effect.UNLABELED, "W0002 and W0001 do not hold the same numbers: W0002's masks are not used"
+)
+
+_VALIDATION_SERIES = ("C0032", "C0037", "C0051", "C0054", "C0062")
+_TEST_SERIES = ("C0010", "C0024", "C0030", "C0045", "C0057")
+_TRAIN_SERIES = (
+    *("C0001", "C0002", "C0007", "C0008", "C0015", "C0019", "C0021", "C0026", "C0029", "C0031", "C0033", "C0034"),
+    *("C0035", "C0036", "C0038", "C0039", "C0040", "C0041", "C0042", "C0043", "C0047", "C0055", "C0060", "C0065"),
+)
+#: Found once, by benchmarks/choose_series.py; the 34 annotated series of castings.
+SPLIT_OF_SERIES = {
+    f"gdxray/castings/{series}": split
+    for split, names in ((VALIDATION, _VALIDATION_SERIES), (TEST, _TEST_SERIES), (TRAIN, _TRAIN_SERIES))
+    for series in names
+}
+
+
+def _config(name: str, class_name: str, **counts: object) -> Config:
+    return Config(name, (class_name,), files=rf"{_series(name)}/(?:[^/]+\.png|{TRUTH_FILES})", **counts)
+
+
+def _series(part: str) -> str:
+    """Regular expression over the folders of a group's series: `Castings/C0001`."""
+    return rf"{_FOLDERS[part]}/{part[0].upper()}\d{{4}}"
+
+
+SOURCE = Source(
+    name="gdxray",
+    title="GDXray: the database of X-ray images for nondestructive testing",
+    homepage="https://domingomery.ing.puc.cl/material/gdxray/",
+    download_page="https://domingomery.ing.puc.cl/material/gdxray/",
+    licence=Licence(
+        "GDXray research and education only",
+        False,
+        'Free for research and education; "Redistribution and commercial use is prohibited".',
+    ),
+    citation="""@article{mery2015gdxray,
+  title   = {GDXray: The Database of X-ray Images for Nondestructive Testing},
+  author  = {Mery, Domingo and Riffo, Vladimir and Zscherpel, Uwe and Mondrag\\'on, German and Lillo, Iv\\'an and
+             Zuccar, Irene and Lobel, Hans and Carrasco, Miguel},
+  journal = {Journal of Nondestructive Evaluation},
+  volume  = {34}, number = {4}, pages = {42}, year = {2015}, doi = {10.1007/s10921-015-0315-7}
+}""",
+    configs=(
+        _config("castings", "defect", images=2727, boxes=2903, images_by_class={"defect": 890}),
+        _config("welds", "defect"),
+        _config("baggage", "object"),
+        _config("nature", "object"),
+        _config("settings", "object"),
+    ),
+    layout="""GDXray/
+  Castings/C0001/C0001_0001.png ...   any of the five group folders may be absent
+  Castings/C0001/ground_truth.txt     image, x1, x2, y1, y2; series without one are not annotated
+  Castings/C0001/BoundingBox.mat      the same, read where the text is missing
+  Welds/W0001/ ...  Baggages/B0001/ ...  Nature/N0001/ ...  Settings/S0001/ ...""",
+    marker=r"(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}\.png",
+    split_of_group=dict.fromkeys((RECOMMENDED, BY_SHARE), SPLIT_OF_SERIES),
+    modality="X-ray, gray, 151 to 768 px wide (castings)",
+    truth="boxes; masks where the truth is polygons or images",
+    best_use="Detecting defects in castings from a few hundred X-ray images, most images without labels.",
+    notes=(
+        "No defect types exist in it: castings and welds have the class defect, the others object.",
+        "33 of the 67 castings series were never annotated: split unlabeled, never negatives.",
+        "C0055 alone holds 42 % of all castings boxes and is always in train.",
+    ),
+)
+
+
+class GDXray(InspectionBuilder):
+    """Reads the publisher's group folders; any of them may be absent."""
+
+    SOURCE = SOURCE
+
+    def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
+        """One truth file a series, or none; see `InspectionBuilder.read`."""
+        folders: dict[str, list[str]] = {}
+        for _, match in tree.matching(rf"(?P<folder>{_series(part)})/(?P<name>[^/]+)"):
+            folders.setdefault(match["folder"], []).append(match["name"])
+        for folder, names in folders.items():
+            series = folder.rpartition("/")[2]
+            if series == MASK_SERIES:
+                continue
+            images = _images(folder, names)
+            masks = {}
+            if series == MASKED_SERIES:
+                masks = _masks(folder.removesuffix(series) + MASK_SERIES, folders, images, report)
+            try:
+                found = None if masks else read_truth(tree, folder, names, report)
+            except MalformedAnnotationError as error:
+                if report.strict:
+                    raise
+                whole = f"{error.found}: any image of {series} may be meant, so none is kept"
+                report.add(error.kind, error.path, whole, line=error.line, count=max(1, len(images)))
+                continue
+            truth, truth_path = found or (SeriesTruth(), "")
+            for number, path in images.items():
+                with report.costs_image():
+                    example = Example(f"gdxray/{part}/{series}/{series}_{number:04d}", path, *image_size(tree, path))
+                    example.group = f"gdxray/{part}/{series}"
+                    example.annotated = bool(masks or found)
+                    label = SOURCE.config(part).classes[0]
+                    if masks:
+                        size = example.width, example.height
+                        example.instances = mask_instances(tree, masks[number], label, *size, report)
+                    elif number in truth.errors:
+                        raise truth.errors[number]
+                    else:
+                        rows = truth.rows.get(number, [])
+                        example.instances = [_instance(row, example, label, truth_path, report) for row in rows]
+                    yield example
+            for number in sorted((truth.rows.keys() | truth.errors.keys()) - images.keys()):
+                with report.costs_image():
+                    raise MissingImageError(
+                        truth_path, f"truth for image {number}", f"Copy {series}_{number:04d}.png here."
+                    )
+
+
+def _images(folder: str, names: list[str]) -> dict[int, str]:
+    """Number -> path of a series' images."""
+    pattern = re.compile(rf"{folder.rpartition('/')[2]}_(\d{{4}})\.png")
+    return {int(match[1]): f"{folder}/{name}" for name in names if (match := pattern.fullmatch(name))}
+
+
+def _masks(folder: str, folders: dict[str, list[str]], images: dict[int, str], report: Report) -> dict[int, str]:
+    """Number -> path of the masks, or nothing where they do not pair off with the images."""
+    masks = _images(folder, folders.get(folder, []))
+    if masks and masks.keys() != images.keys():
+        report.add(UNPAIRED_MASKS, folder, f"{len(masks)} masks, {len(images)} images")
+        return {}
+    return masks
+
+
+def _instance(row: TruthRow, example: Example, label: str, path: str, report: Report) -> Instance:
+    """A row as an instance; an oriented rectangle is clipped here, its box being the hull of what is inside."""
+    if row.swapped:
+        report.add("swapped_corners", path, line=row.line)
+    if row.corners is None:
+        return Instance(label, row.box)
+    inside = clip_polygon(row.corners, example.width, example.height)
+    box = hull(inside) if inside else (0.0, 0.0, 0.0, 0.0)
+    if box != row.box and box[0] < box[2] and box[1] < box[3]:
+        report.add("clipped_box", path, f"{label} {row.corners}", line=row.line)
+    return Instance(label, box, InstanceMask(PolygonMask(row.corners)))
