@@ -71,7 +71,10 @@ def _safe_members(tar: tarfile.TarFile, folder: Path, skipped: list[str]) -> Ite
     for member in tar:
         try:
             tarfile.data_filter(member, str(folder))
+            unsafe = is_unsafe(member.name)  # the filter makes "/etc/x" relative; nobody's image has such a name
         except tarfile.FilterError:
+            unsafe = True
+        if unsafe:
             skipped.append(member.name)
         else:
             yield member

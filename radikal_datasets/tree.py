@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import IO, NamedTuple
@@ -24,9 +23,8 @@ from .errors import LayoutError, SourceNotFoundError, UnsafePathError
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
 
 _ZIP = (".zip",)
-_PLAIN_TAR = (".tar",)
-_COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
-ARCHIVES = _ZIP + _PLAIN_TAR + _COMPRESSED_TAR
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+ARCHIVES = _ZIP + _TAR
 
 
 class FileStat(NamedTuple):
@@ -62,7 +60,7 @@ class Tree:
     def open(cls, root: str | os.PathLike[str]) -> Tree:
         """Lists a folder, a zip or tar archive, or an fsspec URL.
 
-        Compressed tars are unpacked once into the datasets cache (random access into them is not possible).
+        Tars are unpacked once into the datasets cache: most are compressed, and random access into those is impossible.
 
         Raises:
             SourceNotFoundError: nothing is there.
@@ -79,7 +77,7 @@ class Tree:
         if not path.exists():
             raise SourceNotFoundError(f"{text}: there is no such folder or archive. Check the path.")
         name = path.name.lower()
-        if name.endswith(_COMPRESSED_TAR):
+        if name.endswith(_TAR):
             folder, skipped = unpack_once(path)
             tree = cls.open(folder)
             tree.root = text
@@ -87,8 +85,6 @@ class Tree:
             return tree
         if name.endswith(_ZIP):
             return cls._open_url(f"zip://::{path.resolve().as_posix()}", text)
-        if name.endswith(_PLAIN_TAR):
-            return cls._open_url(f"tar://::{path.resolve().as_posix()}", text)
         raise LayoutError(f"{text}: a file, but none of the archives read here ({', '.join(ARCHIVES)}). Unpack it.")
 
     @classmethod
@@ -98,7 +94,7 @@ class Tree:
             found = fs.find(top, detail=True)
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"{root or url}: {error}. Check the address.") from error
-        except (OSError, ValueError, tarfile.TarError) as error:
+        except (OSError, ValueError) as error:
             raise LayoutError(f"{root or url}: can't be opened as an archive or place of files: {error}") from error
         except Exception as error:
             # zipfile.BadZipFile and what a remote file system raises of its own.

@@ -1,0 +1,80 @@
+"""Shared by all tests: no network but loopback, caches in a temporary folder, sample trees drawn once a session."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before datasets and huggingface_hub are imported: they read these once.
+_CACHE = tempfile.mkdtemp(prefix="radikal-tests-")
+os.environ["HF_HOME"] = _CACHE
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
+for name in ("HF_ENDPOINT", "HF_TOKEN", "RADIKAL_DATA", "RADIKAL_NAMESPACE", "RADIKAL_MIRROR", "HF_DATASETS_CACHE"):
+    os.environ.pop(name, None)
+
+import shutil  # noqa: E402
+import socket  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+
+import datasets  # noqa: E402
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+
+from radikal_datasets.samples import make_sample  # noqa: E402
+
+datasets.disable_progress_bars()
+# Deadlines measure the machine, not the code; derandomize keeps CI from failing on somebody else's change.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci")
+
+SAMPLE_IMAGES = 12
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for another machine fails."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):  # type: ignore[index]
+            raise AssertionError(f"a test tried to connect to {address}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remove_caches() -> Iterator[None]:
+    yield
+    shutil.rmtree(_CACHE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sample_tree(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`sample_tree("neu_det")` or with `broken=True`: a tree, drawn once. Do not change it: copy it."""
+    made: dict[tuple[str, bool], Path] = {}
+
+    def get(source: str, *, broken: bool = False) -> Path:
+        if (source, broken) not in made:
+            out = tmp_path_factory.mktemp("samples") / source
+            make_sample(source, out, images=SAMPLE_IMAGES, seed=0, broken=broken)
+            made[source, broken] = out
+        return made[source, broken]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """`real_data("neu_det")`: the real images, or a skip that says where they were looked for."""
+    root = Path(os.environ.get("RADIKAL_REAL", Path(__file__).parents[2] / "shared" / "real"))
+
+    def get(source: str) -> Path:
+        if not (root / source).is_dir():
+            pytest.skip(f"no real {source} at {root / source}: set RADIKAL_REAL")
+        return root / source
+
+    return get

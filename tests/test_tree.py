@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tarfile
+import zipfile
+from pathlib import Path, PureWindowsPath
+
+import fsspec
+import pytest
+
+from radikal_datasets.archives import is_unsafe
+from radikal_datasets.errors import LayoutError, SourceNotFoundError
+from radikal_datasets.tree import Tree, layout_roots, posix
+
+FILES = {"IMAGES/a.jpg": b"aa", "IMAGES/b.jpg": b"b", "notes/deep/c.txt": b"ccc"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "raw"
+    for name, data in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (root / ".DS_Store").write_bytes(b"x")
+    (root / "IMAGES" / "Thumbs.db").write_bytes(b"x")
+    return root
+
+
+def archive(kind: str, folder: Path, extra: dict[str, bytes] | None = None) -> Path:
+    path = folder.with_name(f"raw.{kind}")
+    members = FILES | (extra or {})
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as zipped:
+            for name, data in members.items():
+                zipped.writestr(name, data)
+    else:
+        with tarfile.open(path, f"w:{kind.partition('.')[2]}") as tar:
+            for name, data in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz", "tar.xz"])
+def test_every_kind_of_root_shows_the_same_files(kind: str, folder: Path) -> None:
+    tree = Tree.open(folder if kind == "folder" else archive(kind, folder))
+    assert {path: tree.read(path) for path in tree.files} == FILES
+    assert {path: stat.size for path, stat in tree.files.items()} == {p: len(data) for p, data in FILES.items()}
+    below = pickle.loads(pickle.dumps(tree.below("notes/")))
+    assert {path: below.read(path) for path in below.files} == {"deep/c.txt": b"ccc"}
+
+
+def test_a_remote_root() -> None:
+    memory = fsspec.filesystem("memory")
+    for name, data in FILES.items():
+        memory.pipe(f"/plant/line1/{name}", data)
+    tree = Tree.open("memory://plant/line1")
+    assert {path: tree.read(path) for path in tree.files} == FILES
+    first = tree.fingerprint()
+    memory.pipe("/plant/line1/IMAGES/a.jpg", b"changed")
+    assert Tree.open("memory://plant/line1").fingerprint() != first
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_members_that_leave_the_archive_are_listed_and_never_read(kind: str, folder: Path) -> None:
+    tree = Tree.open(archive(kind, folder, {"../evil.jpg": b"x", "/etc/evil.jpg": b"x"}))
+    assert sorted(tree.files) == sorted(FILES)
+    assert any("evil.jpg" in error.path for error in tree.unsafe)
+    assert not list(folder.parent.glob("evil.jpg"))
+
+
+def test_links_stay_inside(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"s")
+    (folder / "IMAGES" / "out.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "IMAGES" / "broken.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (folder / "loop").symlink_to(folder)
+    (folder / "IMAGES" / "inside.jpg").symlink_to(folder / "IMAGES" / "a.jpg")
+    tree = Tree.open(folder)
+    assert sorted(tree.files) == sorted([*FILES, "IMAGES/inside.jpg"])
+    assert sorted(error.path for error in tree.unsafe) == ["IMAGES/broken.jpg", "IMAGES/out.jpg", "loop"]
+
+
+def test_fingerprint_follows_size_and_time_of_wanted_files_only(folder: Path) -> None:
+    def fingerprint() -> str:
+        return Tree.open(folder).fingerprint(lambda path: path.startswith("IMAGES/"))
+
+    first = fingerprint()
+    (folder / "notes" / "deep" / "c.txt").write_bytes(b"other")
+    assert fingerprint() == first
+    os.utime(folder / "IMAGES" / "a.jpg", ns=(1, 1))
+    assert fingerprint() != first
+
+
+def test_what_can_not_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match="no such folder"):
+        Tree.open(tmp_path / "nothing")
+    for name in ("broken.zip", "broken.tar", "broken.tar.gz", "table.csv"):
+        (tmp_path / name).write_bytes(b"not an archive at all")
+        with pytest.raises(LayoutError, match=name):
+            Tree.open(tmp_path / name)
+
+
+def test_layout_roots_finds_the_folder_its_parent_and_twice(folder: Path) -> None:
+    marker = r"IMAGES/[^/]+\.jpg"
+    assert layout_roots(Tree.open(folder), marker) == [""]
+    assert layout_roots(Tree.open(folder.parent), marker) == ["raw/"]
+    assert layout_roots(Tree.open(folder / "notes"), marker) == []
+
+
+@pytest.mark.parametrize("member", ["../a", "a/../../b", "/etc/passwd", "C:\\a", "C:a", "..\\a", "\\\\host\\share\\a"])
+def test_unsafe_members(member: str) -> None:
+    assert is_unsafe(member)
+
+
+@pytest.mark.parametrize("member", ["a/b.jpg", "a..b/c", "Xgdxannotate('C',37)", "ground_truth.txt;"])
+def test_safe_members(member: str) -> None:
+    assert not is_unsafe(member)
+
+
+def test_posix_paths_from_windows() -> None:
+    assert posix(PureWindowsPath("IMAGES\\crazing_1.jpg")) == "IMAGES/crazing_1.jpg"
+    assert posix("IMAGES\\crazing_1.jpg") == "IMAGES/crazing_1.jpg"
