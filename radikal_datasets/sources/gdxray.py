@@ -112,41 +112,61 @@ class GDXray(InspectionBuilder):
             folders.setdefault(match["folder"], []).append(match["name"])
         for folder, names in folders.items():
             series = folder.rpartition("/")[2]
-            if series == MASK_SERIES:
-                continue
             images = _images(folder, names)
-            masks = {}
+            masks: dict[int, str] = {}
             if series == MASKED_SERIES:
                 masks = _masks(folder.removesuffix(series) + MASK_SERIES, folders, images, report)
-            try:
-                found = None if masks else read_truth(tree, folder, names, report)
-            except MalformedAnnotationError as error:
-                if report.strict:
-                    raise
-                whole = f"{error.found}: any image of {series} may be meant, so none is kept"
-                report.add(error.kind, error.path, whole, line=error.line, count=max(1, len(images)))
-                continue
-            truth, truth_path = found or (SeriesTruth(), "")
-            for number, path in images.items():
-                with report.costs_image():
-                    example = Example(f"gdxray/{part}/{series}/{series}_{number:04d}", path, *image_size(tree, path))
-                    example.group = f"gdxray/{part}/{series}"
-                    example.annotated = bool(masks or found)
-                    label = SOURCE.config(part).classes[0]
-                    if masks:
-                        size = example.width, example.height
-                        example.instances = mask_instances(tree, masks[number], label, *size, report)
-                    elif number in truth.errors:
-                        raise truth.errors[number]
-                    else:
-                        rows = truth.rows.get(number, [])
-                        example.instances = [_instance(row, example, label, truth_path, report) for row in rows]
-                    yield example
-            for number in sorted((truth.rows.keys() | truth.errors.keys()) - images.keys()):
-                with report.costs_image():
-                    raise MissingImageError(
-                        truth_path, f"truth for image {number}", f"Copy {series}_{number:04d}.png here."
-                    )
+            if masks:
+                yield from self._read_masked(tree, part, images, masks, report)
+            elif series != MASK_SERIES:
+                yield from self._read_boxed(tree, part, folder, names, report)
+
+    def _read_masked(
+        self, tree: Tree, part: str, images: dict[int, str], masks: dict[int, str], report: Report
+    ) -> Iterator[Example]:
+        for number, path in images.items():
+            with report.costs_image():
+                example = _example(tree, part, path)
+                size = example.width, example.height
+                example.instances = mask_instances(tree, masks[number], _label(part), *size, report)
+                yield example
+
+    def _read_boxed(self, tree: Tree, part: str, folder: str, names: list[str], report: Report) -> Iterator[Example]:
+        images = _images(folder, names)
+        try:
+            found = read_truth(tree, folder, names, report)
+        except MalformedAnnotationError as error:
+            if report.strict:
+                raise
+            whole = f"{error.found}: it may concern any image of the series, so none is kept"
+            report.add(error.kind, error.path, whole, line=error.line, count=max(1, len(images)))
+            return
+        truth, truth_path = found or (SeriesTruth(), "")
+        for number, path in images.items():
+            with report.costs_image():
+                example = _example(tree, part, path)
+                example.annotated = found is not None
+                if number in truth.errors:
+                    raise truth.errors[number]
+                rows = truth.rows.get(number, [])
+                example.instances = [_instance(row, example, _label(part), truth_path, report) for row in rows]
+                yield example
+        for number in sorted((truth.rows.keys() | truth.errors.keys()) - images.keys()):
+            with report.costs_image():
+                remedy = f"Copy {folder.rpartition('/')[2]}_{number:04d}.png here, or take its rows off."
+                raise MissingImageError(truth_path, f"truth for image {number}, which is not there", remedy)
+
+
+def _label(part: str) -> str:
+    """The only class of a group."""
+    return SOURCE.config(part).classes[0]
+
+
+def _example(tree: Tree, part: str, path: str) -> Example:
+    """An image of a series, without truth. `Castings/C0001/C0001_0001.png` is gdxray/castings/C0001/C0001_0001."""
+    _, series, name = path.split("/")
+    group = f"gdxray/{part}/{series}"
+    return Example(f"{group}/{name.removesuffix('.png')}", path, *image_size(tree, path), group=group)
 
 
 def _images(folder: str, names: list[str]) -> dict[int, str]:
