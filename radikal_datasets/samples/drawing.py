@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -64,15 +62,3 @@ def truncate(path: Path, keep: float = 0.6) -> None:
     """Cuts a file off, as an interrupted copy does."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
-
-
-def claim_size(path: Path, width: int, height: int) -> None:
-    """Writes a PNG of a few bytes whose header claims a size: a decompression bomb, if large enough."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    pixels = zlib.compress(bytes(1000))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))

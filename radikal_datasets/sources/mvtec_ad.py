@@ -1,0 +1,198 @@
+"""MVTec AD: fifteen objects and textures, photographed without defects and with known ones, with pixel masks.
+
+The number of images is the publisher's (3,629 train, 1,725 test). The defect types and their counts are what
+independent counts of the whole set agree on; they add up to the publisher's. Measured on parts: masks are 8 bit,
+exactly 0 and 255, of the image's size and never empty; one holds up to 3 components; screw, grid and zipper are
+gray, the others RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..annotations.mask_file import MASK_VALUES, mask_instances
+from ..builder import InspectionBuilder
+from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError
+from ..images import image_size
+from ..report import Effect, Kind, Report
+from ..schema import Example
+from ..source import Config, Licence, Source
+from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
+from ..tree import Tree
+
+__all__ = ["DEFECT_IN_TRAIN", "MASK_VALUES", "SOURCE", "STRAY_IMAGE", "MvtecAd"]
+
+DEFECT_IN_TRAIN = Kind(
+    "defect_in_train", Effect.REPAIRED, "defect image below train/, where the publisher has none: taken as test/'s"
+)
+STRAY_IMAGE = Kind("stray_image", Effect.IMAGE_LOST, "an image that lies in no folder of the layout: left out")
+
+_GOOD = "good"
+#: Category -> (defect-free images, {defect type: images}); a class name is its folder's.
+_CATEGORIES: dict[str, tuple[int, dict[str, int]]] = {
+    "bottle": (229, {"broken_large": 20, "broken_small": 22, "contamination": 21}),
+    "cable": (
+        282,
+        {
+            "bent_wire": 13,
+            "cable_swap": 12,
+            "combined": 11,
+            "cut_inner_insulation": 14,
+            "cut_outer_insulation": 10,
+            "missing_cable": 12,
+            "missing_wire": 10,
+            "poke_insulation": 10,
+        },
+    ),
+    "capsule": (242, {"crack": 23, "faulty_imprint": 22, "poke": 21, "scratch": 23, "squeeze": 20}),
+    "carpet": (308, {"color": 19, "cut": 17, "hole": 17, "metal_contamination": 17, "thread": 19}),
+    "grid": (285, {"bent": 12, "broken": 12, "glue": 11, "metal_contamination": 11, "thread": 11}),
+    "hazelnut": (431, {"crack": 18, "cut": 17, "hole": 18, "print": 17}),
+    "leather": (277, {"color": 19, "cut": 19, "fold": 17, "glue": 19, "poke": 18}),
+    "metal_nut": (242, {"bent": 25, "color": 22, "flip": 23, "scratch": 23}),
+    "pill": (
+        293,
+        {
+            "color": 25,
+            "combined": 17,
+            "contamination": 21,
+            "crack": 26,
+            "faulty_imprint": 19,
+            "pill_type": 9,
+            "scratch": 24,
+        },
+    ),
+    "screw": (
+        361,
+        {"manipulated_front": 24, "scratch_head": 24, "scratch_neck": 25, "thread_side": 23, "thread_top": 23},
+    ),
+    "tile": (263, {"crack": 17, "glue_strip": 18, "gray_stroke": 16, "oil": 18, "rough": 15}),
+    "toothbrush": (72, {"defective": 30}),
+    "transistor": (273, {"bent_lead": 10, "cut_lead": 10, "damaged_case": 10, "misplaced": 10}),
+    "wood": (266, {"color": 8, "combined": 11, "hole": 10, "liquid": 10, "scratch": 21}),
+    "zipper": (
+        272,
+        {
+            "broken_teeth": 19,
+            "combined": 16,
+            "fabric_border": 17,
+            "fabric_interior": 16,
+            "rough": 17,
+            "split_teeth": 18,
+            "squeezed_teeth": 16,
+        },
+    ),
+}
+
+
+def _config(category: str) -> Config:
+    good, defects = _CATEGORIES[category]
+    images = good + sum(defects.values())
+    return Config(category, tuple(defects), images, images_by_class=defects, files=rf"{category}/.*")
+
+
+def _all() -> Config:
+    by_class = {f"{name}_{defect}": n for name, (_, defects) in _CATEGORIES.items() for defect, n in defects.items()}
+    images = sum(good + sum(defects.values()) for good, defects in _CATEGORIES.values())
+    return Config("all", tuple(by_class), images, images_by_class=by_class, parts=tuple(_CATEGORIES))
+
+
+SOURCE = Source(
+    name="mvtec_ad",
+    title="MVTec AD: anomaly detection in objects and textures",
+    homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    download_page="https://www.mvtec.com/company/research/datasets/mvtec-ad/downloads",
+    licence=Licence(
+        "CC-BY-NC-SA-4.0",
+        True,
+        "Not for commercial use; may be passed on with attribution and under the same licence.",
+        spdx=True,
+    ),
+    citation="""@inproceedings{bergmann2019mvtec,
+  title     = {{MVTec AD} -- A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection},
+  author    = {Bergmann, Paul and Fauser, Michael and Sattlegger, David and Steger, Carsten},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {9584--9592}, year = {2019}
+}
+@article{bergmann2021mvtec,
+  title   = {The {MVTec} Anomaly Detection Dataset:
+             A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection},
+  author  = {Bergmann, Paul and Batzner, Kilian and Fauser, Michael and Sattlegger, David and Steger, Carsten},
+  journal = {International Journal of Computer Vision},
+  volume  = {129}, number = {4}, pages = {1038--1059}, year = {2021}
+}""",
+    configs=(*map(_config, _CATEGORIES), _all()),
+    layout="""mvtec_anomaly_detection/
+  bottle/
+    license.txt  readme.txt
+    train/good/000.png ...
+    test/good/000.png ...  test/<defect>/000.png ...
+    ground_truth/<defect>/000_mask.png ...
+  cable/ ...                       15 categories; any of them may be missing""",
+    marker=rf"(?:{'|'.join(_CATEGORIES)})/(?:train|test)/[^/]+/[^/]+\.(?i:png)",
+    protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
+    modality="camera, colour and gray",
+    truth="masks",
+    best_use="Many kinds of defect with exact masks, few images of each: a detector a category, or one for all 73.",
+    notes=(
+        "The publisher's train set holds no defect: recommended cuts all images 70/15/15 by good and each defect type.",
+        "A defect image without its mask is kept as annotated=False: nobody knows where its defect is.",
+        "One mask may hold several defects: each 8-connected component is an instance.",
+    ),
+)
+
+
+class MvtecAd(InspectionBuilder):
+    """Reads `<category>/{train,test}/<type>/*.png` with `<category>/ground_truth/<type>/*_mask.png`."""
+
+    SOURCE = SOURCE
+
+    def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
+        """One mask a defect image; see `InspectionBuilder.read`."""
+        masks = {
+            (match["type"], match["stem"]): path
+            for path, match in tree.matching(rf"{part}/ground_truth/(?P<type>[^/]+)/(?P<stem>[^/]+)_mask\.(?i:png)")
+        }
+        in_place = set(masks.values())
+        with_image = set()
+        for path, match in tree.matching(rf"{part}/(?P<split>train|test)/(?P<type>[^/]+)/(?P<stem>[^/]+)\.(?i:png)"):
+            in_place.add(path)
+            split, key = match["split"], (match["type"], match["stem"])
+            # No good image has a mask, and train/good and test/good number theirs alike.
+            mask = masks.get(key) if key[0] != _GOOD or split == "test" else None
+            with_image.update([key] if mask else [])
+            with report.costs_image():
+                yield self._example(tree, part, path, split, key, mask, report)
+        for key in sorted(masks.keys() - with_image):
+            with report.costs_image():
+                found = f"a mask of an image that is not there: {'/'.join(key)}"
+                raise MissingImageError(masks[key], found, "Fetch the image, or take the mask away.")
+        for path, _ in tree.matching(rf"{part}/.*\.(?i:png|jpe?g|bmp|tiff?)"):
+            if path not in in_place:
+                report.add(STRAY_IMAGE, path)
+
+    def _example(
+        self, tree: Tree, part: str, path: str, split: str, key: tuple[str, str], mask: str | None, report: Report
+    ) -> Example:
+        defect, stem = key
+        known = SOURCE.config(part).classes
+        if defect != _GOOD and defect not in known:
+            remedy = f"The folders are {_GOOD}, {', '.join(known)}: put the image into one of them, or take it away."
+            raise UnknownClassError(path, f"folder {defect!r}", remedy)
+        if defect != _GOOD and split == "train":
+            # Some copies mix the sets; the identity stays the one the image was published under.
+            report.add(DEFECT_IN_TRAIN, path)
+            split = "test"
+        width, height = image_size(tree, path)
+        example = Example(
+            f"{self.SOURCE.name}/{part}/{split}/{defect}/{stem}", path, width, height, publisher_split=split
+        )
+        if mask is not None:
+            example.instances = mask_instances(tree, mask, defect, width, height, report)
+            if bool(example.instances) == (defect == _GOOD):
+                found = f"a mask of {len(example.instances)} defects for an image of the folder {defect}"
+                raise MalformedAnnotationError(mask, found, "Look at the image: mask and folder disagree.")
+        elif defect != _GOOD:
+            report.add("missing_truth", path, f"no ground_truth/{defect}/{stem}_mask.png")
+            example.annotated = False
+        return example
