@@ -14,7 +14,7 @@ from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassEr
 from ..images import image_size
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
-from ..source import DEFAULT_CONFIG, Config, Licence, Source
+from ..source import DEFAULT_CONFIG, Config, Download, Licence, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED, TEST, TRAIN, VALIDATION
 from ..tree import Tree
 
@@ -75,6 +75,11 @@ SOURCE = Source(
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
     keeps_publisher_test=True,
     split_of_group=SPLIT_OF_BOARD,
+    download=Download(
+        url="https://github.com/tangsanli5201/DeepPCB/archive/08e98c4db5922613fb97176eb3d6497d48260cb1.tar.gz",
+        keep=r"LICENSE|PCBData/.*",
+        sha256="7a54e0cf788f623d37577429cecc964dd4177331fc3dabd50c3af961ad9f1819",
+    ),
     modality="line-scan camera, binarised, 640x640",
     best_use="Comparing an image with its defect-free template; small, crisp defects.",
     notes=(
