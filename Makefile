@@ -1,0 +1,40 @@
+# Two commands on a fresh machine with only Python (3.11 or newer) and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo test lint format docs clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+install: $(INSTALLED)  ## make .venv and install everything into it (about 6.5 GB with torch)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("radikal-datasets needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --editable '.[all]'
+	@touch $@
+
+demo: install  ## sample X-ray castings -> verify -> prepare -> train -> a page of predictions beside the truth
+	$(BIN)/python training/demo.py
+
+test: install  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: install  ## let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: install  ## build the site into site/
+	$(BIN)/mkdocs build --strict
+
+clean:  ## remove what the targets made, except the environment
+	rm -rf demo site dist .pytest_cache .ruff_cache .hypothesis
