@@ -1,0 +1,167 @@
+"""Severstal: four kinds of defect on flat steel, as pixel masks.
+
+Facts measured on a whole copy: 12,568 training images of 1600x256, 7,095 masks (one an image and class, of up to 3,686
+runs), 5,902 images without a defect. A third party states 5,506 test images, whose truth was never published.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..annotations.rle import RleMask, components
+from ..builder import InspectionBuilder
+from ..errors import MalformedAnnotationError, MaskSizeError, MissingImageError, UnknownClassError
+from ..images import image_size
+from ..report import Effect, Kind, Report
+from ..schema import Example, Instance, InstanceMask
+from ..source import DEFAULT_CONFIG, Config, Licence, Source
+from ..tree import Tree
+
+#: Width and height of every image, in pixels. The run lengths count in this frame and say nothing in another.
+SIZE = (1600, 256)
+_CLASSES = {str(number): f"defect_{number}" for number in range(1, 5)}
+_NAME = r"(?P<name>(?P<stem>[^/]+)\.jpg)"
+_TRUTH = "train.csv"
+_REMEDY = "Fetch train.csv again."
+
+ROWS_WITHOUT_IMAGE = Kind("rows_without_image", Effect.REPAIRED, "rows of commas alone in the csv: skipped")
+
+SOURCE = Source(
+    name="severstal",
+    title="Severstal: steel defect detection",
+    homepage="https://www.kaggle.com/competitions/severstal-steel-defect-detection",
+    download_page="https://www.kaggle.com/competitions/severstal-steel-defect-detection/data",
+    licence=Licence(
+        "Kaggle competition rules", False, "For those who accepted the competition's rules; not to be passed on."
+    ),
+    citation="""@misc{severstal2019,
+  title        = {Severstal: Steel Defect Detection},
+  author       = {{PAO Severstal}},
+  year         = {2019},
+  howpublished = {Kaggle competition},
+  url          = {https://www.kaggle.com/competitions/severstal-steel-defect-detection}
+}""",
+    configs=(
+        Config(
+            DEFAULT_CONFIG,
+            tuple(_CLASSES.values()),
+            images=12_568 + 5_506,
+            images_by_class=dict(zip(_CLASSES.values(), (897, 247, 5150, 801), strict=True)),
+            files=rf"(?:train|test)_images/[^/]+\.jpg|{_TRUTH.replace('.', '[.]')}",
+        ),
+    ),
+    layout="""severstal-steel-defect-detection/
+  train.csv                         ImageId,ClassId,EncodedPixels
+  train_images/0002cc93b.jpg ...    12,568 JPEG, 1600x256
+  test_images/004f40c73.jpg ...     5,506 JPEG without truth
+  sample_submission.csv             not read""",
+    marker=r"(?:train|test)_images/[^/]+\.jpg",
+    modality="line-scan camera, gray, 1600x256",
+    truth="masks",
+    best_use="Segmentation and long, thin images; half of the images have no defect.",
+    notes=(
+        "The publisher names no defect types: the classes are numbers.",
+        "A mask holds all defects of a class; instances are its 8-connected components.",
+        "The test images' truth was never published: they are the split `unlabeled`.",
+    ),
+)
+
+
+@dataclass
+class _Truth:
+    """What train.csv says.
+
+    Attributes:
+        rows: image name -> (line, class number as it stands, run-length code), in file order; codes may be empty.
+        covers_all: the header that lists defective images alone, so that an image without a row is clean.
+    """
+
+    rows: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
+    covers_all: bool = False
+
+
+class Severstal(InspectionBuilder):
+    """Reads the competition's folder."""
+
+    SOURCE = SOURCE
+
+    def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
+        """All masks stand in one csv; see `InspectionBuilder.read`."""
+        truth = _Truth()
+        with report.costs_image():
+            truth = _read_csv(tree, report)
+        in_train: set[str] = set()
+        for path, match in tree.matching(f"train_images/{_NAME}"):
+            in_train.add(match["name"])
+            with report.costs_image():
+                example = Example(f"severstal/{match['stem']}", path, *image_size(tree, path))
+                rows = truth.rows.get(match["name"], [])
+                if not rows and not truth.covers_all:
+                    report.add(
+                        "missing_truth", path, f"no row in {_TRUTH}" if truth.rows else f"no {_TRUTH}, or no use"
+                    )
+                    example.annotated = False
+                example.instances = [instance for row in rows for instance in _instances(example, *row)]
+                yield example
+        for path, match in tree.matching(f"test_images/{_NAME}"):
+            with report.costs_image():
+                yield Example(f"severstal/{match['stem']}", path, *image_size(tree, path), annotated=False)
+        for name in sorted(truth.rows.keys() - in_train):
+            with report.costs_image():
+                line = truth.rows[name][0][0]
+                raise MissingImageError(_TRUTH, f"no image train_images/{name}", "Copy it here.", line)
+
+
+def _instances(example: Example, line: int, number: str, code: str) -> Iterator[Instance]:
+    if number not in _CLASSES:
+        raise UnknownClassError(_TRUTH, f"class {number!r}", f"They are {', '.join(_CLASSES)}. {_REMEDY}", line)
+    if not code:
+        return
+    if (example.width, example.height) != SIZE:
+        found = f"{example.width}x{example.height} pixels, its mask is written for {SIZE[0]}x{SIZE[1]}"
+        raise MaskSizeError(example.image, found, "Use the original image.")
+    _, boxes = components(code, *SIZE, _TRUTH, line)
+    mask = RleMask(code)
+    for component, box in enumerate(boxes, start=1):
+        yield Instance(_CLASSES[number], box, InstanceMask(mask, component))
+
+
+def _read_csv(tree: Tree, report: Report) -> _Truth:
+    """Reads either header, by column name; nothing where there is no file."""
+    truth = _Truth()
+    if _TRUTH not in tree:
+        return truth
+    # Strict: a quotation mark nobody closed swallows the rows after it, and their images would pass for clean.
+    reader = csv.DictReader(io.StringIO(tree.read_text(_TRUTH), newline=""), restval="", strict=True)
+    blank_lines = []
+    try:
+        columns = set(reader.fieldnames or ())
+        one_a_row = {"ImageId", "ClassId", "EncodedPixels"} <= columns
+        if not one_a_row and not {"ImageId_ClassId", "EncodedPixels"} <= columns:
+            found = f"columns {', '.join(reader.fieldnames or ()) or 'none'}"
+            remedy = f"They are ImageId, ClassId, EncodedPixels, or ImageId_ClassId, EncodedPixels. {_REMEDY}"
+            raise MalformedAnnotationError(_TRUTH, found, remedy, 1)
+        for row in reader:
+            if one_a_row:
+                name, number = row["ImageId"].strip(), row["ClassId"].strip()
+            else:
+                name, _, number = row["ImageId_ClassId"].strip().rpartition("_")
+            code = row["EncodedPixels"].strip()
+            if name:
+                truth.rows.setdefault(name, []).append((reader.line_num, number, code))
+            elif number or code:
+                with report.costs_image():
+                    raise MalformedAnnotationError(_TRUTH, "a row without image name", _REMEDY, reader.line_num)
+            else:
+                blank_lines.append(reader.line_num)
+    except csv.Error as error:
+        raise MalformedAnnotationError(_TRUTH, str(error), _REMEDY, reader.line_num) from None
+    if blank_lines:
+        found = f"{len(blank_lines):,} rows of commas"
+        report.add(ROWS_WITHOUT_IMAGE, _TRUTH, found, line=blank_lines[0], count=len(blank_lines))
+    # A table without a row proves nothing.
+    truth.covers_all = one_a_row and bool(truth.rows)
+    return truth
