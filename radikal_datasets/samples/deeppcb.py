@@ -215,9 +215,7 @@ def _draw_defect(rng: np.random.Generator, board: _Board, tested: np.ndarray, ki
         near = min((np.hypot(row - y, center[1] - x) for y, x in board.taken), default=np.inf)
         if fits and 24 <= center[1] < SIDE - 24 and near >= _APART:
             board.taken.append(center)
-            top, left = row - 24, int(center[1]) - 24
-            drawn = np.zeros_like(tested)
-            drawn[top : top + 48, left : left + 48] = drawing.blob(rng, 48, 48, (24, center[1] - left), radii)
+            drawn = drawing.blob(rng, SIDE, SIDE, center, radii)
             changed = drawn & (tested != adds)
             tested[drawn] = adds
             return changed
