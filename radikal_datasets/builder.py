@@ -175,7 +175,9 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         protocol = self.config.protocol
         if protocol == splits.OFFICIAL:
             return publisher
-        keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test
+        # A layout that does not tell the publisher's split (DAGM's older one) is cut like any other source.
+        told = any(example.publisher_split for example in annotated)
+        keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test and told
         assigned = {i: split for i, split in publisher.items() if split == splits.TEST} if keep_test else {}
         pool = [example for example in annotated if example.image_id not in assigned]
         units = splits.units((e.group or e.image_id, (i.label for i in e.instances)) for e in pool)
