@@ -32,7 +32,7 @@ _MISNAMED = re.compile(r"ground_truth|Xgdxannotate\('[A-Z]',\d+\)")
 _STRAY = "ground_truth.txt;"
 
 MISNAMED_TRUTH = Kind("misnamed_truth", Effect.REPAIRED, "truth file under another name than ground_truth.txt: read")
-MAT_TRUTH = Kind("mat_truth", Effect.REPAIRED, "no rows in a ground_truth.txt: BoundingBox.mat read instead")
+MAT_TRUTH = Kind("mat_truth", Effect.REPAIRED, "ground_truth.txt missing or empty: BoundingBox.mat read instead")
 STRAY_TRUTH = Kind("stray_truth", Effect.NOTED, "`ground_truth.txt;`, which holds a part of the truth: never read")
 EMPTY_TRUTH = Kind(
     "empty_truth", Effect.UNLABELED, "truth without a row proves nothing: series kept as annotated=False"
@@ -196,7 +196,7 @@ def read_truth(tree: Tree, folder: str, names: Iterable[str], report: Report) ->
     misnamed = sorted(name for name in names if _MISNAMED.fullmatch(name))
     texts = [_TEXT] * (_TEXT in names) + misnamed
     if _STRAY in names:
-        report.add(STRAY_TRUTH, f"{folder}/{_STRAY}")
+        report.add(STRAY_TRUTH, f"{folder}/{_STRAY}", "not read")
     empty: str | None = None
     for name in texts[:1] + [_MAT] * (_MAT in names):
         path = f"{folder}/{name}"
@@ -205,13 +205,13 @@ def read_truth(tree: Tree, folder: str, names: Iterable[str], report: Report) ->
             empty = empty or path
             continue
         if truth.row_count() == PARTIAL_ROWS.get(folder.rpartition("/")[2]):
-            report.add(PARTIAL_TRUTH, path, f"{truth.row_count()} rows, all of image {min(truth.rows)}")
+            report.add(PARTIAL_TRUTH, path, f"rows: {truth.row_count()}, as in a copy that stops there")
             return None
         if name in misnamed:
-            report.add(MISNAMED_TRUTH, path)
+            report.add(MISNAMED_TRUTH, path, f"no {_TEXT} beside it")
         if name == _MAT:
             report.add(MAT_TRUTH, path, f"no rows in {empty}" if empty else f"no {_TEXT}")
         return truth, path
     if empty:
-        report.add(EMPTY_TRUTH, empty)
+        report.add(EMPTY_TRUTH, empty, "a table without a row")
     return None

@@ -187,11 +187,11 @@ def _masks(folder: str, folders: dict[str, list[str]], images: dict[int, str], r
 def _instance(row: TruthRow, example: Example, label: str, path: str, report: Report) -> Instance:
     """A row as an instance; an oriented rectangle is clipped here, its box being the hull of what is inside."""
     if row.swapped:
-        report.add("swapped_corners", path, line=row.line)
+        report.add("swapped_corners", path, f"image {row.number}", line=row.line)
     if row.corners is None:
         return Instance(label, row.box)
     inside = clip_polygon(row.corners, example.width, example.height)
     box = hull(inside) if inside else (0.0, 0.0, 0.0, 0.0)
     if box != row.box and box[0] < box[2] and box[1] < box[3]:
-        report.add("clipped_box", path, f"{label} {row.corners}", line=row.line)
+        report.add("clipped_box", path, f"image {row.number}: an oriented rectangle", line=row.line)
     return Instance(label, box, InstanceMask(PolygonMask(row.corners)))
