@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from radikal_datasets import errors
+from radikal_datasets.annotations.rle import encode
+from radikal_datasets.samples import make_sample
+from radikal_datasets.sources import builder_class
+from radikal_datasets.sources.severstal import SIZE, SOURCE
+
+CLASSES = ("defect_1", "defect_2", "defect_3", "defect_4")
+WIDTH, HEIGHT = SIZE
+NEW, OLD = "ImageId,ClassId,EncodedPixels", "ImageId_ClassId,EncodedPixels"
+
+
+def build(root, tmp_path, **options):
+    return builder_class("severstal")(data_dir=str(root), cache_dir=str(tmp_path / "cache"), **options)
+
+
+def examples(builder):
+    return {
+        example.image_id.removeprefix("severstal/"): (split, example)
+        for split, found in builder.index().splits.items()
+        for example in found
+    }
+
+
+def two_squares() -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    mask[10:20, 100:130] = True
+    mask[200:256, 1590:1600] = True
+    return mask
+
+
+def one_square() -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    mask[50:60, 700:720] = True
+    return mask
+
+
+def write_csv(root: Path, header: str, *rows: str, end: str = "\n") -> None:
+    (root / "train.csv").write_text(end.join([header, *rows]) + end, newline="")
+
+
+def new_rows() -> list[str]:
+    return [f"aaa000001.jpg,3,{encode(two_squares())}", f"aaa000001.jpg,1,{encode(one_square())}"]
+
+
+def old_rows() -> list[str]:
+    """Four rows an image: the defective one and the clean one."""
+    codes = {1: encode(one_square()), 3: encode(two_squares())}
+    rows = [f"aaa000001.jpg_{k},{codes.get(k, '')}" for k in range(1, 5)]
+    return rows + [f"aaa000002.jpg_{k}," for k in range(1, 5)]
+
+
+@pytest.fixture
+def strips(tmp_path):
+    """A defective and a clean training image, a test image, and the csv with the new header."""
+    root = tmp_path / "severstal"
+    for number, name in enumerate(("train_images/aaa000001", "train_images/aaa000002", "test_images/bbb000001")):
+        path = root / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("RGB", SIZE, (40 + 60 * number,) * 3).save(path)
+    write_csv(root, NEW, *new_rows())
+    return root
+
+
+def use_old(root: Path) -> None:
+    write_csv(root, OLD, *old_rows())
+
+
+def use_new(root: Path) -> None:
+    write_csv(root, NEW, *new_rows())
+
+
+def use_another_order(root: Path) -> None:
+    write_csv(
+        root, "EncodedPixels,ClassId,Note,ImageId", *(",".join([r[2], r[1], "x", r[0]]) for r in map(parts, new_rows()))
+    )
+
+
+def use_quotes_and_crlf(root: Path) -> None:
+    write_csv(root, f"\ufeff{NEW}", *(",".join(f'"{part}"' for part in parts(row)) for row in new_rows()), end="\r\n")
+
+
+def parts(row: str) -> list[str]:
+    return row.split(",")
+
+
+@pytest.mark.parametrize("write", [use_new, use_old, use_another_order, use_quotes_and_crlf])
+def test_both_headers_read_alike_by_name(strips, tmp_path, write):
+    write(strips)
+    builder = build(strips, tmp_path)
+    found = examples(builder)
+    _, defective = found["aaa000001"]
+    assert {(i.label, i.box) for i in defective.instances} == {
+        ("defect_3", (100, 10, 130, 20)),
+        ("defect_3", (1590, 200, 1600, 256)),
+        ("defect_1", (700, 50, 720, 60)),
+    }
+    assert found["aaa000002"][1].annotated
+    assert found["aaa000002"][1].instances == []
+    split, test = found["bbb000001"]
+    assert (split, test.annotated, test.image) == ("unlabeled", False, "test_images/bbb000001.jpg")
+    assert builder.report().counts() == {}
+
+
+def test_masks_are_the_pixels_that_were_coded(strips, tmp_path):
+    builder = build(strips, tmp_path)
+    _, example = examples(builder)["aaa000001"]
+    union = {label: np.zeros((HEIGHT, WIDTH), dtype=bool) for label in CLASSES}
+    for instance in example.instances:
+        mask = instance.mask.source.labels(builder.tree, WIDTH, HEIGHT) == instance.mask.component
+        x_min, y_min, x_max, y_max = map(int, instance.box)
+        assert mask[y_min:y_max, x_min:x_max].all()  # they are rectangles
+        assert mask.sum() == (x_max - x_min) * (y_max - y_min)
+        union[instance.label] |= mask
+    assert (union["defect_3"] == two_squares()).all()
+    assert (union["defect_1"] == one_square()).all()
+
+
+def test_image_without_row_is_clean_in_the_new_form_and_unknown_in_the_old(strips, tmp_path):
+    write_csv(strips, OLD, *old_rows()[:4])
+    builder = build(strips, tmp_path)
+    assert examples(builder)["aaa000002"][0] == "unlabeled"
+    assert builder.report().counts() == {"missing_truth": 1}
+    assert not builder.report().loses_something
+
+
+def remove_csv(root: Path) -> None:
+    (root / "train.csv").unlink()
+
+
+def empty_table(root: Path) -> None:
+    write_csv(root, NEW)
+
+
+@pytest.mark.parametrize("spoil", [remove_csv, empty_table])
+def test_no_table_means_nobody_looked(strips, tmp_path, spoil):
+    spoil(strips)
+    builder = build(strips, tmp_path)
+    assert set(builder.index().splits) == {"unlabeled"}
+    assert builder.report().counts() == {"missing_truth": 2}
+
+
+def spoil_header(root: Path) -> None:
+    write_csv(root, "image,class,rle", *new_rows())
+
+
+def empty_file(root: Path) -> None:
+    (root / "train.csv").write_bytes(b"")
+
+
+def open_quote(root: Path) -> None:
+    write_csv(root, NEW, 'aaa000002.jpg,3,"1 5', *new_rows())
+
+
+@pytest.mark.parametrize("spoil", [spoil_header, empty_file, open_quote])
+def test_table_that_cannot_be_read_makes_no_image_clean(strips, tmp_path, spoil):
+    spoil(strips)
+    builder = build(strips, tmp_path)
+    assert set(builder.index().splits) == {"unlabeled"}
+    assert builder.report().counts() == {"malformed_annotation": 1, "missing_truth": 2}
+    with pytest.raises(errors.MalformedAnnotationError, match=r"train\.csv, line \d+"):
+        build(strips, tmp_path, strict=True).index()
+
+
+@pytest.mark.parametrize(("header", "blank"), [(NEW, ",,"), (NEW, ","), (NEW, " , , "), (OLD, ",")])
+def test_rows_of_commas_are_skipped_and_counted_once_each(strips, tmp_path, header, blank):
+    rows = new_rows() if header == NEW else old_rows()
+    write_csv(strips, header, *rows, *[blank] * 3000, "")
+    report = build(strips, tmp_path).report()
+    assert report.counts() == {"rows_without_image": 3000}
+    assert [(p.path, p.line) for p in report.problems] == [("train.csv", len(rows) + 2)]
+    assert not report.loses_something
+
+
+def test_sample_submission_is_not_read(strips, tmp_path):
+    before = build(strips, tmp_path)
+    before_examples = examples(before)
+    (strips / "sample_submission.csv").write_text("ImageId,EncodedPixels,ClassId\nbbb000001.jpg,1 409600,0\n")
+    after = build(strips, tmp_path)
+    assert examples(after) == before_examples
+    assert after.config.name == before.config.name
+    assert after.report().counts() == {}
+    assert after.cache_dir == before.cache_dir
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "where"),
+    [
+        ("aaa000002.jpg,3,1 2 3", errors.MalformedAnnotationError, r"train\.csv, line 4: .*no pairs"),
+        ("aaa000002.jpg,3,1 x", errors.MalformedAnnotationError, r"train\.csv, line 4: .*'x'"),
+        ("aaa000002.jpg,3,409600 2", errors.MalformedAnnotationError, r"train\.csv, line 4: .*409,600"),
+        ("aaa000002.jpg,5,1 2", errors.UnknownClassError, r"train\.csv, line 4: class '5'"),
+        ("aaa000002.jpg,0,1 2", errors.UnknownClassError, r"train\.csv, line 4: class '0'"),
+        ("aaa000002.jpg,,1 2", errors.UnknownClassError, r"train\.csv, line 4: class ''"),
+    ],
+)
+def test_one_bad_row_costs_its_image_alone(strips, tmp_path, row, error, where):
+    write_csv(strips, NEW, *new_rows(), row, "aaa000002.jpg,1,1 2 3")
+    builder = build(strips, tmp_path)
+    assert set(examples(builder)) == {"aaa000001", "bbb000001"}
+    assert builder.report().counts() == {error.kind: 1}
+    with pytest.raises(error, match=where):
+        build(strips, tmp_path, strict=True).index()
+
+
+def test_rows_of_an_image_that_is_not_there_are_counted_once(strips, tmp_path):
+    write_csv(strips, NEW, *new_rows(), "ccc000001.jpg,3,1 2", "ccc000001.jpg,1,9 2", "bbb000001.jpg,1,1 2")
+    builder = build(strips, tmp_path)
+    assert set(examples(builder)) == {"aaa000001", "aaa000002", "bbb000001"}
+    assert examples(builder)["bbb000001"][1].instances == []
+    assert [(p.kind, p.line) for p in builder.report().problems] == [("missing_image", 6), ("missing_image", 4)]
+    with pytest.raises(errors.MissingImageError, match=r"train\.csv, line 6: no image train_images/bbb000001\.jpg"):
+        build(strips, tmp_path, strict=True).index()
+
+
+def test_mask_without_an_image_name_is_counted(strips, tmp_path):
+    write_csv(strips, NEW, *new_rows(), ",3,1 2")
+    builder = build(strips, tmp_path)
+    assert len(examples(builder)) == 3
+    assert builder.report().counts() == {"malformed_annotation": 1}
+
+
+def test_mask_for_an_image_of_another_size(strips, tmp_path):
+    for name in ("aaa000001", "aaa000002"):  # the second is clean: its size does not matter
+        PIL.Image.new("RGB", (800, 128)).save(strips / f"train_images/{name}.jpg")
+    builder = build(strips, tmp_path)
+    assert set(examples(builder)) == {"aaa000002", "bbb000001"}
+    assert builder.report().counts() == {"mask_size": 1}
+    with pytest.raises(errors.MaskSizeError, match=r"aaa000001\.jpg: 800x128 pixels"):
+        build(strips, tmp_path, strict=True).index()
+
+
+def test_cut_off_images_are_left_out(strips, tmp_path):
+    for name in ("train_images/aaa000001.jpg", "test_images/bbb000001.jpg"):
+        path = strips / name
+        path.write_bytes(path.read_bytes()[:-2])
+    builder = build(strips, tmp_path)
+    assert set(examples(builder)) == {"aaa000002"}
+    assert builder.report().counts() == {"unreadable_image": 2}
+
+
+def test_same_row_twice_is_a_duplicate(strips, tmp_path):
+    write_csv(strips, NEW, *new_rows(), new_rows()[1])
+    builder = build(strips, tmp_path)
+    assert len(examples(builder)["aaa000001"][1].instances) == 3
+    assert builder.report().counts() == {"duplicate_box": 1}
+
+
+def test_test_images_alone_are_a_tree(strips, tmp_path):
+    shutil.rmtree(strips / "train_images")
+    (strips / "train.csv").unlink()
+    assert set(build(strips, tmp_path).index().splits) == {"unlabeled"}
+
+
+def test_no_official_split(strips, tmp_path):
+    with pytest.raises(errors.ProtocolError, match=r"recommended.*70-15-15"):
+        build(strips, tmp_path, protocol="official")
+
+
+def test_classes_are_constants():
+    assert SOURCE.config(None).classes == CLASSES
+    assert SOURCE.config(None).rarest_first() == ["defect_2", "defect_4", "defect_1", "defect_3"]
+
+
+@pytest.mark.parametrize("layout", ["parent", "zip"])
+def test_same_ids_and_splits_from_every_layout(sample_tree, tmp_path, layout):
+    root = sample_tree("severstal")
+    expected = examples(build(root, tmp_path))
+    if layout == "parent":
+        place = tmp_path / "kaggle"
+        shutil.copytree(root, place / "input" / "severstal-steel-defect-detection")
+    else:
+        place = Path(shutil.make_archive(str(tmp_path / "severstal"), "zip", root))
+    assert examples(build(place, tmp_path)) == expected
+
+
+def test_sample_in_the_old_form_is_the_same(sample_tree, tmp_path):
+    root = tmp_path / "old"
+    shutil.copytree(sample_tree("severstal"), root)
+    with (root / "train.csv").open(newline="") as file:
+        codes = {(row["ImageId"], row["ClassId"]): row["EncodedPixels"] for row in csv.DictReader(file)}
+    images = sorted(path.name for path in (root / "train_images").iterdir())
+    rows = [f"{name}_{k},{codes.get((name, str(k)), '')}" for name in images for k in range(1, 5)]
+    write_csv(root, OLD, *rows)
+    assert sorted(examples(build(root, tmp_path))) == sorted(examples(build(sample_tree("severstal"), tmp_path)))
+    for name, (split, example) in examples(build(sample_tree("severstal"), tmp_path)).items():
+        old_split, old = examples(build(root, tmp_path))[name]
+        assert old_split == split
+        assert set(old.instances) == set(example.instances)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_sample_has_exactly_what_was_planted(sample_tree, tmp_path, broken):
+    root = sample_tree("severstal", broken=broken)
+    planted: Counter[str] = Counter()
+    for trap in json.loads(root.with_name("severstal.traps.json").read_text())["traps"]:
+        planted[trap["kind"]] += trap["count"]
+    builder = build(root, tmp_path)
+    assert builder.report().counts() == planted
+    assert builder.report().loses_something == broken
+    found = builder.index().splits
+    assert set(found) == {"train", "validation", "test", "unlabeled"}
+    # The mask of another size costs its image; the N images are there whatever is planted.
+    assert sum(map(len, found.values())) == 12
+
+
+def test_same_seed_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        make_sample("severstal", tmp_path / name, images=12, seed=3)
+    files = [sorted(p.relative_to(tmp_path / name) for p in (tmp_path / name).rglob("*.*")) for name in ("a", "b")]
+    assert files[0] == files[1]
+    assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files[0])
+
+
+def test_converts_with_masks_equal_to_what_was_drawn(sample_tree, tmp_path):
+    root = sample_tree("severstal")
+    builder = build(root, tmp_path)
+    builder.download_and_prepare()
+    dataset = builder.as_dataset()
+    assert set(dataset) == {"train", "validation", "test", "unlabeled"}
+    with (root / "train.csv").open(newline="") as file:
+        drawn = {
+            (row["ImageId"], row["ClassId"]): row["EncodedPixels"] for row in csv.DictReader(file) if row["ImageId"]
+        }
+    seen: dict[tuple[str, str], np.ndarray] = {}
+    for split, rows in dataset.items():
+        assert rows.features["labels"].feature.names == list(CLASSES)
+        for table in rows.with_format("arrow"):
+            (row,) = table.to_pylist()
+            name = row["image_id"].removeprefix("severstal/") + ".jpg"
+            folder = "test_images" if split == "unlabeled" else "train_images"
+            assert row["image"] == {"path": f"{folder}/{name}", "bytes": (root / folder / name).read_bytes()}
+            assert (row["width"], row["height"]) == SIZE
+            assert row["annotated"] == (split != "unlabeled")
+            assert row["reference"] is None
+            assert len(row["masks"]) == len(row["boxes"]) == len(row["labels"])
+            for mask, box, label in zip(row["masks"], row["boxes"], row["labels"], strict=True):
+                image = PIL.Image.open(BytesIO(mask["bytes"]))
+                assert (image.mode, image.format) == ("L", "PNG")
+                pixels = np.asarray(image)
+                assert set(np.unique(pixels)) == {0, 255}
+                rows_hit, columns_hit = np.nonzero(pixels)
+                assert box == [columns_hit.min(), rows_hit.min(), columns_hit.max() + 1, rows_hit.max() + 1]
+                key = (name, str(label + 1))
+                seen[key] = seen.get(key, np.zeros((HEIGHT, WIDTH), dtype=bool)) | (pixels > 0)
+    assert {key: encode(mask) for key, mask in seen.items()} == drawn
