@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from ..annotations.gdxray_truth import TRUTH_FILES, SeriesTruth, TruthRow, read_truth
 from ..annotations.mask_file import mask_instances
@@ -49,7 +50,7 @@ SPLIT_OF_SERIES = {
 }
 
 
-def _config(name: str, class_name: str, **counts: object) -> Config:
+def _config(name: str, class_name: str, **counts: Any) -> Config:
     return Config(name, (class_name,), files=rf"{_series(name)}/(?:[^/]+\.png|{TRUTH_FILES})", **counts)
 
 
@@ -89,7 +90,7 @@ SOURCE = Source(
   Welds/W0001/ ...  Baggages/B0001/ ...  Nature/N0001/ ...  Settings/S0001/ ...""",
     marker=r"(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}\.png",
     split_of_group=dict.fromkeys((RECOMMENDED, BY_SHARE), SPLIT_OF_SERIES),
-    modality="X-ray, gray, 151 to 768 px wide (castings)",
+    modality="X-ray, gray; castings mostly 768x572",
     truth="boxes; masks where the truth is polygons or images",
     best_use="Detecting defects in castings from a few hundred X-ray images, most images without labels.",
     notes=(
