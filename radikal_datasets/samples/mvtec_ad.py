@@ -66,10 +66,11 @@ def _defective(folder: Path, category: str, defect: str, number: int, rng: np.ra
         brushes = [_line if defect in _LINES else _spot] * (1 + number % 3)
         for brush in [_spot, _line] if defect == "combined" else brushes:
             # Apart from what is drawn already, so that components stay what they are.
-            free = body & ~ndimage.binary_dilation(mask, iterations=4)
+            free = body & np.logical_not(ndimage.binary_dilation(mask, iterations=4))
             if category in _TEXTURES and number % 2 == 0 and not mask.any():
                 free[:, 3:] = False  # one that touches the border
-            new = brush(rng, free) & body & ~ndimage.binary_dilation(mask, iterations=2)
+            apart = np.logical_not(ndimage.binary_dilation(mask, iterations=2))
+            new = brush(rng, free) & body & apart
             colour = _SPOTS.get(defect, _BLACK)
             if brush is _line or category in _GRAY:
                 colour = _BLACK if image[new].mean() > 0.4 else _WHITE
