@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from ..annotations.voc import parse_voc
 from ..builder import InspectionBuilder
+from ..errors import MissingImageError, UnknownClassError
 from ..images import image_size
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
@@ -72,7 +73,7 @@ NEU-DET/
     best_use="A first detector in minutes: small images, six balanced classes.",
     notes=(
         "Every XML says depth 1; the JPEGs are RGB with equal channels.",
-        "Kaggle's train and validation folders are a layout, not a protocol: an image is in the same split from either.",
+        "Kaggle's train and validation folders are a layout, not a protocol: the splits are the same from either.",
     ),
 )
 
@@ -104,7 +105,8 @@ class NeuDet(InspectionBuilder):
                     example.instances = self._instances(tree, truth_path, example, report)
                 yield example
         for stem in sorted(truths.keys() - seen):
-            report.add("missing_image", truths[stem][0], f"no image {stem}.jpg")
+            with report.costs_image():
+                raise MissingImageError(truths[stem][0], f"no image {stem}.jpg", "Copy it here, or take the XML away.")
 
     def _instances(self, tree: Tree, path: str, example: Example, report: Report) -> list[Instance]:
         truth = parse_voc(tree.read(path), path)
@@ -114,11 +116,15 @@ class NeuDet(InspectionBuilder):
         if (scale_x, scale_y) != (1, 1):
             found = f"XML says {truth.width}x{truth.height}, file is {example.width}x{example.height}"
             report.add("resized_image", example.image, found)
+        classes = SOURCE.config(DEFAULT_CONFIG).classes
         class_in_name = PurePosixPath(example.image).stem.rpartition("_")[0]
         instances = []
         for voc in truth.objects:
             if voc.swapped:
                 report.add("swapped_corners", path, line=voc.line)
+            if voc.name not in classes:
+                remedy = f"The classes are {', '.join(classes)}. Correct the XML."
+                raise UnknownClassError(path, f"class {voc.name!r}", remedy, voc.line)
             if voc.name != class_in_name:
                 report.add(CLASS_NOT_FILE_NAME, path, voc.name, line=voc.line)
             x_min, y_min, x_max, y_max = voc.box
