@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radikal_datasets.annotations.voc import VocObject, parse_voc
+from radikal_datasets.errors import MalformedAnnotationError
+
+numbers = st.integers(1, 200)
+
+
+def an_object(
+    name: object = "crazing", xmin: object = 1, ymin: object = 2, xmax: object = 30, ymax: object = 40
+) -> str:
+    box = f"<xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax>"
+    return f"<object><name>{name}</name>\n<bndbox>{box}</bndbox></object>"
+
+
+def voc(*objects: str, size: str = "<width>200</width><height>100</height>", filename: str = "a.jpg") -> bytes:
+    lines = ["<annotation>", f"<filename>{filename}</filename>", f"<size>{size}</size>", *objects, "</annotation>"]
+    return "\n".join(lines).encode()
+
+
+def test_boxes_become_half_open_from_zero():
+    truth = parse_voc(voc(an_object()), "a.xml")
+    assert (truth.filename, truth.width, truth.height) == ("a.jpg", 200, 100)
+    assert truth.objects == [VocObject("crazing", (0, 1, 30, 40), False, 4)]
+
+
+def test_one_pixel_is_one_pixel():
+    (found,) = parse_voc(voc(an_object(xmin=5, ymin=6, xmax=5, ymax=6)), "a.xml").objects
+    assert found.box == (4, 5, 5, 6)
+
+
+def test_no_object_is_no_object():
+    assert parse_voc(voc(), "a.xml").objects == []
+
+
+def test_a_declaration_spaces_and_other_elements_do_not_matter():
+    data = b'<?xml version="1.0"?>\n' + voc("<segmented>0</segmented>", an_object(" crazing ", " 1 ", "2\n", 30.0, 40))
+    (found,) = parse_voc(data, "a.xml").objects
+    assert (found.name, found.box) == ("crazing", (0, 1, 30, 40))
+
+
+def test_file_without_filename():
+    assert parse_voc(voc(filename=""), "a.xml").filename == ""
+
+
+@given(numbers, numbers, numbers, numbers)
+def test_swapped_corners_are_sorted_and_marked(x1, y1, x2, y2):
+    (found,) = parse_voc(voc(an_object("crazing", x1, y1, x2, y2)), "a.xml").objects
+    assert found.box == (min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2), max(y1, y2))
+    assert found.swapped == (x1 > x2 or y1 > y2)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["crazing", "patches"]), numbers, numbers, numbers, numbers), max_size=5))
+def test_objects_keep_order_and_line(rows):
+    found = parse_voc(voc(*(an_object(*row) for row in rows)), "a.xml").objects
+    assert [item.name for item in found] == [row[0] for row in rows]
+    assert [item.line for item in found] == [4 + 2 * k for k in range(len(rows))]
+
+
+BOMB = b"""<!DOCTYPE annotation [
+ <!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">
+]>
+<annotation><filename>&c;</filename></annotation>"""
+OUTSIDE = b'<!DOCTYPE annotation SYSTEM "file:///etc/passwd">\n<annotation/>'
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "found"),
+    [
+        (b"", 1, "no element found"),
+        (b"not XML", 1, "syntax error"),
+        (voc(an_object())[:-20], 5, "unclosed token|no element found"),
+        (BOMB, 1, "document type declaration"),
+        (OUTSIDE, 1, "document type declaration"),
+        (voc(an_object("&c;")), 4, "undefined entity"),
+        (b"<annotation><filename>a</filename></annotation>", 1, "<annotation> without <size>"),
+        (voc(size="<width>200</width>"), 3, "<size> without <height>"),
+        (voc(size="<width>0</width><height>100</height>"), 3, "image size 0x100"),
+        (voc(size="<width>wide</width><height>100</height>"), 3, "<width> is 'wide'"),
+        (voc("<object><name>crazing</name></object>"), 4, "<object> without <bndbox>"),
+        (voc(an_object(name="")), 4, "empty <name>"),
+        (voc(an_object(xmax="")), 5, "empty <xmax>"),
+        (voc(an_object(xmax="wide")), 5, "<xmax> is 'wide'"),
+        (voc(an_object(xmax="nan")), 5, "<xmax> is 'nan'"),
+        (voc(an_object(xmax="1e999")), 5, "<xmax> is '1e999'"),
+    ],
+)
+def test_says_what_is_wrong_in_which_line(data, line, found):
+    with pytest.raises(MalformedAnnotationError, match=found) as caught:
+        parse_voc(data, "ANNOTATIONS/a.xml")
+    assert (caught.value.path, caught.value.line) == ("ANNOTATIONS/a.xml", line)
