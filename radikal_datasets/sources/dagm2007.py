@@ -101,7 +101,7 @@ class Dagm2007(InspectionBuilder):
         yield from self._development(tree, part, report, in_place)
         for path, _ in tree.matching(rf"(?i){part}(?:_def)?/.*\.(?:png|jpe?g|bmp|tiff?)"):
             if path not in in_place:
-                report.add(STRAY_IMAGE, path)
+                report.add(STRAY_IMAGE, path, "not where the layout has images or labels")
 
     def _competition(self, tree: Tree, part: str, report: Report, in_place: set[str]) -> Iterator[Example]:
         # The folder Label stands in Train and in Test; a copy with one beside them is read as well.
@@ -204,7 +204,7 @@ def _add_label(example: Example, tree: Tree, row: LabelRow | None, label: str | 
             example.annotated = False
         return
     if row is None:
-        report.add(LABEL_WITHOUT_ROW, label)
+        report.add(LABEL_WITHOUT_ROW, label, f"Labels.txt has no row for {example.image}")
     example.instances = mask_instances(tree, label, _DEFECT, example.width, example.height, report)
     defective = row is None or row.defective
     if bool(example.instances) != defective:

@@ -169,7 +169,7 @@ class MvtecAd(InspectionBuilder):
                 raise MissingImageError(masks[key], found, "Fetch the image, or take the mask away.")
         for path, _ in tree.matching(rf"{part}/.*\.(?i:png|jpe?g|bmp|tiff?)"):
             if path not in in_place:
-                report.add(STRAY_IMAGE, path)
+                report.add(STRAY_IMAGE, path, "not where the layout has images or masks")
 
     def _example(
         self, tree: Tree, part: str, path: str, split: str, key: tuple[str, str], mask: str | None, report: Report
@@ -181,7 +181,7 @@ class MvtecAd(InspectionBuilder):
             raise UnknownClassError(path, f"folder {defect!r}", remedy)
         if defect != _GOOD and split == "train":
             # Some copies mix the sets; the identity stays the one the image was published under.
-            report.add(DEFECT_IN_TRAIN, path)
+            report.add(DEFECT_IN_TRAIN, path, f"taken as test/{defect}/{stem}")
             split = "test"
         width, height = image_size(tree, path)
         example = Example(

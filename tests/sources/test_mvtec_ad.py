@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 from scipy import ndimage
 
+from radikal_datasets import splits
 from radikal_datasets.errors import (
     ConfigNameError,
     LayoutError,
@@ -302,6 +303,24 @@ def test_recommended_puts_each_defect_type_into_every_split(tmp_path):
         assert by_stratum[kind, "validation"] in (2, 3, 4)
         assert by_stratum[kind, "test"] in (2, 3, 4)
     assert found == examples(builder(root, tmp_path, "pill", protocol="70-15-15"))
+
+
+def test_the_whole_set_is_cut_as_the_docs_say():
+    total: Counter[str] = Counter()
+    for category in CATEGORIES:
+        config = SOURCE.config(category)
+        good = config.images - sum(config.images_by_class.values())
+        strata = {"": good, **config.images_by_class}
+        units = [
+            splits.Unit(f"{name}/{number}", 1, frozenset([name] if name else []))
+            for name, images in strata.items()
+            for number in range(images)
+        ]
+        found = Counter(splits.cut("mvtec_ad", units, config.rarest_first()).values())
+        for split in ("validation", "test"):
+            assert abs(found[split] / config.images - 0.15) < 0.015, (category, split)
+        total += found
+    assert total == {"train": 3746, "validation": 804, "test": 804}
 
 
 # ---- the made-up tree ----
