@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -56,7 +57,7 @@ def save(path: Path, image: np.ndarray, *, rgb: bool = False, quality: int = 92)
     picture = PIL.Image.fromarray(image if image.dtype == np.uint8 else to_uint8(image))
     if rgb:
         picture = picture.convert("RGB")
-    options = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg") else {}
+    options: dict[str, Any] = {"quality": quality} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     picture.save(path, **options)
 
 

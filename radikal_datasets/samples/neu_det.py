@@ -132,7 +132,8 @@ def _draw(rng: np.random.Generator, name: str, also: str | None = None) -> tuple
 
 def _crazing(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
     """A net of fine dark cracks: the zero lines of a smooth field."""
-    field = drawing.smooth_noise(rng, *view.shape, (3.0, 6.0))
+    height, width = view.shape
+    field = drawing.smooth_noise(rng, height, width, (3.0, 6.0))
     cracks = np.abs(field) < 0.16
     view[cracks] -= 0.3
     return cracks
@@ -159,14 +160,16 @@ def _patches(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
 
 def _pitted_surface(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
     """Many small round pits."""
-    mask = drawing.smooth_noise(rng, *view.shape, 1.7) > 1.3
+    height, width = view.shape
+    mask = drawing.smooth_noise(rng, height, width, 1.7) > 1.3
     view[mask] -= 0.35
     return mask
 
 
 def _rolled_in_scale(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
     """Dark flecks drawn out sideways."""
-    mask = drawing.smooth_noise(rng, *view.shape, (1.2, 5.0)) > 1.2
+    height, width = view.shape
+    mask = drawing.smooth_noise(rng, height, width, (1.2, 5.0)) > 1.2
     view[mask] -= 0.28
     return mask
 

@@ -105,14 +105,14 @@ def _pits(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) ->
     x = rng.uniform(left + 120, right - 120)
     for row in rng.permutation([50, 100, 150, 200])[: rng.integers(2, 5)]:
         center = (row + rng.uniform(-8, 8), x + rng.uniform(-100, 100))
-        mask |= drawing.blob(rng, *steel.shape, center, (rng.uniform(12, 18), rng.uniform(14, 22)))
+        mask |= drawing.blob(rng, _HEIGHT, _WIDTH, center, (rng.uniform(12, 18), rng.uniform(14, 22)))
     steel[mask] -= 0.25
     return mask
 
 
 def _cracks(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) -> np.ndarray:
     """Class 2: one thin, dark, upright line."""
-    y, x = drawing.grid(*steel.shape)
+    y, x = drawing.grid(_HEIGHT, _WIDTH)
     top, length = rng.uniform(10, 60), rng.uniform(100, 170)
     center = rng.uniform(left + 40, right - 40) + 4 * np.sin(y / rng.uniform(15, 30))
     mask = (np.abs(x - center) < 6) & (y >= top) & (y < top + length)
@@ -122,21 +122,21 @@ def _cracks(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) 
 
 def _scratches(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) -> np.ndarray:
     """Class 3: bright streaks over the whole height, so that runs go from one column into the next."""
-    y, x = drawing.grid(*steel.shape)
+    y, x = drawing.grid(_HEIGHT, _WIDTH)
     mask = np.zeros(steel.shape, dtype=bool)
     slope = rng.uniform(-0.15, 0.15)
     for center in np.linspace(left, right, int(rng.integers(1, 4)) + 2)[1:-1]:
         half = rng.uniform(14, 30)
         mask |= np.abs(x - center - slope * (y - _HEIGHT / 2) - rng.uniform(-30, 30)) < half
-    steel[mask] += 0.22 + 0.06 * drawing.smooth_noise(rng, *steel.shape, (8.0, 2.0))[mask]
+    steel[mask] += 0.22 + 0.06 * drawing.smooth_noise(rng, _HEIGHT, _WIDTH, (8.0, 2.0))[mask]
     return mask
 
 
 def _scale(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) -> np.ndarray:
     """Class 4: a large mottled patch."""
     center = (rng.uniform(100, 156), rng.uniform(left + 200, right - 200))
-    mask = drawing.blob(rng, *steel.shape, center, (rng.uniform(60, 85), rng.uniform(100, 150)))
-    steel[mask] += 0.16 * drawing.smooth_noise(rng, *steel.shape, 4.0)[mask]
+    mask = drawing.blob(rng, _HEIGHT, _WIDTH, center, (rng.uniform(60, 85), rng.uniform(100, 150)))
+    steel[mask] += 0.16 * drawing.smooth_noise(rng, _HEIGHT, _WIDTH, 4.0)[mask]
     return mask
 
 
