@@ -5,8 +5,7 @@ models take. Imports go one way: `training -> loaders -> radikal_datasets`.
 """
 
 from loaders.augmentation import Augmentation
-from loaders.decoding import UnreadableImageError
 from loaders.detection import DetectionLoader
 from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Augmentation", "DetectionLoader", "UnreadableImageError"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Augmentation", "DetectionLoader"]

@@ -10,27 +10,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from radikal_datasets.errors import UnreadableImageError
 
-class UnreadableImageError(RuntimeError):
-    """An image of a dataset could not be decoded. The message names its image_id."""
-
-    def __init__(self, image_id: str, path: str | None, found: str) -> None:
-        where = f" ({path})" if path else ""
-        super().__init__(
-            f"image {image_id!r}{where} can't be used: {found}. Run `radikal-datasets verify SOURCE --deep` on the raw "
-            "tree to list every such file, then mend or remove it and prepare the set again."
-        )
-        self.image_id = image_id
-
-    def __reduce__(self) -> tuple[Any, ...]:  # so that it crosses from a worker process whole
-        return (_rebuild, (self.image_id, self.args[0]))
-
-
-def _rebuild(image_id: str, message: str) -> UnreadableImageError:
-    error = UnreadableImageError.__new__(UnreadableImageError)
-    RuntimeError.__init__(error, message)
-    error.image_id = image_id
-    return error
+_REMEDY = (
+    "Run `radikal-datasets verify SOURCE --data-dir DIR --deep` on the raw tree to list every such file, mend or "
+    "remove it, and load or prepare the set again."
+)
 
 
 def decode_image(image: dict[str, Any], image_id: str, size: tuple[int, int]) -> torch.Tensor:
@@ -42,26 +27,27 @@ def decode_image(image: dict[str, Any], image_id: str, size: tuple[int, int]) ->
         size: (height, width) in pixels that the dataset's columns promise; boxes are in this frame.
 
     Returns:
-        uint8, (1, H, W) for gray images, else (3, H, W) in RGB order. EXIF turns are not applied: the annotations are in
-        the frame of the file's own pixels.
+        uint8, (1, H, W) for gray images, else (3, H, W) in RGB order. EXIF turns are not applied: the annotations are
+        in the frame of the file's own pixels.
 
     Raises:
         UnreadableImageError: the file is missing, broken, or of another size than `size`.
     """
     path = image.get("path")
+    where = f"image {image_id!r} ({path})" if path else f"image {image_id!r}"
+    data = image.get("bytes")
+    if data is None and not path:
+        raise UnreadableImageError(where, "the row holds neither bytes nor a path", _REMEDY)
     try:
-        data = image.get("bytes")
         if data is None:
-            if not path:
-                raise UnreadableImageError(image_id, None, "the row holds neither bytes nor a path")
-            data = Path(path).read_bytes()
+            data = Path(str(path)).read_bytes()
         with Image.open(io.BytesIO(data)) as picture:
             array = _planes(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(image_id, path, f"{type(error).__name__}: {error}") from error
+        raise UnreadableImageError(where, f"{type(error).__name__}: {error}", _REMEDY) from error
     if array.shape[:2] != size:
         found = f"it is {array.shape[1]}x{array.shape[0]} pixels, its row says {size[1]}x{size[0]}"
-        raise UnreadableImageError(image_id, path, found)
+        raise UnreadableImageError(where, found, _REMEDY)
     return torch.from_numpy(array).permute(2, 0, 1)
 
 

@@ -8,13 +8,11 @@ from typing import Any
 import datasets
 import torch
 from torch.utils.data import DataLoader
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
-from loaders.augmentation import Augment, Sample, drop_without_area, resize
-from loaders.decoding import decode_image
+from loaders.augmentation import Augment
 from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD, normalize
 from loaders.ordering import epoch_batches, mix
+from loaders.samples import Samples, collate
 
 _COLUMNS = ["image_id", "image", "width", "height", "boxes", "labels"]
 
@@ -25,12 +23,12 @@ class DetectionLoader:
     A batch is a dict:
 
     - `pixel_values`: float32 (B, 3, H, W), normalised, on `device`.
-    - `labels`: B dicts of `class_labels`, int64 (N,), and `boxes`, float32 (N, 4), (centre x, centre y, width, height) as
-      fractions of the canvas (H, W); both on `device`.
+    - `labels`: B dicts of `class_labels`, int64 (N,), and `boxes`, float32 (N, 4), (centre x, centre y, width, height)
+      as fractions of the canvas (H, W); both on `device`.
     - `pixel_mask`: int64 (B, H, W), 1 on image and 0 on padding; only where there is padding.
     - `image_id`: B strings. `orig_size`: int64 (B, 2), (height, width) in the file's pixels, on the CPU.
-    - `canvas_size`: float32 (B, 2), the canvas in the file's pixels: multiply predicted boxes by it. It equals `orig_size`
-      where nothing is padded.
+    - `canvas_size`: float32 (B, 2), the canvas in the file's pixels: multiply predicted boxes by it. It equals
+      `orig_size` where nothing is padded.
     - `repeated`: bool (B,), true for an image that some other rank scores (see `ordering.epoch_batches`).
 
     Images with `annotated=False` are left out: nobody looked at them, so they teach nothing.
@@ -40,7 +38,8 @@ class DetectionLoader:
         batch_size: images a batch, on each rank.
         image_size: edge, or (height, width), in pixels, of the canvas.
         device: where `pixel_values` and `labels` end up.
-        augment: called as `augment((image, boxes, labels), (H, W))`, draws from torch's global generator; None resizes only.
+        augment: called as `augment((image, boxes, labels), (H, W))`, draws from torch's global generator; None resizes
+            only.
         seed: with the epoch decides order and augmentation.
         shuffle: another order each epoch, or the dataset's own.
         keep_aspect: resize to fit and pad right and below, instead of stretching.
@@ -50,7 +49,7 @@ class DetectionLoader:
 
     Raises:
         ValueError: columns are missing or a size is not positive.
-        UnreadableImageError: while iterating, naming the image_id.
+        radikal_datasets.errors.UnreadableImageError: while iterating, naming the image_id.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class DetectionLoader:
         self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
         self.mean, self.std = mean, std
         self.epoch, self._position = 0, 0
-        self._items = _Items(self.dataset, self.image_size, augment, seed, keep_aspect)
+        self._samples = Samples(self.dataset, self.image_size, augment, seed, keep_aspect)
 
     def __len__(self) -> int:
         """Steps of a whole epoch, the same on every rank."""
@@ -120,15 +119,17 @@ class DetectionLoader:
         epoch, batches = self.epoch, self._batches(self.epoch)
         todo = [[(epoch, i, repeated) for i in indices] for indices, repeated in batches[self._position :]]
         fetcher = DataLoader(
-            self._items,
+            self._samples,
             batch_sampler=todo,
             num_workers=self.num_workers,
-            collate_fn=_collate,
+            collate_fn=collate,
             pin_memory=self.device.type == "cuda",
             # Its own generator: a DataLoader otherwise draws a number from the global one, and resuming would differ.
             generator=torch.Generator().manual_seed(mix(self.seed, epoch)),
         )
         for batch in fetcher:
+            if "error" in batch:
+                raise batch["error"]
             self._position += 1
             yield self._to_device(batch)
         self.set_epoch(epoch + 1)
@@ -151,79 +152,9 @@ class DetectionLoader:
 
     def _fingerprint(self) -> dict[str, int]:
         return {
-            "images": len(self.dataset), "batch_size": self.batch_size, "seed": self.seed, "world_size": self.world_size,
+            "images": len(self.dataset), "batch_size": self.batch_size,
+            "seed": self.seed, "world_size": self.world_size,
         }  # fmt: skip
-
-
-class _Items(torch.utils.data.Dataset):
-    """(epoch, index, repeated) to one sample; picklable, so that worker processes can have it."""
-
-    def __init__(
-        self, dataset: datasets.Dataset, image_size: tuple[int, int], augment: Augment | None, seed: int, keep_aspect: bool
-    ) -> None:
-        self.dataset, self.image_size, self.augment = dataset, image_size, augment
-        self.seed, self.keep_aspect = seed, keep_aspect
-
-    def __getitem__(self, key: tuple[int, int, bool]) -> dict[str, Any]:
-        epoch, index, repeated = key
-        row = self.dataset[index]
-        height, width = row["height"], row["width"]
-        image = tv_tensors.Image(decode_image(row["image"], row["image_id"], (height, width)))
-        corners = torch.tensor(row["boxes"], dtype=torch.float32).reshape(-1, 4)
-        boxes = tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=(height, width))  # type: ignore[call-overload]
-        sample: Sample = (image, boxes, torch.tensor(row["labels"], dtype=torch.int64))
-        content = _content_size((height, width), self.image_size) if self.keep_aspect else self.image_size
-        if self.augment is None:
-            sample = resize(sample, content)
-        else:
-            with torch.random.fork_rng(devices=[]):  # the caller's random state is left as it was
-                torch.manual_seed(mix(self.seed, epoch, index))
-                sample = self.augment(sample, content)
-        image, boxes, labels = sample
-        corners, labels = drop_without_area(torch.as_tensor(boxes).clamp_min(0), labels)
-        canvas_height, canvas_width = self.image_size
-        frame = torch.tensor([canvas_width, canvas_height, canvas_width, canvas_height], dtype=torch.float32)
-        centred = v2.functional.convert_bounding_box_format(
-            corners.as_subclass(torch.Tensor), old_format="XYXY", new_format="CXCYWH"  # type: ignore[arg-type]
-        )
-        return {
-            "image": v2.functional.pad(
-                torch.as_tensor(image).as_subclass(torch.Tensor),
-                [0, 0, canvas_width - content[1], canvas_height - content[0]],
-            ),
-            "content": content,
-            "boxes": centred / frame,
-            "class_labels": labels.as_subclass(torch.Tensor),
-            "image_id": row["image_id"],
-            "orig_size": (height, width),
-            "canvas_size": (height * canvas_height / content[0], width * canvas_width / content[1]),
-            "repeated": repeated,
-        }
-
-
-def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    planes = max(sample["image"].shape[0] for sample in samples)
-    batch: dict[str, Any] = {
-        "pixel_values": torch.stack([sample["image"].expand(planes, -1, -1) for sample in samples]),
-        "labels": [{"class_labels": sample["class_labels"], "boxes": sample["boxes"]} for sample in samples],
-        "image_id": [sample["image_id"] for sample in samples],
-        "orig_size": torch.tensor([sample["orig_size"] for sample in samples]),
-        "canvas_size": torch.tensor([sample["canvas_size"] for sample in samples], dtype=torch.float32),
-        "repeated": torch.tensor([sample["repeated"] for sample in samples]),
-    }
-    canvas = tuple(batch["pixel_values"].shape[-2:])
-    if any(sample["content"] != canvas for sample in samples):
-        mask = torch.zeros((len(samples), *canvas), dtype=torch.int64)
-        for one, sample in zip(mask, samples, strict=True):
-            one[: sample["content"][0], : sample["content"][1]] = 1
-        batch["pixel_mask"] = mask
-    return batch
-
-
-def _content_size(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the largest image of `size`'s proportions on the canvas."""
-    ratio = min(canvas[0] / size[0], canvas[1] / size[1])
-    return max(1, min(canvas[0], round(size[0] * ratio))), max(1, min(canvas[1], round(size[1] * ratio)))
 
 
 def _annotated(dataset: datasets.Dataset) -> datasets.Dataset:
@@ -231,12 +162,11 @@ def _annotated(dataset: datasets.Dataset) -> datasets.Dataset:
     missing = [name for name in [*_COLUMNS, "annotated"] if name not in dataset.column_names]
     if missing:
         raise ValueError(
-            f"the dataset lacks the columns {missing} (it has {dataset.column_names}); a DetectionLoader takes one split "
-            "with radikal_datasets' schema"
+            f"the dataset lacks the columns {missing} (it has {dataset.column_names}); a DetectionLoader takes one "
+            "split with radikal_datasets' schema"
         )
     known = dataset.select_columns(["annotated"]).with_format("arrow")[:]["annotated"].to_pylist()
     keep = [i for i, value in enumerate(known) if value]
     if len(keep) != len(dataset):
         dataset = dataset.select(keep)
     return dataset.select_columns(_COLUMNS).cast_column("image", datasets.Image(decode=False)).with_format(None)
-

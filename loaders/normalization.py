@@ -1,10 +1,12 @@
-"""Bytes to the floats a backbone was made for. Kept in one place: the saved image processor has to repeat it exactly."""
+"""Bytes to the floats a backbone was made for. Kept in one place: the saved image processor has to repeat it
+exactly."""
 
 from __future__ import annotations
 
 import torch
 
-# ImageNet's mean and deviation of the red, green and blue plane, pixels scaled to 0..1; timm's default for most backbones.
+# ImageNet's mean and deviation of the red, green and blue plane, pixels scaled to 0..1; timm's default for most
+# backbones.
 IMAGENET_MEAN: tuple[float, float, float] = (0.485, 0.456, 0.406)
 IMAGENET_STD: tuple[float, float, float] = (0.229, 0.224, 0.225)
 

@@ -11,6 +11,7 @@ import torch
 from timm.layers import BatchNormAct2d
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoModelForObjectDetection,
     DetrConfig,
     DetrForObjectDetection,
@@ -21,6 +22,7 @@ from transformers import (
     RTDetrV2ForObjectDetection,
     TimmBackboneConfig,
 )
+from transformers.image_processing_utils import SizeDict
 
 from loaders import IMAGENET_MEAN, IMAGENET_STD
 
@@ -40,8 +42,9 @@ class Size:
     expansion: float
 
 
-# `large` is the published RT-DETRv2-R50 (d_model 256, 6 decoder layers, 300 queries, 100 denoising queries), `medium` and
-# `small` follow its R34 and R18 relatives (4 and 3 decoder layers, half the neck's width), `nano` is ours, for CPUs.
+# `large` is the published RT-DETRv2-R50 (d_model 256, 6 decoder layers, 300 queries, 100 denoising queries), `medium`
+# and `small` follow its R34 and R18 relatives (4 and 3 decoder layers, half the neck's width), `nano` is ours, for
+# CPUs.
 SIZES: dict[str, Size] = {
     "nano": Size("regnetx_002", 128, 256, 4, 1, 2, 60, 20, 0.5),
     "small": Size("resnet18", 256, 1024, 8, 1, 3, 300, 100, 0.5),
@@ -95,6 +98,8 @@ def build_model(
         features, _ = _timm_features(backbone or shape.backbone, strides=(32,), plain_norm=True)
         # auxiliary_loss: one decoder output alone gives too weak a signal to learn from scratch.
         return _detr(DetrConfig(backbone_config=features, encoder_layers=layers, auxiliary_loss=True, **common))
+    if common["decoder_layers"] < 2:
+        raise ModelError(f"decoder_layers is {decoder_layers}; transformers' rt_detr_v2 needs at least 2")
     features, channels = _timm_features(backbone or shape.backbone, strides=(8, 16, 32))
     config = RTDetrV2Config(
         backbone_config=features, freeze_backbone_batch_norms=False, encoder_in_channels=channels,
@@ -103,8 +108,8 @@ def build_model(
         num_denoising=shape.denoising if num_denoising is None else num_denoising, **common,
     )  # fmt: skip
     model = RTDetrV2ForObjectDetection(config)
-    # transformers draws batch norm weights of the neck from N(0, 0.01), which all but silences it. A published checkpoint
-    # overwrites that; a model trained from its config needs the usual 1.
+    # transformers draws batch norm weights of the neck from N(0, 0.01), which all but silences it. A published
+    # checkpoint overwrites that; a model trained from its config needs the usual 1.
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d) and ".backbone." not in f".{name}":
             torch.nn.init.ones_(module.weight)
@@ -155,8 +160,8 @@ def load_backbone_weights(model: PreTrainedModel, file: str | Path) -> None:
     wrong = [n for n, v in wanted.items() if not n.endswith(counted) and (n not in given or given[n].shape != v.shape)]
     if wrong:
         raise ModelError(
-            f"backbone_weights: {path} does not fit the backbone: {len(wrong)} of its {len(wanted)} tensors are missing or "
-            f"of another shape, first {wrong[0]}. Name the timm model it was made for with --backbone."
+            f"backbone_weights: {path} does not fit the backbone: {len(wrong)} of its {len(wanted)} tensors are "
+            f"missing or of another shape, first {wrong[0]}. Name the timm model it was made for with --backbone."
         )
     with torch.no_grad():
         for name, value in wanted.items():
@@ -164,13 +169,36 @@ def load_backbone_weights(model: PreTrainedModel, file: str | Path) -> None:
                 value.copy_(given[name])
 
 
-def image_processor(model_type: str, image_size: tuple[int, int]) -> RTDetrImageProcessor | DetrImageProcessor:
-    """Saved beside the weights, so that `pipeline("object-detection")` repeats the loader's preprocessing."""
+def image_processor(model_type: str, image_size: tuple[int, int], checkpoint: str | None = None) -> Any:
+    """Saved beside the weights, so that `pipeline("object-detection")` repeats the loader's preprocessing.
+
+    Args:
+        model_type: of the model's config.
+        image_size: (height, width) in pixels images are stretched to.
+        checkpoint: where the model came from; its processor's mean and deviation are kept, for its weights expect them.
+    """
+    size = {"height": image_size[0], "width": image_size[1]}
+    if checkpoint:
+        try:
+            processor = AutoImageProcessor.from_pretrained(checkpoint)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{checkpoint} holds no image processor that says how its images are made: {error}"
+            ) from error
+        processor.size, processor.do_resize, processor.do_pad = SizeDict(**size), True, False
+        return processor
     cls = DetrImageProcessor if model_type == "detr" else RTDetrImageProcessor
     return cls(
-        do_resize=True, size={"height": image_size[0], "width": image_size[1]}, do_pad=False,
+        do_resize=True, size=size, do_pad=False,
         do_normalize=True, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD),
     )  # fmt: skip
+
+
+def normalization(processor: Any) -> dict[str, Any]:
+    """`mean` and `std` for a DetectionLoader that prepares images as this processor does."""
+    if not processor.do_normalize:  # the published RT-DETR takes pixels of 0..1 as they are
+        return {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    return {"mean": tuple(processor.image_mean), "std": tuple(processor.image_std)}
 
 
 def _timm_features(
@@ -191,9 +219,9 @@ def _timm_features(
         raise ModelError(f"backbone {name!r} has feature maps of stride {reductions}, the model needs {list(strides)}")
     if plain_norm and any(isinstance(module, BatchNormAct2d) for module in probe.modules()):
         raise ModelError(
-            f"detr can't take the backbone {name!r}: transformers replaces its batch norms by frozen ones, which would lose "
-            "the activation timm keeps inside them. Take one with plain norms (resnet18, resnet50, convnext_atto), or "
-            "model_type rt_detr_v2"
+            f"detr can't take the backbone {name!r}: transformers replaces its batch norms by frozen ones, which would "
+            "lose the activation timm keeps inside them. Take one with plain norms (resnet18, resnet50), "
+            "or model_type rt_detr_v2"
         )
     # Of two stages with the same stride the deeper one has seen more.
     indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides]
@@ -208,8 +236,8 @@ def _detr(config: DetrConfig) -> PreTrainedModel:
 def _thaw_detr(model: PreTrainedModel, from_scratch: bool = False) -> PreTrainedModel:
     """Give a DETR that was never pre-trained batch norms and a stem that learn.
 
-    transformers freezes both, which is right behind ImageNet weights only. Saved, the norms have the same names, so that
-    the folder loads into transformers' frozen ones with the same numbers.
+    transformers freezes both, which is right behind ImageNet weights only. Saved, the norms have the same names, so
+    that the folder loads into transformers' frozen ones with the same numbers.
     """
     if not isinstance(model, DetrForObjectDetection):
         return model

@@ -11,18 +11,18 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 _DESCRIPTION = """\
-Average precision of object detection as COCO defines it: interpolated at 101 recalls, averaged over IoU 0.50:0.05:0.95 and
-over classes, at most 100 detections an image; computed by faster-coco-eval.
+Average precision of object detection as COCO defines it: interpolated at 101 recalls, averaged over IoU 0.50:0.05:0.95
+and over classes, at most 100 detections an image; computed by faster-coco-eval.
 """
 _CITATION = """\
-@inproceedings{lin2014microsoft, title={Microsoft {COCO}: Common Objects in Context}, author={Lin, Tsung-Yi and Maire, Michael
-and Belongie, Serge and Hays, James and Perona, Pietro and Ramanan, Deva and Doll{\\'a}r, Piotr and Zitnick, C. Lawrence},
-booktitle={ECCV}, year={2014}}
+@inproceedings{lin2014microsoft, title={Microsoft {COCO}: Common Objects in Context}, author={Lin, Tsung-Yi and Maire,
+Michael and Belongie, Serge and Hays, James and Perona, Pietro and Ramanan, Deva and Doll{\\'a}r, Piotr and Zitnick, C.
+Lawrence}, booktitle={ECCV}, year={2014}}
 """
 _INPUTS = """\
 Args:
-    predictions: one dict an image: `boxes` (N, 4) x_min, y_min, x_max, y_max in pixels of the original image, `scores` (N,),
-        `labels` (N,) class indices.
+    predictions: one dict an image: `boxes` (N, 4) x_min, y_min, x_max, y_max in pixels of the original image,
+        `scores` (N,), `labels` (N,) class indices.
     references: one dict an image in the same order: `boxes` (M, 4), `labels` (M,).
     class_names: names of classes 0..C-1; a class without a reference box has no AP (-1) and no part in the means.
 Returns:
@@ -30,7 +30,10 @@ Returns:
     (a dict by name): fractions from 0 to 1, or -1 where there is nothing to find.
 """
 
-_BOXES = {"boxes": datasets.List(datasets.List(datasets.Value("float32"))), "labels": datasets.List(datasets.Value("int64"))}
+_BOXES = {
+    "boxes": datasets.List(datasets.List(datasets.Value("float32"))),
+    "labels": datasets.List(datasets.Value("int64")),
+}
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
@@ -59,9 +62,13 @@ class DetectionMap(evaluate.Metric):
                 size = _coco_box(box)
                 truth["annotations"].append(
                     {
-                        "id": len(truth["annotations"]) + 1, "image_id": image, "category_id": int(label),
-                        "bbox": size, "area": size[2] * size[3], "iscrowd": 0,
-                    }  # fmt: skip
+                        "id": len(truth["annotations"]) + 1,
+                        "image_id": image,
+                        "category_id": int(label),
+                        "bbox": size,
+                        "area": size[2] * size[3],
+                        "iscrowd": 0,
+                    }
                 )
             for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
                 found.append(

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loaders import IMAGENET_MEAN, IMAGENET_STD, Augmentation, DetectionLoader
+from loaders.augmentation import resize
+from loaders.ordering import epoch_batches
+from radikal_datasets.errors import UnreadableImageError
+from tests.loaders.conftest import drawn_row, encode, make_split
+
+STRONG = Augmentation(scale=0.6, noise=0.05)
+
+
+def same(left: dict, right: dict) -> bool:
+    return (
+        left["image_id"] == right["image_id"]
+        and torch.equal(left["pixel_values"], right["pixel_values"])
+        and all(
+            torch.equal(a["boxes"], b["boxes"]) and torch.equal(a["class_labels"], b["class_labels"])
+            for a, b in zip(left["labels"], right["labels"], strict=True)
+        )
+    )
+
+
+def bright_box(plane: torch.Tensor) -> list[int]:
+    """x_min, y_min, x_max, y_max of what is nearer to white than to black in (H, W) gray levels of 0..1."""
+    ys, xs = torch.nonzero(plane > 0.5, as_tuple=True)
+    return [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1]
+
+
+def gray_levels(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels[0] * IMAGENET_STD[0] + IMAGENET_MEAN[0]
+
+
+def corners(boxes: torch.Tensor, size: int) -> torch.Tensor:
+    return torch.cat([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1) * size
+
+
+def test_batch_has_what_a_detector_takes(drawn_split):
+    batches = list(DetectionLoader(drawn_split, 4, (64, 96), shuffle=False))
+    assert [len(b["image_id"]) for b in batches] == [4, 4, 3]
+    batch = batches[0]
+    assert batch["pixel_values"].shape == (4, 3, 64, 96) and batch["pixel_values"].dtype == torch.float32
+    assert "pixel_mask" not in batch
+    assert batch["labels"][0]["boxes"].shape == (0, 4) and batch["labels"][1]["boxes"].shape == (1, 4)
+    assert batch["labels"][1]["class_labels"].dtype == torch.int64
+    assert batch["orig_size"][1].tolist() == [drawn_split[1]["height"], drawn_split[1]["width"]]
+    assert torch.equal(batch["canvas_size"], batch["orig_size"].float())
+    assert not batch["repeated"].any()
+
+
+def test_gray_becomes_three_normalised_planes():
+    row = drawn_row(0, bytes=encode(np.full((40, 40), 128, np.uint8)), width=40, height=40)
+    color = np.zeros((40, 40, 3), np.uint8)
+    color[..., 0] = 255
+    rows = [row, drawn_row(1, bytes=encode(color), width=40, height=40, boxes=[], labels=[])]
+    (batch,) = DetectionLoader(make_split(rows), 2, 32, shuffle=False)
+    for plane, (mean, std) in enumerate(zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)):
+        torch.testing.assert_close(batch["pixel_values"][0, plane], torch.full((32, 32), (128 / 255 - mean) / std))
+    assert batch["pixel_values"][1, 0].min() > 2 and batch["pixel_values"][1, 1].max() < 0
+
+
+@pytest.mark.parametrize("mode", ["I;16", "P", "RGBA", "CMYK", "1"])
+def test_other_modes_are_read(mode):
+    import io
+
+    from PIL import Image
+
+    out = io.BytesIO()
+    if mode == "I;16":
+        Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(out, "PNG")
+    else:
+        Image.new("RGB", (32, 32), "white").convert(mode).save(out, "TIFF" if mode == "CMYK" else "PNG")
+    split = make_split([drawn_row(0, bytes=out.getvalue(), width=32, height=32)])
+    (batch,) = DetectionLoader(split, 1, 32)
+    value = float(gray_levels(batch["pixel_values"][0]).mean()) * 255
+    assert value == pytest.approx(40000 >> 8 if mode == "I;16" else 255, abs=2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), epoch=st.integers(0, 5), scale=st.sampled_from([0.0, 0.3, 0.8]))
+def test_boxes_move_with_the_pixels(seed, epoch, scale):
+    """Whatever was flipped, cropped or padded: the box still lies around the white rectangle."""
+    split = make_split([drawn_row(1, seed)])
+    augment = Augmentation(scale=scale, brightness=0, contrast=0, noise=0)
+    loader = DetectionLoader(split, 1, 128, augment=augment, seed=seed)
+    loader.set_epoch(epoch)
+    (batch,) = loader
+    target = batch["labels"][0]
+    assert len(target["boxes"]) == len(target["class_labels"])
+    assert ((target["boxes"] >= 0) & (target["boxes"] <= 1)).all() and (target["boxes"][:, 2:] > 0).all()
+    if len(target["boxes"]):
+        found = torch.tensor(bright_box(gray_levels(batch["pixel_values"][0])), dtype=torch.float32)
+        # A pixel of the small original covers up to three of the canvas, so its blurred edge up to two either way.
+        assert (corners(target["boxes"], 128)[0] - found).abs().max() <= 2.5
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_zero_strength_is_the_plain_resize(seed):
+    split = make_split([drawn_row(i, seed) for i in range(3)])
+    nothing = Augmentation(flip_horizontal=0, flip_vertical=0, scale=0, brightness=0, contrast=0, noise=0)
+    plain = list(DetectionLoader(split, 3, 64, augment=resize, seed=seed))
+    assert same(plain[0], next(iter(DetectionLoader(split, 3, 64, augment=nothing, seed=seed))))
+    assert same(plain[0], next(iter(DetectionLoader(split, 3, 64, seed=seed))))
+
+
+def test_box_that_is_cropped_away_goes_with_its_label():
+    rows = [drawn_row(i, boxes=[[0, 0, 4, 4], [20, 20, 50, 50]], labels=[0, 1]) for i in range(1, 30)]
+    counts = [
+        (len(t["boxes"]), len(t["class_labels"]))
+        for batch in DetectionLoader(make_split(rows), 8, 64, augment=Augmentation(scale=1.0))
+        for t in batch["labels"]
+    ]
+    assert all(a == b for a, b in counts) and any(a < 2 for a, _ in counts)
+
+
+def test_images_nobody_annotated_are_left_out():
+    split = make_split([drawn_row(i, annotated=i % 2 == 0) for i in range(6)])
+    loader = DetectionLoader(split, 2, 32)
+    assert loader.num_images == 3
+    assert {i for b in loader for i in b["image_id"]} == {"made/0", "made/2", "made/4"}
+
+
+def test_selected_and_shuffled_splits_keep_their_rows(drawn_split):
+    picked = drawn_split.select([7, 2, 5])
+    assert [i for b in DetectionLoader(picked, 2, 32, shuffle=False) for i in b["image_id"]] == [
+        "made/7",
+        "made/2",
+        "made/5",
+    ]
+
+
+def test_keep_aspect_pads_and_masks():
+    row = drawn_row(1, bytes=encode(np.full((20, 40), 255, np.uint8)), width=40, height=20, boxes=[[0, 0, 40, 20]])
+    (batch,) = DetectionLoader(make_split([row]), 1, 64, keep_aspect=True)
+    assert batch["pixel_mask"][0, :32].all() and not batch["pixel_mask"][0, 32:].any()
+    assert (batch["pixel_values"][0, :, 32:] == 0).all()
+    assert corners(batch["labels"][0]["boxes"], 64)[0].tolist() == [0, 0, 64, 32]
+    # Predicted boxes times the canvas size are pixels of the file again.
+    box = batch["labels"][0]["boxes"][0]
+    assert (box[3] * batch["canvas_size"][0, 0]).item() == 20 and (box[2] * batch["canvas_size"][0, 1]).item() == 40
+
+
+def test_epochs_differ_and_repeat_exactly(drawn_split):
+    def epoch(number: int, **options) -> list[dict]:
+        loader = DetectionLoader(drawn_split, 4, 48, augment=STRONG, seed=3, **options)
+        loader.set_epoch(number)
+        return list(loader)
+
+    first, again, second = epoch(0), epoch(0), epoch(1)
+    assert all(same(a, b) for a, b in zip(first, again, strict=True))
+    assert [b["image_id"] for b in first] != [b["image_id"] for b in second]
+
+
+def test_iterating_goes_on_to_the_next_epoch_and_leaves_the_random_state(drawn_split):
+    loader = DetectionLoader(drawn_split, 4, 48, augment=STRONG)
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first = [i for b in loader for i in b["image_id"]]
+    assert torch.equal(torch.rand(3), expected)
+    assert loader.epoch == 1
+    assert [i for b in loader for i in b["image_id"]] != first
+
+
+def test_worker_processes_give_the_same_batches(drawn_split):
+    alone = list(DetectionLoader(drawn_split, 4, 48, augment=STRONG, seed=1))
+    helped = list(DetectionLoader(drawn_split, 4, 48, augment=STRONG, seed=1, num_workers=2))
+    assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+@settings(max_examples=20, deadline=None)
+@given(stop=st.integers(0, 8), seed=st.integers(0, 99), workers=st.just(0))
+def test_resume_in_mid_epoch_neither_repeats_nor_loses(drawn_split, stop, seed, workers):
+    def take(loader, count):
+        taken = []
+        while len(taken) < count:
+            for batch in loader:
+                taken.append(batch)
+                if len(taken) == count:
+                    break
+        return taken
+
+    def fresh():
+        return DetectionLoader(drawn_split, 3, 40, augment=STRONG, seed=seed, num_workers=workers)
+
+    whole = take(fresh(), 10)
+    first = fresh()
+    head = take(first, stop)
+    second = fresh()
+    second.load_state_dict(first.state_dict())
+    tail = take(second, 10 - stop)
+    assert all(same(a, b) for a, b in zip(whole, head + tail, strict=True))
+
+
+def test_resume_with_other_settings_is_refused(drawn_split):
+    state = DetectionLoader(drawn_split, 3, 40).state_dict()
+    with pytest.raises(ValueError, match="batch_size=3, this one has 4"):
+        DetectionLoader(drawn_split, 4, 40).load_state_dict(state)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    count=st.integers(1, 60),
+    batch=st.integers(1, 9),
+    world=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+    shuffle=st.booleans(),
+)
+def test_ranks_share_an_epoch(count, batch, world, epoch, shuffle):
+    options = {"seed": 5, "epoch": epoch, "shuffle": shuffle, "drop_last": False}
+    ranks = [epoch_batches(count, batch, world_size=world, rank=r, **options) for r in range(world)]
+    alone = epoch_batches(count, batch, world_size=1, rank=0, **options)
+    assert len({len(r) for r in ranks}) == 1
+    once = [i for r in ranks for indices, repeated in r if not repeated for i in indices]
+    assert sorted(once) == sorted(i for indices, _ in alone for i in indices) == list(range(count))
+    assert sum(repeated for r in ranks for _, repeated in r) <= world - 1
+
+
+def test_repeated_images_are_marked(drawn_split):
+    ranks = [list(DetectionLoader(drawn_split, 4, 32, rank=r, world_size=2)) for r in range(2)]
+    flags = [bool(flag) for rank in ranks for b in rank for flag in b["repeated"]]
+    assert [len(r) for r in ranks] == [2, 2] and sum(flags) == 4 and len(flags) - sum(flags) == 11
+
+
+def test_drop_last_keeps_a_single_short_batch(drawn_split):
+    assert [len(b["image_id"]) for b in DetectionLoader(drawn_split, 4, 32, drop_last=True)] == [4, 4]
+    assert [len(b["image_id"]) for b in DetectionLoader(drawn_split, 40, 32, drop_last=True)] == [11]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("how", ["truncated", "foreign", "size"])
+def test_bad_image_is_named(how, workers):
+    rows = [drawn_row(i) for i in range(4)]
+    noise = np.random.default_rng(0).integers(0, 255, (rows[2]["height"], rows[2]["width"]), dtype=np.uint8)
+    bad = {"truncated": encode(noise)[:500], "foreign": b"not an image", "size": encode(noise[:-1])}
+    rows[2]["bytes"] = bad[how]
+    with pytest.raises(UnreadableImageError, match="made/2"):
+        list(DetectionLoader(make_split(rows), 2, 32, num_workers=workers))
+
+
+def test_wrong_arguments_are_refused(drawn_split):
+    with pytest.raises(ValueError, match="lacks the columns"):
+        DetectionLoader(drawn_split.remove_columns(["boxes"]), 2, 32)
+    with pytest.raises(ValueError, match="must be positive"):
+        DetectionLoader(drawn_split, 0, 32)
+    with pytest.raises(ValueError, match="rank 2"):
+        DetectionLoader(drawn_split, 1, 32, rank=2, world_size=2)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.loaders.conftest import drawn_row
+from training.operating_point import best_operating_point
+from training.page import Picture, write_page
+
+
+def test_operating_point_maximises_f1():
+    truths = [{"boxes": [[0, 0, 10, 10], [50, 50, 60, 60]], "labels": [0, 0]}, {"boxes": [], "labels": []}]
+    predictions = [
+        {"boxes": [[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], "labels": [0, 0, 0], "scores": [0.9, 0.3, 0.6]},
+        {"boxes": [[1, 1, 5, 5]], "labels": [0], "scores": [0.2]},
+    ]
+    point = best_operating_point(predictions, truths)
+    assert (point.threshold, point.found, point.missed, point.false_calls, point.f1) == (0.6, 2, 0, 0, 1.0)
+
+
+def test_operating_point_without_anything():
+    point = best_operating_point([{"boxes": [], "labels": [], "scores": []}], [{"boxes": [], "labels": []}])
+    assert (point.found, point.missed, point.false_calls, point.f1) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["made/1", "<script>alert(1)</script>"])
+def test_page_needs_nothing_else(tmp_path, name):
+    row = drawn_row(1)
+    prediction = {"boxes": [[1, 1, 9, 9], [2, 2, 8, 8]], "labels": [0, 1], "scores": [0.8, 0.1]}
+    picture = Picture(name, row["bytes"], row["width"], row["height"], row, prediction)
+    write_page(
+        tmp_path / "p.html", title="T", note="made up", numbers={"mAP50": "0.9"}, pictures=[picture],
+        class_names=["hole", "scratch"], threshold=0.5,
+    )  # fmt: skip
+    text = (tmp_path / "p.html").read_text()
+    assert "made up" in text and "<script" not in text
+    assert len(re.findall("<rect", text)) == 2  # one true, one predicted above the threshold
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.settings import CONFIGS, Settings, SettingsError, parse, resolve_precision, save
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "c.yaml"
+    file.write_text("dataset_name: somewhere\nlearning_rate: 1e-4\nmixed_precision: no\nimage_size: [256, 1600]\n")
+    return file
+
+
+def test_yaml_and_overrides(config):
+    settings = parse([str(config), "--num_train_epochs", "3", "--output_dir=out", "--max_train_steps", "1e2"], "")
+    assert settings.learning_rate == 1e-4 and settings.mixed_precision == "no" and settings.canvas == (256, 1600)
+    assert settings.num_train_epochs == 3.0 and settings.output_dir == "out" and settings.max_train_steps == 100
+
+
+def test_text_stays_text(config):
+    settings = parse([str(config), "--output_dir", "2024", "--dataset_config_name", "no", "--data_dir", "null"], "")
+    assert (settings.output_dir, settings.dataset_config_name, settings.data_dir) == ("2024", "no", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lerning_rate", "1"], "the nearest is 'learning_rate'"),
+        (["--learning_rate"], "lacks a value"),
+        (["--learning_rate", "fast"], "learning_rate is 'fast'; it must be float"),
+        (["--max_train_steps", "1.5"], "must be int or null"),
+        (["--max_train_steps", "0"], "at least 1"),
+        (["--mixed_precision", "fp8"], "auto, no, fp16 or bf16"),
+        (["stray"], "'stray' was not expected"),
+    ],
+)
+def test_mistakes_are_named(config, arguments, message):
+    with pytest.raises(SettingsError, match=message):
+        parse([str(config), *arguments], "")
+
+
+def test_unknown_key_in_a_file(tmp_path):
+    (tmp_path / "c.yaml").write_text("dataset_name: x\nbackbon: resnet18\n")
+    with pytest.raises(SettingsError, match="'backbon', which is not a setting; the nearest is 'backbone'"):
+        parse([str(tmp_path / "c.yaml")], "")
+    with pytest.raises(SettingsError, match=r"there is no config file .*training/configs/ has .*demo.yaml"):
+        parse([str(tmp_path / "missing.yaml")], "")
+
+
+def test_image_size_must_fit_the_strides(config):
+    with pytest.raises(SettingsError, match="multiples of 32"):
+        _ = parse([str(config), "--image_size", "100"], "").canvas
+
+
+def test_saved_settings_start_the_same_run(config, tmp_path):
+    settings = parse([str(config), "--image_size", "96", "--seed", "3"], "")
+    save(settings, tmp_path / "train_config.yaml")
+    assert parse([str(tmp_path / "train_config.yaml")], "") == settings
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_configs_are_valid_and_tell_their_memory(file):
+    settings = parse([str(file)], "")
+    assert settings.canvas
+    assert isinstance(settings, Settings)
+    assert "GPU memory" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "launcher", "cuda", "expected"),
+    [
+        ("auto", "no", True, "fp16"),
+        ("auto", "no", False, "no"),
+        ("auto", "bf16", True, "bf16"),
+        ("auto", "bf16", False, "bf16"),
+        ("auto", "fp16", True, "fp16"),
+        ("no", "fp16", True, "no"),
+        ("fp16", "no", True, "fp16"),
+        ("bf16", "no", False, "bf16"),
+        ("auto", "fp16", False, None),
+        ("fp16", "no", False, None),
+    ],
+)
+def test_precision(monkeypatch, asked, launcher, cuda, expected):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
+    if expected is None:
+        with pytest.raises(SettingsError, match="no CUDA device"):
+            resolve_precision(asked, cuda)
+    else:
+        assert resolve_precision(asked, cuda) == expected

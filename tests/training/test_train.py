@@ -1,0 +1,227 @@
+"""Whole runs, tiny: in this process where only the outcome counts, by the real command line where that is the point."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from transformers import pipeline
+
+from tests.loaders.conftest import drawn_row
+from tests.training.conftest import ROOT, launch, write_hub_folder
+from training import score, train
+from training.checkpoints import load_model
+
+KEYS = {"map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "map_per_class"}
+
+
+def metrics_of(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_model(folder).state_dict()
+
+
+def assert_same_run(left: Path, right: Path) -> None:
+    a, b = metrics_of(left), metrics_of(right)
+    assert a["validation"] == b["validation"] and a["test"] == b["test"]
+    assert a["training"]["history"] == b["training"]["history"]
+    for folder in ("best", "last"):
+        one, other = weights_of(left / folder), weights_of(right / folder)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
+    """Two accumulated batches a step, scores in mid-epoch, and --max_train_steps over epochs."""
+    extra = [
+        "--max_train_steps",
+        "5",
+        "--num_train_epochs",
+        "1",
+        "--gradient_accumulation_steps",
+        "2",
+        "--eval_steps",
+        "2",
+    ]
+    assert train.main([str(tiny_config), *extra, "--checkpointing_steps", "2"]) == 0
+    run = tmp_path / "run"
+    metrics = metrics_of(run)
+    assert set(metrics["validation"]) == set(metrics["test"]) == KEYS
+    assert set(metrics["test"]["map_per_class"]) == {"hole", "scratch"}
+    assert metrics["config"]["precision"] == "no" and metrics["config"]["mixed_precision"] == "auto"
+    assert [entry["step"] for entry in metrics["training"]["history"]] == [2, 4, 5]
+    assert metrics["training"]["steps"] == 5
+    assert {p.name for p in run.glob("checkpoint-*")} == {"checkpoint-4", "checkpoint-5"}  # the oldest is removed
+    assert {p.parent.name for p in run.rglob("config.json")} == {"best", "last"}
+    assert yaml.safe_load((run / "train_config.yaml").read_text())["max_train_steps"] == 5
+    assert "step 5: loss" in capsys.readouterr().out
+    found = pipeline("object-detection", model=str(run / "best"), threshold=0.0)(_picture())
+    assert found and found[0]["label"] in ("hole", "scratch")
+
+    # score.py finds the run's data and gives the same numbers.
+    assert score.main([str(run), "--output", str(tmp_path / "s.json")]) == 0
+    assert json.loads((tmp_path / "s.json").read_text()) == metrics["test"]
+    assert score.main([str(run), "--split", "unlabeled"]) == 1
+    assert "it has train, validation, test" in capsys.readouterr().err
+
+    # A second run into the same folder is refused, replaced only when asked to.
+    assert train.main([str(tiny_config), "--max_train_steps", "1"]) == 1
+    assert "--resume_from_checkpoint latest" in capsys.readouterr().err
+
+
+def _picture():
+    import io
+
+    from PIL import Image
+
+    return Image.open(io.BytesIO(drawn_row(1)["bytes"]))
+
+
+def test_learns(tiny_config, tmp_path):
+    """Enough steps to find white rectangles on black; a loop that did not learn would stay near zero."""
+    assert train.main([str(tiny_config), "--max_train_steps", "60", "--eval_steps", "60", "--noise", "0"]) == 0
+    first, last = _losses(tmp_path / "run", tiny_config)
+    assert last < first
+
+
+def _losses(run: Path, config: Path) -> tuple[float, float]:
+    history = metrics_of(run)["training"]["history"]
+    assert train.main([str(config), "--max_train_steps", "1", "--output_dir", str(run.parent / "one")]) == 0
+    return metrics_of(run.parent / "one")["training"]["history"][0]["loss"], history[-1]["loss"]
+
+
+def test_killed_and_resumed_equals_uninterrupted(tiny_config, tmp_path):
+    """SIGKILL somewhere between two checkpoints, in mid-epoch; then `latest`: the same metrics, losses and weights."""
+    common = [str(tiny_config), "--max_train_steps", "16", "--eval_steps", "4", "--checkpointing_steps", "3"]
+    whole = launch(*common, "--output_dir", str(tmp_path / "whole"), launcher=("--num_processes", "1"))
+    broken = launch(*common, "--output_dir", str(tmp_path / "broken"))
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "broken" / "checkpoint-6").is_dir():
+        assert broken.poll() is None, broken.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    broken.send_signal(signal.SIGKILL)
+    assert broken.wait(60) == -signal.SIGKILL
+    assert not (tmp_path / "broken" / "metrics.json").exists()
+    # What a kill in the middle of saving would leave; it must be neither taken nor in the way.
+    (tmp_path / "broken" / ".checkpoint-99.tmp" / "state").mkdir(parents=True)
+    resumed = launch(*common, "--output_dir", str(tmp_path / "broken"), "--resume_from_checkpoint", "latest")
+    out, err = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, err
+    assert "resuming from" in out
+    _, err = whole.communicate(timeout=240)
+    assert whole.returncode == 0, err
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")
+    assert not list((tmp_path / "broken").glob(".*"))
+
+
+def test_resume_within_a_process_from_a_named_checkpoint(tiny_config, tmp_path, fresh_accelerator):
+    from accelerate.state import AcceleratorState
+
+    common = [str(tiny_config), "--max_train_steps", "7", "--eval_steps", "3", "--checkpointing_steps", "2"]
+    keep = ["--checkpoints_total_limit", "9", "--gradient_accumulation_steps", "2"]
+    assert train.main([*common, *keep, "--output_dir", str(tmp_path / "a")]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    from_third = ["--resume_from_checkpoint", str(tmp_path / "a" / "checkpoint-4"), "--output_dir", str(tmp_path / "b")]
+    (tmp_path / "b").mkdir()
+    import shutil
+
+    shutil.copytree(tmp_path / "a" / "best", tmp_path / "b" / "best")
+    assert train.main([*common, *keep, *from_third]) == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_splits_that_are_not_there(tiny_config, tmp_path, capsys):
+    """Without validation and test the run trains, says so, and ends well."""
+    data = write_hub_folder(tmp_path / "d", {"train": [drawn_row(i) for i in range(5)]})
+    assert train.main([str(tiny_config), "--dataset_name", str(data), "--max_train_steps", "2"]) == 0
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["validation"] is None and metrics["test"] is None
+    out = capsys.readouterr().out
+    assert "no validation split to score" in out and "no test split to score" in out
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+
+
+def test_loss_that_is_not_a_number_ends_the_run_with_the_images(tiny_config, tmp_path, capsys, monkeypatch):
+    from training import train as script
+
+    def poisoned(model):
+        original = model.loss_function
+
+        def loss_function(*args, **kwargs):
+            loss, *rest = original(*args, **kwargs)
+            return (loss * float("nan"), *rest)
+
+        model.loss_function = loss_function
+
+    monkeypatch.setattr(script, "float32_loss", poisoned)
+    assert train.main([str(tiny_config), "--max_train_steps", "9", "--max_nonfinite_steps", "3"]) == 1
+    err = capsys.readouterr().err
+    assert "3 steps in a row" in err and "made/" in err
+
+
+def test_one_bad_step_is_skipped_and_counted(tiny_config, tmp_path, monkeypatch):
+    from training import train as script
+
+    def poisoned(model):
+        original, calls = model.loss_function, []
+
+        def loss_function(*args, **kwargs):
+            calls.append(0)
+            loss, *rest = original(*args, **kwargs)
+            return (loss * float("inf") if len(calls) == 2 else loss, *rest)
+
+        model.loss_function = loss_function
+
+    monkeypatch.setattr(script, "float32_loss", poisoned)
+    assert train.main([str(tiny_config), "--max_train_steps", "4"]) == 0
+    assert metrics_of(tmp_path / "run")["training"]["skipped_steps"] == 1
+    assert all(torch.isfinite(v).all() for v in weights_of(tmp_path / "run" / "best").values())
+
+
+def test_mistakes_end_with_one_message(tiny_config, tmp_path, capsys, monkeypatch):
+    assert train.main([str(tiny_config), "--mixed_precision", "fp16"]) == 1
+    assert "no CUDA device" in capsys.readouterr().err
+    assert train.main([str(tiny_config), "--lr", "1"]) == 1
+    assert "'lr', which is not a setting; the nearest is" in capsys.readouterr().err
+    assert train.main([str(tiny_config), "--resume_from_checkpoint", "latest"]) == 1
+    assert "has no checkpoint-* folder" in capsys.readouterr().err
+    assert train.main([str(tiny_config), "--model_type", "yolo"]) == 1
+    assert "there are rt_detr_v2, detr" in capsys.readouterr().err
+
+
+def test_without_config_and_data_it_says_what_to_do(tmp_path):
+    """The real command line in an empty folder: the source's error, the demo's line, no traceback."""
+    process = launch(cwd=tmp_path, launcher=("--quiet", "--num_processes", "1"))
+    out, err = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "make demo" in err and "GDXray" in err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_fp16_on_a_gpu(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
+    assert train.main([str(tiny_config), "--max_train_steps", "30"]) == 0
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["config"]["precision"] == "fp16" and metrics["training"]["skipped_steps"] == 0
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(tiny_config, tmp_path):
+    run = str(tmp_path / "run")
+    arguments = [str(tiny_config), "--max_train_steps", "3", "--output_dir", run]
+    process = launch(
+        *arguments, launcher=("--cpu", "--num_processes", "2", "--num_cpu_threads_per_process", "1"), cwd=ROOT
+    )
+    _, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["training"]["processes"] == 2 and set(metrics["validation"]) == KEYS

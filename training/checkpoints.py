@@ -1,0 +1,124 @@
+"""What a run writes: whole or not at all, so that a SIGKILL at any moment leaves nothing half that resume would
+take."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from transformers import AutoModelForObjectDetection, PreTrainedModel
+
+from training.settings import SettingsError
+
+
+@dataclass
+class Progress:
+    """How far a run is; saved in every checkpoint."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    scaler_skips: int = 0
+    best_step: int = 0
+    best: dict[str, Any] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For accelerate's `register_for_checkpointing`."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Counterpart of `state_dict`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Path | None:
+    """Make the folder ready and find the checkpoint to go on from. Main process only.
+
+    Args:
+        resume: a `checkpoint-*` folder, `latest`, or None to start anew.
+        overwrite: starting anew may remove the run that is there.
+
+    Returns:
+        The checkpoint's `state` folder; None to start anew.
+
+    Raises:
+        SettingsError: there is no such checkpoint, or a run is in the way.
+    """
+    for leftover in output_dir.glob(".*.tmp"):
+        shutil.rmtree(leftover)
+    for old in output_dir.glob(".*.old"):  # killed between the two renames of save_model
+        name = output_dir / old.name.removeprefix(".").removesuffix(".old")
+        shutil.rmtree(old) if name.exists() else old.rename(name)
+    there = _checkpoints(output_dir)
+    if resume == "latest":
+        if not there:
+            raise SettingsError(f"--resume_from_checkpoint latest: {output_dir} has no checkpoint-* folder")
+        return there[-1] / "state"
+    if resume is not None:
+        folder = Path(resume)
+        state = folder if folder.name == "state" else folder / "state"
+        if not state.is_dir():
+            raise SettingsError(f"--resume_from_checkpoint {resume}: there is no folder {state}")
+        return state
+    if there or (output_dir / "metrics.json").exists():
+        if not overwrite:
+            raise SettingsError(
+                f"{output_dir} holds a run already. Go on with it by --resume_from_checkpoint latest, choose another "
+                "--output_dir, or replace it by --overwrite_output_dir true"
+            )
+        for folder in [*there, output_dir / "best", output_dir / "last", output_dir / "logs"]:
+            shutil.rmtree(folder, ignore_errors=True)
+        (output_dir / "metrics.json").unlink(missing_ok=True)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep: int) -> None:
+    """Write `checkpoint-<step>/state` with all that resume needs, and remove the oldest beyond `keep`. All ranks."""
+    final = output_dir / f"checkpoint-{step}"
+    if final.exists():
+        return
+    temporary = output_dir / f".checkpoint-{step}.tmp"
+    accelerator.save_state(str(temporary / "state"), safe_serialization=False)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        temporary.rename(final)
+        for old in _checkpoints(output_dir)[:-keep]:
+            # Renamed first: a removal that is interrupted must not leave a checkpoint that looks whole.
+            shutil.rmtree(old.rename(output_dir / f".{old.name}.tmp"))
+    accelerator.wait_for_everyone()
+
+
+def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
+    """Write a `from_pretrained` folder with its image processor, in place of the one there. Main process only."""
+    temporary, old = folder.parent / f".{folder.name}.tmp", folder.parent / f".{folder.name}.old"
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    weights: dict[str, Any] = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    model.save_pretrained(temporary, state_dict=weights if model.config.model_type == "detr" else None)
+    processor.save_pretrained(temporary)
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_model(folder: Path | str) -> PreTrainedModel:
+    """A saved run's model, in eval mode."""
+    return AutoModelForObjectDetection.from_pretrained(folder).eval()
+
+
+def _checkpoints(output_dir: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    whole = [path for path in output_dir.glob("checkpoint-*") if (path / "state").is_dir()]
+    return sorted(
+        (path for path in whole if path.name.split("-")[-1].isdigit()), key=lambda p: int(p.name.split("-")[-1])
+    )

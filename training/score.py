@@ -1,0 +1,89 @@
+"""Score a saved run on one split.
+
+python training/score.py outputs/neu_det                      the test split, with the run's own data settings
+python training/score.py outputs/neu_det --split validation --data_dir /data/NEU-DET
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+
+from accelerate import Accelerator
+from transformers import AutoImageProcessor
+from transformers.utils import logging as transformers_logging
+
+from radikal_datasets.errors import RadikalError
+from training import models
+from training.checkpoints import load_model
+from training.data import class_names, eval_loader, load_splits
+from training.engine import evaluate
+from training.settings import Settings, SettingsError, parse
+
+
+def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
+    """COCO scores of `run/best` (or of a model folder) on `split` of the run's dataset.
+
+    Args:
+        overrides: `--key value` pairs that replace settings of the run, such as data_dir.
+
+    Raises:
+        SettingsError: no run there, no such split, or classes that are not the model's.
+    """
+    settings, model, processor = open_run(run, overrides)
+    accelerator = Accelerator(mixed_precision="no")
+    splits = load_splits(settings)
+    if split not in splits:
+        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(splits)}")
+    names = class_names(splits[split])
+    known = [model.config.id2label[i] for i in range(len(model.config.id2label))]
+    if names != known:
+        raise SettingsError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
+    loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
+    if loader is None:
+        raise SettingsError(f"none of the images of split {split!r} is annotated: there is nothing to score against")
+    return evaluate(model.to(accelerator.device), processor, loader, names, accelerator)
+
+
+def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
+    """Settings, best model and image processor of an output folder.
+
+    Raises:
+        SettingsError: the folder does not hold a run.
+    """
+    if not (run / "train_config.yaml").is_file() or not (run / "best" / "config.json").is_file():
+        raise SettingsError(f"{run} is not the output_dir of a run: train_config.yaml or best/ is missing")
+    settings = parse([str(run / "train_config.yaml"), *overrides], "")
+    return settings, load_model(run / "best"), AutoImageProcessor.from_pretrained(run / "best")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description="Score a saved run on one split; other --key value pairs override settings."
+    )
+    parser.add_argument("run", type=Path, help="output_dir of a training run")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--output", type=Path, help="also write the scores as json to this file")
+    known, overrides = parser.parse_known_args(arguments)
+    transformers_logging.disable_progress_bar()
+    try:
+        scores = score_run(known.run, known.split, overrides)
+    except (SettingsError, RadikalError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    text = json.dumps(scores, indent=2)
+    print(text)
+    if known.output:
+        known.output.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
