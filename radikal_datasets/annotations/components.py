@@ -22,9 +22,16 @@ def label_components(mask: np.ndarray) -> tuple[np.ndarray, list[Box]]:
         first pixels are met row by row; and their boxes, component k's at index k - 1, as x_min, y_min, x_max, y_max in
         pixels, 0-based and half-open (first column or row; last column or row + 1).
     """
-    labels, _ = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return labels, []
+    # Most defects are small: only the window that holds them is looked at.
+    top, left = int(rows[0]), int(columns[0])
+    window = labels[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+    ndimage.label(mask[top : top + window.shape[0], left : left + window.shape[1]], _EIGHT_CONNECTED, output=window)
     boxes = [
-        (float(columns.start), float(rows.start), float(columns.stop), float(rows.stop))
-        for rows, columns in ndimage.find_objects(labels)
+        (float(left + x.start), float(top + y.start), float(left + x.stop), float(top + y.stop))
+        for y, x in ndimage.find_objects(window)
     ]
     return labels, boxes

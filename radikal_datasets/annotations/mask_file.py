@@ -72,10 +72,13 @@ def read_mask(tree: Tree, path: str, width: int, height: int) -> np.ndarray:
 
 def to_defect(pixels: np.ndarray) -> np.ndarray:
     """Boolean array, true on the defect; for values other than 0 and 255 see `MASK_VALUES`."""
-    highest = int(pixels.max(initial=0))
     # {0, 1} is common among copies; more values come from smoothing or JPEG, and are cut in the middle.
-    only_value = bool(np.isin(pixels, (0, highest)).all())
-    return pixels > (0 if only_value else 127)
+    return pixels > (127 if len(_values(pixels) - {0}) > 1 else 0)
+
+
+def _values(pixels: np.ndarray) -> set[int]:
+    """The values that occur; counting is three times as fast as np.unique, which sorts."""
+    return set(np.flatnonzero(np.bincount(pixels.ravel(), minlength=256)).tolist())
 
 
 def mask_instances(tree: Tree, path: str, label: str, width: int, height: int, report: Report) -> list[Instance]:
@@ -93,7 +96,7 @@ def mask_instances(tree: Tree, path: str, label: str, width: int, height: int, r
         MaskSizeError, MalformedAnnotationError: see `read_mask`.
     """
     pixels = read_mask(tree, path, width, height)
-    odd = sorted(set(np.unique(pixels).tolist()) - {0, 255})
+    odd = sorted(_values(pixels) - {0, 255})
     if odd:
         some = ", ".join(map(str, odd[:4])) + " ..." * (len(odd) > 4)
         report.add(MASK_VALUES, path, f"values {some}")
