@@ -1,4 +1,4 @@
-"""How the seed of the splits was chosen, once: the first that balances NEU-DET. Needs the real NEU-DET in RADIKAL_REAL."""
+"""How the seed of the splits was chosen, once: the first that balances the real NEU-DET (in RADIKAL_REAL)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import datasets
+import datasets.config
 from filelock import FileLock
 
 from .errors import LayoutError

@@ -23,7 +23,7 @@ import PIL.Image
 import pyarrow as pa
 
 from . import splits
-from .errors import LayoutError, ProtocolError, SourceNotFoundError, UnknownClassError
+from .errors import DuplicateImageError, LayoutError, ProtocolError, SourceNotFoundError, UnknownClassError
 from .images import identical_files
 from .report import REPORT_FILENAME, Report
 from .schema import SCHEMA_VERSION, Example, Instance, features, validate
@@ -69,6 +69,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     """
 
     SOURCE: ClassVar[Source]
+    config: InspectionConfig
     VERSION = datasets.Version("1.0.0")
     BUILDER_CONFIG_CLASS = InspectionConfig
 
@@ -146,8 +147,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
 
     def report(self) -> Report:
         """What was found and done about it, from the cache where the dataset is there already."""
-        if self._index is None and Path(self._output_dir, REPORT_FILENAME).is_file():
-            return Report.load(self._output_dir)
+        if self._index is None and Path(str(self._output_dir), REPORT_FILENAME).is_file():
+            return Report.load(str(self._output_dir))
         return self.index().report
 
     def _index_part(self, part: str, report: Report) -> dict[str, list[Example]]:
@@ -156,9 +157,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         for example in self.read(self.tree, part, report):
             with report.costs_image():
                 if example.image_id in kept:
-                    first = kept[example.image_id].image
-                    report.add("duplicate_image", example.image, f"{example.image_id} is {first} already")
-                    continue
+                    twin = f"{example.image_id} is {kept[example.image_id].image} already"
+                    raise DuplicateImageError(example.image, twin, "Remove one of the two.")
                 kept[example.image_id] = _clean(example, classes, report)
         examples = list(kept.values())
         _set_groups(examples, self.tree, report)
@@ -173,10 +173,13 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         annotated = [example for example in examples if example.annotated]
         publisher = {e.image_id: e.publisher_split or splits.TRAIN for e in annotated}
         protocol = self.config.protocol
-        if protocol == splits.OFFICIAL:
-            return publisher
-        # A layout that does not tell the publisher's split (DAGM's older one) is cut like any other source.
+        # DAGM's older layout does not tell the publisher's split: it is cut like any other source, or refused.
         told = any(example.publisher_split for example in annotated)
+        if protocol == splits.OFFICIAL:
+            if annotated and not told:
+                others = [name for name in self.SOURCE.protocols if name != splits.OFFICIAL]
+                raise ProtocolError(f"The layout in {self.tree.root} tells no publisher's split. Take one of {others}.")
+            return publisher
         keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test and told
         assigned = {i: split for i, split in publisher.items() if split == splits.TEST} if keep_test else {}
         pool = [example for example in annotated if example.image_id not in assigned]
@@ -229,7 +232,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
         super()._download_and_prepare(dl_manager, verification_mode, **kwargs)
-        self.index().report.save(self._output_dir)
+        self.index().report.save(str(self._output_dir))
 
     def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
         """As in `datasets`, and says in a line what was repaired or lost, on a cache hit too."""
@@ -303,7 +306,10 @@ def _totals(examples: list[Example]) -> dict[str, int]:
 
 
 def _clean(example: Example, classes: tuple[str, ...], report: Report) -> Example:
-    """Clips boxes, drops what is left without area and exact duplicates; counts each."""
+    """Clips boxes, drops what is left without area and exact duplicates; counts each.
+
+    An image of which no box is left is not annotated.
+    """
     kept: dict[Instance, None] = {}
     for instance in example.instances:
         if instance.label not in classes:
@@ -320,7 +326,9 @@ def _clean(example: Example, classes: tuple[str, ...], report: Report) -> Exampl
         if instance in kept:
             report.add("duplicate_box", example.image, f"{instance.label} {instance.box}")
         kept[instance] = None
-    return dataclasses.replace(example, instances=list(kept))
+    # Where nothing is left of any box, something was there all the same: the image is no defect-free one.
+    annotated = example.annotated and (bool(kept) or not example.instances)
+    return dataclasses.replace(example, instances=list(kept), annotated=annotated)
 
 
 def _set_groups(examples: list[Example], tree: Tree, report: Report) -> None:

@@ -42,18 +42,17 @@ Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.
 @app.command("list")
 def list_() -> None:
     """Lists the sources with their size, truth and licence."""
-    table = Table(title="Sources")
-    for heading in ("source", "what", "configs", "images", "truth", "licence", "may be passed on"):
-        table.add_column(heading, overflow="fold")
+    table = Table("source", "images", "configs", "truth", "may be passed on", "what")
+    table.columns[0].no_wrap = True
     for source in list_sources():
         single = [config for config in source.configs if not config.parts]
         known = [config.images for config in single if config.images is not None]
-        images = f"{sum(known):,}" + (" or more" if len(known) < len(single) else "") if known else "?"
-        names = source.config_names
-        configs = ", ".join(names) if len(names) < 7 else f"{', '.join(names[:3])} ... ({len(names)})"
+        images = f"{sum(known):,}" + ("+" if len(known) < len(single) else "") if known else "?"
         allowed = "yes" if source.licence.redistributable else "no"
-        table.add_row(source.name, source.title, configs, images, source.truth, source.licence.name, allowed)
+        truth = source.truth.partition(";")[0]
+        table.add_row(source.name, images, str(len(source.configs)), truth, allowed, source.title.partition(": ")[2])
     console.print(table)
+    console.print("radikal-datasets info SOURCE tells more: where it is had, licence, layout, configurations.")
 
 
 @app.command()
@@ -206,7 +205,9 @@ def main() -> None:
     try:
         app()
     except (RadikalError, FileExistsError, ValueError) as error:
-        Console(stderr=True).print(f"radikal-datasets: {error}", highlight=False, markup=False, style="red")
+        Console(stderr=True).print(
+            f"radikal-datasets: {error}", soft_wrap=True, highlight=False, markup=False, style="red"
+        )
         sys.exit(UNREADABLE)
 
 

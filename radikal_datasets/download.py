@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-import datasets
+import datasets.config
 import httpx2
 import huggingface_hub
 from filelock import FileLock

@@ -91,6 +91,12 @@ class MissingImageError(BadFileError):
     kind = "missing_image"
 
 
+class DuplicateImageError(BadFileError):
+    """A second file for an `image_id` that another file has already."""
+
+    kind = "duplicate_image"
+
+
 class UnsafePathError(BadFileError):
     """A link that leaves the tree, or an archive member with an absolute or ``..`` path."""
 

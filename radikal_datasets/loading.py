@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import datasets.config
 import datasets.inspect
 import datasets.load
 import huggingface_hub

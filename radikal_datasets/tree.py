@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath, PureWindowsPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import fsspec
@@ -139,7 +139,7 @@ class Tree:
         """Opens a file for reading bytes."""
         if not self._url:
             return Path(self._prefix + path).open("rb")
-        return self._filesystem().open(self._prefix + path, "rb")
+        return cast(IO[bytes], self._filesystem().open(self._prefix + path, "rb"))
 
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
@@ -159,9 +159,9 @@ class Tree:
         return digest.hexdigest()
 
     def _filesystem(self) -> fsspec.AbstractFileSystem:
-        if self._fs is None:
-            self._fs = fsspec.core.url_to_fs(self._url)[0]
-        return self._fs
+        fs = self._fs or fsspec.core.url_to_fs(self._url)[0]
+        self._fs = fs
+        return fs
 
     def __getstate__(self) -> dict[str, object]:
         # Open archives do not travel to worker processes: each opens its own.

@@ -101,7 +101,8 @@ def verify(
         if index.splits or index.report.problems:
             reports[name] = index.report
             if deep:
-                paths = [example.image for examples in index.splits.values() for example in examples]
+                examples = [example for rows in index.splits.values() for example in rows]
+                paths = [path for example in examples for path in (example.image, example.reference) if path]
                 _decode(builder.tree, paths, index.report)
         else:
             absent.append(name)

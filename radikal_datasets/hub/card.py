@@ -70,8 +70,9 @@ def write_card(folder: Path, source: Source, configs: Iterable[ConfigCard]) -> N
     if path.is_file():
         old = DatasetCard.load(path)
         protocols = dict(old.data.to_dict().get(CARD_KEY, {}).get("protocol", {}))
-        infos = DatasetInfosDict.from_dataset_card_data(old.data)
-        metadata_configs = MetadataConfigs.from_dataset_card_data(old.data)
+        old_data = DatasetCardData(**old.data.to_dict())
+        infos = DatasetInfosDict.from_dataset_card_data(old_data)
+        metadata_configs = MetadataConfigs.from_dataset_card_data(old_data)
         sections = {match["name"]: match[0] for match in _SECTION.finditer(old.text)}
     for config in configs:
         protocols[config.name] = config.protocol

@@ -128,9 +128,8 @@ def _run(builder: InspectionBuilder, folder: Path, shards: list[_Shard], num_pro
 def _write_shard(builder: InspectionBuilder, folder: Path, shard: _Shard) -> _Shard:
     schema = features(builder.class_names).arrow_schema
     # Image bytes are compressed already, and statistics over them would put whole images into the file's footer.
-    small = ["image_id", "width", "height", "annotated", "group"]
     with pq.ParquetWriter(
-        folder / shard.path, schema, compression="none", use_dictionary=False, write_statistics=small
+        folder / shard.path, schema, compression="none", use_dictionary=False, write_statistics=False
     ) as writer:
         for _, table in builder.tables(shard.examples):
             writer.write_table(table, row_group_size=len(table))

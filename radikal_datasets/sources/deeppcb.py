@@ -48,7 +48,7 @@ SOURCE = Source(
     homepage="https://github.com/tangsanli5201/DeepPCB",
     download_page="https://github.com/tangsanli5201/DeepPCB",
     licence=Licence(
-        "MIT", True, "MIT, to be passed on with its notice; the authors ask for use in research only.", spdx=True
+        "MIT", True, "May be passed on with its notice; the authors ask for use in research only.", spdx=True
     ),
     citation="""@article{tang2019deeppcb,
   title   = {Online PCB Defect Detector On A New PCB Defect Dataset},

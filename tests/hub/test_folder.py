@@ -57,11 +57,7 @@ def test_configs_share_one_card_and_keep_each_other(sample_tree: Callable[..., P
     assert checksums(tmp_path / "a" / "class2") == before
     card = DatasetCard.load(tmp_path / "a" / "README.md")
     assert card.text.count("Configuration `class1`") == 1
-    assert set(datasets.load_dataset(str(tmp_path / "a"), "class1", cache_dir=str(tmp_path))) == {
-        "train",
-        "validation",
-        "test",
-    }
+    assert {"train", "validation", "test"} <= set(datasets.load_dataset(str(tmp_path / "a"), "class1"))
 
 
 def test_without_configs_all_that_are_there(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
