@@ -28,7 +28,7 @@ from .images import identical_files
 from .report import REPORT_FILENAME, Report
 from .schema import SCHEMA_VERSION, Example, Instance, features, validate
 from .source import Source
-from .tree import Tree
+from .tree import Tree, is_url
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         data_dir = os.fspath(data_dir)
         self.tree = self.SOURCE.open_tree(data_dir)
         self._wanted = re.compile(self.SOURCE.files_of(config)).fullmatch
-        if "://" not in data_dir:
+        if not is_url(data_dir):
             data_dir = str(Path(data_dir).expanduser().resolve())
         # Only what differs from the default goes into the cache id, however it was spelled.
         settings: dict[str, Any] = {}

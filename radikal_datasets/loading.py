@@ -22,6 +22,7 @@ from .endpoint import DEFAULT_NAMESPACE, hub_name, hub_repo
 from .errors import ConfigNameError, DownloadError, ProtocolError, SourceNotFoundError, UnknownSourceError
 from .source import Source
 from .sources import source_info, source_names
+from .tree import is_url
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def _find(source: Source, name: str | None, data_dir: Any, revision: str | None)
 
 
 def _local(source: Source, path: str, why: str) -> _Place:
-    if "://" not in path:
+    if not is_url(path):
         path = str(Path(path).expanduser())
         if not Path(path).exists():
             raise SourceNotFoundError(

@@ -10,9 +10,8 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import IO, NamedTuple, cast
-from urllib.parse import urlsplit
 
 import fsspec
 
@@ -34,9 +33,13 @@ class FileStat(NamedTuple):
     stamp: str
 
 
-def posix(path: str | PurePath) -> str:
-    """A path as this library writes it, whatever the platform: `a\\b` on Windows becomes `a/b`."""
-    return path.as_posix() if isinstance(path, PurePath) else PureWindowsPath(path).as_posix()
+def is_url(place: str) -> bool:
+    """True for what fsspec opens; false for a path, a Windows one with its drive and backslashes included."""
+    return "::" in place or "://" in place
+
+
+def _zip_url(archive: PurePath) -> str:
+    return f"zip://::{archive.as_posix()}"
 
 
 class Tree:
@@ -67,7 +70,7 @@ class Tree:
             LayoutError: a file that is no archive, or a broken one.
         """
         text = os.fspath(root)
-        if "::" in text or (urlsplit(text).scheme and "://" in text):
+        if is_url(text):
             return cls._open_url(text)
         path = Path(text).expanduser()
         if path.is_dir():
@@ -84,7 +87,7 @@ class Tree:
             tree.unsafe += [_unsafe_member(name) for name in skipped]
             return tree
         if name.endswith(_ZIP):
-            return cls._open_url(f"zip://::{path.resolve().as_posix()}", text)
+            return cls._open_url(_zip_url(path.resolve()), text)
         raise LayoutError(f"{text}: a file, but none of the archives read here ({', '.join(ARCHIVES)}). Unpack it.")
 
     @classmethod

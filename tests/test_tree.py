@@ -12,7 +12,7 @@ import pytest
 
 from radikal_datasets.archives import is_unsafe
 from radikal_datasets.errors import LayoutError, SourceNotFoundError
-from radikal_datasets.tree import Tree, layout_roots, posix
+from radikal_datasets.tree import Tree, _zip_url, is_url, layout_roots
 
 FILES = {"IMAGES/a.jpg": b"aa", "IMAGES/b.jpg": b"b", "notes/deep/c.txt": b"ccc"}
 
@@ -121,6 +121,13 @@ def test_safe_members(member: str) -> None:
     assert not is_unsafe(member)
 
 
-def test_posix_paths_from_windows() -> None:
-    assert posix(PureWindowsPath("IMAGES\\crazing_1.jpg")) == "IMAGES/crazing_1.jpg"
-    assert posix("IMAGES\\crazing_1.jpg") == "IMAGES/crazing_1.jpg"
+@pytest.mark.parametrize("path", ["C:\\plant\\NEU-DET", "\\\\server\\share\\NEU-DET", "D:NEU-DET", "line 1\\NEU"])
+def test_windows_paths_are_paths(path: str) -> None:
+    assert not is_url(str(PureWindowsPath(path)))
+    assert not is_url(PureWindowsPath(path).as_posix())
+
+
+def test_a_windows_archive_reaches_fsspec_as_a_local_file() -> None:
+    url = _zip_url(PureWindowsPath("C:\\plant data\\NEU-DET.zip"))
+    assert url == "zip://::C:/plant data/NEU-DET.zip"
+    assert fsspec.core.split_protocol(url.partition("::")[2]) == (None, "C:/plant data/NEU-DET.zip")
