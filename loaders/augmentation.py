@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torchvision import tv_tensors
@@ -39,6 +40,8 @@ class Augmentation:
 
     def __call__(self, sample: Sample, image_size: tuple[int, int]) -> Sample:
         """Change and resize one sample to (height, width). Draws from torch's global generator only."""
+        image: Any
+        boxes: Any
         image, boxes, labels = sample
         image, boxes = v2.RandomHorizontalFlip(self.flip_horizontal)(image, boxes)
         image, boxes = v2.RandomVerticalFlip(self.flip_vertical)(image, boxes)
@@ -50,10 +53,10 @@ class Augmentation:
         if self.noise:
             sigma = float(torch.rand(())) * self.noise * 255
             noisy = image.float() + torch.randn(image.shape) * sigma
-            image = tv_tensors.wrap(noisy.round_().clamp_(0, 255).to(torch.uint8), like=image)
+            image = tv_tensors.Image(noisy.round_().clamp_(0, 255).to(torch.uint8))
         return image, boxes, labels
 
-    def _rescale(self, image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes, labels: torch.Tensor) -> Sample:
+    def _rescale(self, image: Any, boxes: Any, labels: torch.Tensor) -> Sample:
         """Zoom by a factor drawn evenly on a log scale; what the crop cuts too far is dropped."""
         height, width = image.shape[-2:]
         factor = math.exp((float(torch.rand(())) * 2 - 1) * math.log1p(self.scale))
@@ -76,8 +79,10 @@ class Augmentation:
 
 def resize(sample: Sample, image_size: tuple[int, int]) -> Sample:
     """No augmentation: the same anti-aliased bilinear resize that the saved image processor applies."""
-    image, boxes, labels = sample
-    return v2.functional.resize(image, list(image_size)), v2.functional.resize(boxes, list(image_size)), labels
+    image: Any
+    boxes: Any
+    image, boxes = (v2.functional.resize(part, list(image_size)) for part in sample[:2])
+    return image, boxes, sample[2]
 
 
 def drop_without_area(boxes: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

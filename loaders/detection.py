@@ -70,7 +70,8 @@ class DetectionLoader:
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.image_size = (height, width)
         if batch_size < 1 or min(self.image_size) < 1:
             raise ValueError(f"batch_size {batch_size} and image_size {self.image_size} must be positive")
         if not 0 <= rank < world_size:

@@ -8,6 +8,7 @@ import datasets
 import torch
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
+from torchvision.ops import box_convert
 from torchvision.transforms import v2
 
 from loaders.augmentation import Augment, Sample, drop_without_area, resize
@@ -54,11 +55,7 @@ class Samples(Dataset):
         corners, labels = drop_without_area(torch.as_tensor(boxes).clamp_min(0), labels)
         canvas_height, canvas_width = self.image_size
         frame = torch.tensor([canvas_width, canvas_height, canvas_width, canvas_height], dtype=torch.float32)
-        centred = v2.functional.convert_bounding_box_format(
-            corners.as_subclass(torch.Tensor),
-            old_format="XYXY",
-            new_format="CXCYWH",  # type: ignore[arg-type]
-        )
+        centred = box_convert(corners.as_subclass(torch.Tensor), "xyxy", "cxcywh")
         return {
             "image": v2.functional.pad(
                 torch.as_tensor(image).as_subclass(torch.Tensor),

@@ -22,7 +22,7 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
     protocol: dict[str, Any] = {} if settings.protocol is None else {"protocol": settings.protocol}
     splits = load_dataset(settings.dataset_name, settings.dataset_config_name, data_dir=settings.data_dir, **protocol)
     if "train" not in splits:
-        raise SettingsError(f"{settings.dataset_name} has no train split; it has {', '.join(splits)}")
+        raise SettingsError(f"{settings.dataset_name} has no train split; it has {', '.join(map(str, splits))}")
     return splits
 
 
@@ -53,7 +53,7 @@ def eval_loader(
 ) -> DetectionLoader | None:
     """The split in its own order without augmentation; None, told in a line, where there is nothing to score."""
     if name not in splits or not any(splits[name]["annotated"]):
-        has = f"it has {', '.join(splits)}" if name not in splits else "none of its images is annotated"
+        has = f"it has {', '.join(map(str, splits))}" if name not in splits else "none of its images is annotated"
         accelerator.print(f"no {name} split to score ({has}): the run goes on without {name} scores")
         return None
     return DetectionLoader(

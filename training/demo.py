@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES, SEED = 300, 0
+IMAGES, SEED = 400, 0
 SHOWN = 24
 
 
@@ -78,7 +79,8 @@ def write_demo_page(page: Path, run: Path, metrics: dict, minutes: float) -> Non
     pictures: dict[str, list[Picture]] = {}
     for name in ("validation", "test"):
         loader = eval_loader(splits, name, settings, accelerator, **models.normalization(processor))
-        rows = {row["image_id"]: row for row in loader.dataset} if loader else {}
+        dataset: Any = loader.dataset if loader else []
+        rows = {row["image_id"]: row for row in dataset}
         pictures[name] = [
             Picture(
                 image_id, rows[image_id]["image"]["bytes"], rows[image_id]["width"], rows[image_id]["height"],
@@ -130,7 +132,7 @@ def _command(command: list[str], shown: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="The whole road on made-up images.")
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     known, extra = parser.parse_known_args(arguments)
     try:

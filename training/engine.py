@@ -80,7 +80,8 @@ class MovingAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         mine, theirs = _tensors(self.model), _tensors(model)
         moving = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in moving], [b.to(a.dtype) for a, b in moving], 1 - decay)
+        for a, b in moving:
+            a.lerp_(b.to(a.dtype), 1 - decay)
         for a, b in zip(mine, theirs, strict=True):
             if not a.is_floating_point():
                 a.copy_(b)

@@ -8,7 +8,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -22,7 +22,7 @@ from transformers import (
     RTDetrV2ForObjectDetection,
     TimmBackboneConfig,
 )
-from transformers.image_processing_utils import SizeDict
+from transformers.image_utils import SizeDict
 
 from loaders import IMAGENET_MEAN, IMAGENET_STD
 
@@ -118,7 +118,7 @@ def build_model(
 
 def from_checkpoint(name_or_path: str, class_names: list[str], token: str | None = None) -> PreTrainedModel:
     """A detector from a local folder or the Hub, its classification head made anew where the classes differ."""
-    config = AutoConfig.from_pretrained(name_or_path, token=token)
+    config: Any = AutoConfig.from_pretrained(name_or_path, token=token)
     known = [config.id2label[i] for i in sorted(config.id2label)]
     model = AutoModelForObjectDetection.from_pretrained(
         name_or_path,
@@ -206,7 +206,7 @@ def _timm_features(
 ) -> tuple[TimmBackboneConfig, list[int]]:
     """The backbone's config with the stages of these strides, and those stages' channels, from timm's feature_info."""
     try:
-        probe = timm.create_model(name, pretrained=False, features_only=True)
+        probe: Any = timm.create_model(name, pretrained=False, features_only=True)
     except Exception as error:  # timm raises RuntimeError, AttributeError and others, by model
         similar = timm.list_models(f"*{name.split('_')[0]}*")[:8]
         raise ModelError(
@@ -226,7 +226,7 @@ def _timm_features(
     # Of two stages with the same stride the deeper one has seen more.
     indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides]
     channels = [probe.feature_info.channels()[i] for i in indices]
-    return TimmBackboneConfig(backbone=name, out_indices=indices, freeze_batch_norm_2d=False), channels
+    return TimmBackboneConfig(backbone=name, out_indices=indices), channels  # pyright: ignore[reportCallIssue]
 
 
 def _detr(config: DetrConfig) -> PreTrainedModel:
@@ -245,7 +245,7 @@ def _thaw_detr(model: PreTrainedModel, from_scratch: bool = False) -> PreTrained
         model.config.trained_from_scratch = True
     if not getattr(model.config, "trained_from_scratch", False):
         return model
-    backbone = model.model.backbone
+    backbone: Any = model.model.backbone
     for name, module in list(backbone.named_modules()):
         if type(module).__name__ == "DetrFrozenBatchNorm2d":
             norm = torch.nn.BatchNorm2d(module.weight.numel())

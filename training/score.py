@@ -40,7 +40,7 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     accelerator = Accelerator(mixed_precision="no")
     splits = load_splits(settings)
     if split not in splits:
-        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(splits)}")
+        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
     names = class_names(splits[split])
     known = [model.config.id2label[i] for i in range(len(model.config.id2label))]
     if names != known:
