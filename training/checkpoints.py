@@ -17,7 +17,11 @@ from training.settings import SettingsError
 
 @dataclass
 class Progress:
-    """How far a run is; saved in every checkpoint."""
+    """How far a run is; saved in every checkpoint.
+
+    `skipped` counts steps left out for a loss or gradients that are not numbers, `scaler_skips` those that fp16's
+    GradScaler left out while it searched its scale; either kind adds to `skipped_in_a_row`.
+    """
 
     step: int = 0
     images: int = 0

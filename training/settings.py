@@ -63,7 +63,7 @@ class Settings:
     max_grad_norm: float = 0.1
     ema_decay: float = 0.999
     mixed_precision: str = "auto"
-    max_nonfinite_steps: int = 20
+    max_nonfinite_steps: int = 30  # in a row; the GradScaler may need some twenty to find its scale
     seed: int = 0
     # What is left behind, and when. Steps are optimizer steps; None is once an epoch.
     output_dir: str = "outputs/run"

@@ -160,14 +160,13 @@ def train(settings: Settings) -> dict[str, Any]:
             # -- a step is done --------------------------------------------------------------------------------------
             progress.step += 1
             progress.images += len(window_ids) * accelerator.num_processes
-            if usable and accelerator.optimizer_step_was_skipped:
-                progress.scaler_skips += 1
-            elif usable:
+            if usable and not accelerator.optimizer_step_was_skipped:
                 average.update(accelerator.unwrap_model(model))
                 progress.skipped_in_a_row = 0
                 shown_loss = window_loss / window_parts
             else:
-                progress.skipped += 1
+                progress.scaler_skips += usable
+                progress.skipped += not usable
                 progress.skipped_in_a_row += 1
                 if progress.skipped_in_a_row >= settings.max_nonfinite_steps:
                     raise NonFiniteError(
