@@ -64,6 +64,7 @@ def run_demo(folder: Path, extra: list[str]) -> str:
 def write_demo_page(page: Path, run: Path, metrics: dict, minutes: float) -> None:
     """Predictions of the run's best model on its validation and test images, beside the truth."""
     from accelerate import Accelerator
+    from transformers.utils import logging as transformers_logging
 
     from training import models
     from training.data import class_names, eval_loader, load_splits
@@ -72,6 +73,7 @@ def write_demo_page(page: Path, run: Path, metrics: dict, minutes: float) -> Non
     from training.page import Picture, write_page
     from training.score import open_run
 
+    transformers_logging.disable_progress_bar()
     settings, model, processor = open_run(run, [])
     splits = load_splits(settings)
     accelerator = Accelerator(mixed_precision="no")
@@ -101,14 +103,14 @@ def write_demo_page(page: Path, run: Path, metrics: dict, minutes: float) -> Non
     numbers["validation: found / missed / false calls"] = f"{point.found} / {point.missed} / {point.false_calls}"
     # Test images first: nothing was chosen on them. Spread over the split, so that every series is seen.
     candidates = pictures["test"] or pictures["validation"]
-    step = max(1, len(candidates) // SHOWN)
+    shown = min(SHOWN, len(candidates))
     write_page(
         page,
         title="Casting defects: predictions beside the truth",
         note="These images are made up: a program drew them, for a dry run without any download. The scores say that "
         "the software works; they say nothing about real castings.",
         numbers=numbers,
-        pictures=candidates[::step][:SHOWN],
+        pictures=[candidates[i * len(candidates) // shown] for i in range(shown)],
         class_names=class_names(splits["train"]),
         threshold=point.threshold,
     )
