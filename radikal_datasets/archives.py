@@ -7,7 +7,7 @@ import json
 import lzma
 import shutil
 import tarfile
-import tempfile
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,9 @@ def is_unsafe(member: str) -> bool:
 def new_folder(final: Path) -> Iterator[Path]:
     """A folder that appears under its final name when it is whole, or not at all."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.incomplete-", dir=final.parent))
+    # Not tempfile.mkdtemp: its folders are for their owner alone, and this one is to stay.
+    unfinished = final.with_name(f".{final.name}.incomplete-{uuid.uuid4().hex[:8]}")
+    unfinished.mkdir()
     try:
         yield unfinished
         unfinished.rename(final)
@@ -48,8 +50,11 @@ def unpack(archive: Path, folder: Path) -> list[str]:
         with tarfile.open(archive) as tar:
             # Python's "data" filter refuses what leaves the folder, devices, and links out of it.
             tar.extractall(folder, members=_safe_members(tar, folder, skipped), filter="data")
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise LayoutError(f"{archive}: broken archive: {error}. Fetch it again.") from error
+            # tarfile stops at the archive's own end; the compression's checksum comes after it.
+            while tar.fileobj is not None and tar.fileobj.read(2**20):
+                pass
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise LayoutError(f"{archive}: can't be unpacked: {error}. Fetch it again.") from error
     return skipped
 
 

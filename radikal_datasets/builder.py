@@ -23,7 +23,15 @@ import PIL.Image
 import pyarrow as pa
 
 from . import splits
-from .errors import DuplicateImageError, LayoutError, ProtocolError, SourceNotFoundError, UnknownClassError
+from .archives import is_unsafe
+from .errors import (
+    DuplicateImageError,
+    LayoutError,
+    ProtocolError,
+    SourceNotFoundError,
+    StrayImageError,
+    UnknownClassError,
+)
 from .images import identical_files
 from .report import REPORT_FILENAME, Report
 from .schema import SCHEMA_VERSION, Example, Instance, features, validate
@@ -31,6 +39,8 @@ from .source import Source
 from .tree import Tree, is_url
 
 logger = logging.getLogger(__name__)
+
+_IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|bmp|tiff?)$", re.IGNORECASE)
 
 #: Rows go to the Arrow writer in batches of about this many bytes: 1,000 rows of 1024 px PNG would be over 1 GB.
 BATCH_BYTES = 16 * 2**20
@@ -127,7 +137,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         if self._index is None:
             report = Report(strict=self.config.strict)
             for unsafe in self.tree.unsafe:
-                if self._wanted(unsafe.path):
+                # A link to a folder stands for every file below it; what leaves the archive may have been any.
+                if is_unsafe(unsafe.path) or self._wanted(unsafe.path) or self._wanted(f"{unsafe.path}/x"):
                     report.add_error(unsafe)
             config = self.SOURCE.config(self.config.name)
             found: dict[str, list[Example]] = {}
@@ -161,12 +172,23 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                     raise DuplicateImageError(example.image, twin, "Remove one of the two.")
                 kept[example.image_id] = _clean(example, classes, report)
         examples = list(kept.values())
+        self._count_stray(part, report)
         _set_groups(examples, self.tree, report)
         found: dict[str, list[Example]] = {}
         split_of = self._assign_splits(examples, part)
         for example in examples:
             found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
         return found
+
+    def _count_stray(self, part: str, report: Report) -> None:
+        """Counts the images that nobody opened or told of: no image disappears in silence."""
+        told = self.tree.accounted_for | {problem.path for problem in report.problems}
+        in_part = re.compile(self.SOURCE.config(part).files)
+        for path in self.tree.files:
+            if path not in told and in_part.fullmatch(path) and _IMAGE_SUFFIX.search(path):
+                with report.costs_image():
+                    remedy = "Put it in its place, or take it away."
+                    raise StrayImageError(path, "not where the layout has images", remedy)
 
     def _assign_splits(self, examples: Iterable[Example], part: str) -> dict[str, str]:
         """image_id -> split of every annotated example."""

@@ -97,6 +97,12 @@ class DuplicateImageError(BadFileError):
     kind = "duplicate_image"
 
 
+class StrayImageError(BadFileError):
+    """An image that lies in no place of the layout."""
+
+    kind = "stray_image"
+
+
 class UnsafePathError(BadFileError):
     """A link that leaves the tree, or an archive member with an absolute or ``..`` path."""
 

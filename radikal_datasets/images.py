@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterable
+from io import BytesIO
+from typing import IO
 
 import PIL.Image
 
-from .errors import UnreadableImageError
+from .errors import MalformedAnnotationError, UnreadableImageError
 from .tree import Tree
 
 #: More pixels than any inspection camera here has (the largest GDXray image has 6 million). A header that claims more
@@ -31,26 +32,38 @@ def image_size(tree: Tree, path: str) -> tuple[int, int]:
     """
     if path not in tree:
         raise UnreadableImageError(path, "no such file", _REMEDY)
-    with tree.open_file(path) as file:
-        try:
-            image = PIL.Image.open(file)
-        except PIL.Image.DecompressionBombError as error:
-            raise UnreadableImageError(path, str(error), "It is not decoded: check where it came from.") from None
-        except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
-            # The message of Pillow names the file object, which says nothing to a reader.
-            found = "no image header" if isinstance(error, PIL.UnidentifiedImageError) else f"bad header: {error}"
-            raise UnreadableImageError(path, found, _REMEDY) from None
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            remedy = "It is taken for a decompression bomb and not decoded."
-            raise UnreadableImageError(path, f"header claims {width}x{height} pixels", remedy)
-        marker = _END_MARKERS.get(image.format or "")
-        if marker is not None:
-            size = tree.files[path].size
-            file.seek(max(0, size - _TAIL), os.SEEK_SET)
-            if marker not in file.read(_TAIL):
-                name = "EOI" if image.format == "JPEG" else "IEND"
-                raise UnreadableImageError(path, f"truncated: no {name} marker at the end of {size} bytes", _REMEDY)
+    try:
+        if tree.checksummed:
+            return _size(BytesIO(tree.read(path)), path, tree.files[path].size)
+        with tree.open_file(path) as file:
+            return _size(file, path, tree.files[path].size)
+    except UnreadableImageError:
+        raise
+    except MalformedAnnotationError as error:  # how `Tree.read` tells that a file can't be read
+        raise UnreadableImageError(path, error.found, _REMEDY) from None
+    except OSError as error:
+        raise UnreadableImageError(path, f"can't be read: {error.strerror or error}", _REMEDY) from None
+
+
+def _size(file: IO[bytes], path: str, file_size: int) -> tuple[int, int]:
+    try:
+        image = PIL.Image.open(file)
+    except PIL.Image.DecompressionBombError as error:
+        raise UnreadableImageError(path, str(error), "It is not decoded: check where it came from.") from None
+    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
+        # The message of Pillow names the file object, which says nothing to a reader.
+        found = "no image header" if isinstance(error, PIL.UnidentifiedImageError) else f"bad header: {error}"
+        raise UnreadableImageError(path, found, _REMEDY) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        remedy = "It is taken for a decompression bomb and not decoded."
+        raise UnreadableImageError(path, f"header claims {width}x{height} pixels", remedy)
+    marker = _END_MARKERS.get(image.format or "")
+    if marker is not None:
+        file.seek(max(0, file_size - _TAIL))
+        if marker not in file.read(_TAIL):
+            name = "EOI" if image.format == "JPEG" else "IEND"
+            raise UnreadableImageError(path, f"truncated: no {name} marker at the end of {file_size} bytes", _REMEDY)
     return width, height
 
 

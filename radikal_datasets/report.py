@@ -58,7 +58,8 @@ KINDS = _kinds(
     ("mask_size", Effect.IMAGE_LOST, "mask of another size than its image: the image is left out"),
     ("missing_image", Effect.IMAGE_LOST, "truth for an image that is not there"),
     ("duplicate_image", Effect.IMAGE_LOST, "a second file for the same image_id: left out"),
-    ("unsafe_path", Effect.IMAGE_LOST, "path or link that leaves the tree: not followed"),
+    ("stray_image", Effect.IMAGE_LOST, "an image in no place of the layout: left out"),
+    ("unsafe_path", Effect.IMAGE_LOST, "path or link that leaves the tree, or a name that can't be kept: not read"),
 )
 
 

@@ -151,10 +151,13 @@ class Source:
         roots = layout_roots(tree, self.marker)
         if not roots:
             some = ", ".join(list(tree.files)[:3]) or "nothing"
+            links = "".join(f"\nNot followed: {unsafe}" for unsafe in tree.unsafe[:3])
             raise LayoutError(
                 f"{data_dir}: {len(tree.files):,} files, but none in the layout of {self.name} (found {some} ...). "
-                f"It should look like this:\n{self.layout}\nGive the folder that holds it, its parent, or the archive."
+                f"It should look like this:\n{self.layout}\n"
+                f"Give the folder that holds it, its parent, or the archive.{links}"
             )
-        if len(roots) > 1 and not all(root.startswith(roots[0]) for root in roots):
-            raise LayoutError(f"{data_dir}: holds {self.name} more than once, in {roots}. Give one of these folders.")
+        if len(roots) > 1:
+            places = ", ".join(root or "the folder itself" for root in roots)
+            raise LayoutError(f"{data_dir}: holds {self.name} more than once: {places}. Give one of them alone.")
         return tree.below(roots[0])

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple, cast
 import fsspec
 
 from .archives import is_unsafe, unpack_once
-from .errors import LayoutError, SourceNotFoundError, UnsafePathError
+from .errors import LayoutError, MalformedAnnotationError, SourceNotFoundError, UnsafePathError
 
 #: What the operating systems leave behind; never data.
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
@@ -24,6 +24,9 @@ LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
 _ZIP = (".zip",)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 ARCHIVES = _ZIP + _TAR
+
+_REMEDY = "Check its permissions, or copy it again."
+_RENAME = "It is not read: rename it."
 
 
 class FileStat(NamedTuple):
@@ -49,12 +52,14 @@ class Tree:
         root: the place as it was given.
         files: posix path below the root -> `FileStat`, sorted by path.
         unsafe: links and archive members that lead out of the tree: listed, never read.
+        accounted_for: files that were opened, or that a source has told of; what is left over is nobody's.
     """
 
     def __init__(self, root: str, files: dict[str, FileStat], unsafe: list[UnsafePathError], fs_prefix: str, url: str):
         self.root = root
         self.files = files
         self.unsafe = unsafe
+        self.accounted_for: set[str] = set()
         self._prefix = fs_prefix  # prepended to a relative path, gives the path inside the file system
         self._url = url  # "" for the local file system, else what fsspec opens
         self._fs: fsspec.AbstractFileSystem | None = None
@@ -69,7 +74,7 @@ class Tree:
             SourceNotFoundError: nothing is there.
             LayoutError: a file that is no archive, or a broken one.
         """
-        text = os.fspath(root)
+        text = os.fspath(root).removeprefix("file://")
         if is_url(text):
             return cls._open_url(text)
         path = Path(text).expanduser()
@@ -106,8 +111,8 @@ class Tree:
         files, unsafe = {}, []
         for path in sorted(found):
             relative = path.removeprefix(prefix) if prefix else path
-            if is_unsafe(relative):
-                unsafe.append(_unsafe_member(relative))
+            if is_unsafe(relative) or not _is_plain(relative):
+                unsafe.append(_unsafe_member(_printable(relative)))
             elif not _is_litter(relative):
                 files[relative.lstrip("/")] = _fsspec_stat(fs, path, found[path])
         tree = cls(root or url, files, unsafe, prefix, url)
@@ -122,7 +127,7 @@ class Tree:
         unsafe = [
             UnsafePathError(e.path.removeprefix(prefix), e.found, e.remedy)
             for e in self.unsafe
-            if e.path.startswith(prefix)
+            if e.path.startswith(prefix) or is_unsafe(e.path)  # what leaves the tree belongs to no folder of it
         ]
         tree = Tree(self.root, files, unsafe, self._prefix + prefix, self._url)
         tree._fs = self._fs
@@ -140,14 +145,28 @@ class Tree:
 
     def open_file(self, path: str) -> IO[bytes]:
         """Opens a file for reading bytes."""
+        self.accounted_for.add(path)
         if not self._url:
             return Path(self._prefix + path).open("rb")
         return cast(IO[bytes], self._filesystem().open(self._prefix + path, "rb"))
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file."""
-        with self.open_file(path) as file:
-            return file.read()
+        """The bytes of a file.
+
+        Raises:
+            MalformedAnnotationError: it can't be read (no permission, a damaged archive).
+        """
+        try:
+            with self.open_file(path) as file:
+                return file.read()
+        except Exception as error:  # OSError, and whatever an archive or a remote place raises of its own
+            found = f"can't be read: {getattr(error, 'strerror', None) or error}"
+            raise MalformedAnnotationError(path, found, _REMEDY) from None
+
+    @property
+    def checksummed(self) -> bool:
+        """True where reading a whole file proves it undamaged (zip), and reading a part of it proves nothing."""
+        return self._url.startswith("zip://")
 
     def read_text(self, path: str) -> str:
         """The text of a file as UTF-8; other bytes become replacement characters (several sources have some)."""
@@ -182,22 +201,46 @@ def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]
     folders = [(str(root), "")]
     while folders:
         folder, prefix = folders.pop()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                relative = prefix + entry.name
-                if entry.name in LITTER or entry.name.startswith("._"):
-                    continue
-                if entry.is_symlink():
-                    target = Path(entry.path).resolve()
-                    if not (target.is_relative_to(root) and target.is_file()):
-                        unsafe.append(_unsafe_link(relative, str(Path(entry.path).readlink())))
-                        continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, f"{relative}/"))
-                elif entry.is_file():
-                    stat = entry.stat()
-                    files[relative] = FileStat(stat.st_size, str(stat.st_mtime_ns))
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            unsafe.append(
+                UnsafePathError(prefix.rstrip("/"), f"a folder that can't be read: {error.strerror}", _REMEDY)
+            )
+            continue
+        for entry in entries:
+            relative = prefix + entry.name
+            if _is_litter(entry.name):
+                continue
+            if not _is_plain(entry.name):
+                unsafe.append(
+                    UnsafePathError(_printable(relative), "a name that is no UTF-8 or has a backslash", _RENAME)
+                )
+            elif entry.is_symlink() and not _stays_inside(entry.path, root):
+                unsafe.append(_unsafe_link(relative, os.readlink(entry.path)))  # noqa: PTH115 (Path cleans it up)
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, f"{relative}/"))
+            elif entry.is_file():
+                stat = entry.stat()
+                files[relative] = FileStat(stat.st_size, str(stat.st_mtime_ns))
     return dict(sorted(files.items())), unsafe
+
+
+def _stays_inside(link: str, root: Path) -> bool:
+    try:
+        target = Path(link).resolve(strict=True)
+    except (OSError, RuntimeError):  # to nothing, or in a circle
+        return False
+    return target.is_relative_to(root) and target.is_file()
+
+
+def _is_plain(name: str) -> bool:
+    """Whether Arrow and every platform can hold the name; Python escapes bytes that are no UTF-8 as surrogates."""
+    return "\\" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\\", "\u2216")
 
 
 def _unsafe_link(path: str, target: str) -> UnsafePathError:

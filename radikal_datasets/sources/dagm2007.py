@@ -23,12 +23,11 @@ from ..source import Config, Licence, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 from ..tree import Tree
 
-__all__ = ["LABEL_WITHOUT_ROW", "MASK_VALUES", "SOURCE", "STRAY_IMAGE", "Dagm2007"]
+__all__ = ["LABEL_WITHOUT_ROW", "MASK_VALUES", "SOURCE", "Dagm2007"]
 
 LABEL_WITHOUT_ROW = Kind(
     "label_without_row", Effect.REPAIRED, "no row in Labels.txt, but a label image, which only defects have: used"
 )
-STRAY_IMAGE = Kind("stray_image", Effect.IMAGE_LOST, "an image that lies in no folder of the layout: left out")
 
 _DEFECT = "defect"
 #: Class -> (clean images, defective images).
@@ -96,14 +95,10 @@ class Dagm2007(InspectionBuilder):
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         """A label image a defective image, or rows of ellipses; see `InspectionBuilder.read`."""
-        in_place: set[str] = set()
-        yield from self._competition(tree, part, report, in_place)
-        yield from self._development(tree, part, report, in_place)
-        for path, _ in tree.matching(rf"(?i){part}(?:_def)?/.*\.(?:png|jpe?g|bmp|tiff?)"):
-            if path not in in_place:
-                report.add(STRAY_IMAGE, path, "not where the layout has images or labels")
+        yield from self._competition(tree, part, report)
+        yield from self._development(tree, part, report)
 
-    def _competition(self, tree: Tree, part: str, report: Report, in_place: set[str]) -> Iterator[Example]:
+    def _competition(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         # The folder Label stands in Train and in Test; a copy with one beside them is read as well.
         label_folder = rf"(?i:{part})/(?:{_SPLIT}/)?(?i:label)"
         rows: dict[_Key, list[LabelRow | MalformedAnnotationError]] = {}
@@ -113,10 +108,9 @@ class Dagm2007(InspectionBuilder):
         labels: dict[_Key, str] = {}
         for path, match in tree.matching(rf"{label_folder}/(?P<stem>[^/]+)_(?i:label\.png)"):
             labels[_key(match, match["stem"])] = path
-        in_place.update(labels.values())
+        tree.accounted_for.update(labels.values())  # one without image is told of by its row in Labels.txt
         seen: set[_Key] = set()
         for path, match in tree.matching(rf"(?i:{part})/{_SPLIT}/(?P<stem>[^/]+)\.(?i:png)"):
-            in_place.add(path)
             split, stem = key = _key(match, match["stem"])
             seen.update([key, ("", stem)])
             with report.costs_image():
@@ -134,7 +128,7 @@ class Dagm2007(InspectionBuilder):
                     where, f"no image {stem}.PNG", "Fetch it, or take its row and label away.", line
                 )
 
-    def _development(self, tree: Tree, part: str, report: Report, in_place: set[str]) -> Iterator[Example]:
+    def _development(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         rows: dict[int, list[Ellipse | MalformedAnnotationError]] = {}
         list_path = ""
         for list_path, _ in tree.matching(rf"(?i:{part}_def/labels\.txt)"):
@@ -142,7 +136,6 @@ class Dagm2007(InspectionBuilder):
                 _keep(rows, number, ellipse, report)
         seen: set[int] = set()
         for path, match in tree.matching(rf"(?i:{part}(?P<def>_def)?/(?P<number>\d+)\.png)"):
-            in_place.add(path)
             number = int(match["number"])
             with report.costs_image():
                 if match["def"]:

@@ -141,6 +141,7 @@ class GDXray(InspectionBuilder):
                 raise
             whole = f"{error.found}: it may concern any image of the series, so none is kept"
             report.add(error.kind, error.path, whole, line=error.line, count=max(1, len(images)))
+            tree.accounted_for.update(images.values())
             return
         truth, truth_path = found or (SeriesTruth(), "")
         for number, path in images.items():

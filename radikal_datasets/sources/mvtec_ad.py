@@ -20,12 +20,11 @@ from ..source import Config, Licence, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 from ..tree import Tree
 
-__all__ = ["DEFECT_IN_TRAIN", "MASK_VALUES", "SOURCE", "STRAY_IMAGE", "MvtecAd"]
+__all__ = ["DEFECT_IN_TRAIN", "MASK_VALUES", "SOURCE", "MvtecAd"]
 
 DEFECT_IN_TRAIN = Kind(
     "defect_in_train", Effect.REPAIRED, "defect image below train/, where the publisher has none: taken as test/'s"
 )
-STRAY_IMAGE = Kind("stray_image", Effect.IMAGE_LOST, "an image that lies in no folder of the layout: left out")
 
 _GOOD = "good"
 #: Category -> (defect-free images, {defect type: images}); a class name is its folder's.
@@ -153,10 +152,9 @@ class MvtecAd(InspectionBuilder):
             (match["type"], match["stem"]): path
             for path, match in tree.matching(rf"{part}/ground_truth/(?P<type>[^/]+)/(?P<stem>[^/]+)_mask\.(?i:png)")
         }
-        in_place = set(masks.values())
+        tree.accounted_for.update(masks.values())  # one without image is told of below
         with_image = set()
         for path, match in tree.matching(rf"{part}/(?P<split>train|test)/(?P<type>[^/]+)/(?P<stem>[^/]+)\.(?i:png)"):
-            in_place.add(path)
             split, key = match["split"], (match["type"], match["stem"])
             # No good image has a mask, and train/good and test/good number theirs alike.
             mask = masks.get(key) if key[0] != _GOOD or split == "test" else None
@@ -167,9 +165,6 @@ class MvtecAd(InspectionBuilder):
             with report.costs_image():
                 found = f"a mask of an image that is not there: {'/'.join(key)}"
                 raise MissingImageError(masks[key], found, "Fetch the image, or take the mask away.")
-        for path, _ in tree.matching(rf"{part}/.*\.(?i:png|jpe?g|bmp|tiff?)"):
-            if path not in in_place:
-                report.add(STRAY_IMAGE, path, "not where the layout has images or masks")
 
     def _example(
         self, tree: Tree, part: str, path: str, split: str, key: tuple[str, str], mask: str | None, report: Report
