@@ -145,7 +145,7 @@ def prepare(
         strict=strict,
         num_proc=num_proc,
     )
-    files = list(output_dir.glob("*/*.parquet"))
+    files = list(output_dir.glob("[!.]*/*.parquet"))
     size = sum(path.stat().st_size for path in files) / 1e6
     console.print(f"{output_dir}: {len(files)} Parquet files, {size:,.1f} MB, and README.md, the card.")
 
@@ -204,7 +204,7 @@ def main() -> None:
     package_logger.propagate = False
     try:
         app()
-    except (RadikalError, FileExistsError, ValueError) as error:
+    except (RadikalError, OSError, ValueError) as error:
         Console(stderr=True).print(
             f"radikal-datasets: {error}", soft_wrap=True, highlight=False, markup=False, style="red"
         )

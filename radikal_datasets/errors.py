@@ -30,6 +30,10 @@ class LayoutError(RadikalError):
     """A folder or archive that is there but does not hold the source's files."""
 
 
+class OutputError(RadikalError):
+    """A folder that must not be written to."""
+
+
 class InvalidExampleError(RadikalError, ValueError):
     """An example that breaks the schema: a fault in a source module, not in the data."""
 

@@ -12,14 +12,16 @@ from typing import Any
 
 import datasets
 import datasets.config
+import datasets.exceptions
 import datasets.inspect
 import datasets.load
 import huggingface_hub
 from datasets.load import DatasetModule
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from . import download
 from .endpoint import DEFAULT_NAMESPACE, hub_name, hub_repo
-from .errors import ConfigNameError, DownloadError, ProtocolError, SourceNotFoundError, UnknownSourceError
+from .errors import ConfigNameError, DownloadError, LayoutError, ProtocolError, SourceNotFoundError, UnknownSourceError
 from .source import Source
 from .sources import source_info, source_names
 from .tree import is_url
@@ -28,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 #: Key of a card's metadata under which `prepare` says what it wrote: {"source": ..., "protocol": {config: protocol}}.
 CARD_KEY = "radikal_datasets"
+
+
+# How the clients say that a repository is not there, not for this user, or that nobody answers.
+_NOT_ON_THE_HUB = (datasets.exceptions.DatasetNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, ConnectionError)
 
 
 class _Kind(Enum):
@@ -102,8 +108,14 @@ def load_dataset(
         if protocol is not None:
             settings["protocol"] = protocol
         return datasets.load_dataset(path, config.name, data_dir=place.address, **settings, **common)
-    _check_prepared(place, name, protocol, strict, revision, token)
-    return datasets.load_dataset(place.address, name, **common)
+    try:
+        _check_prepared(place, name, protocol, strict, revision, token)
+        return datasets.load_dataset(place.address, name, **common)
+    except _NOT_ON_THE_HUB as error:
+        if place.kind is not _Kind.HUB:
+            raise
+        problem = f"{hub_name()} was asked for {place.address}: {type(error).__name__}: {error}"
+        raise SourceNotFoundError(_where_it_is_had(source, name, problem)) from error
 
 
 def _source_of(path: str) -> Source | None:
@@ -128,7 +140,12 @@ def _source_of(path: str) -> Source | None:
 def is_hub_folder(path: str | os.PathLike[str]) -> bool:
     """True for a folder in the shape `prepare` writes: a card and Parquet files by configuration."""
     folder = Path(path)
-    return (folder / "README.md").is_file() and any(folder.glob("*/*.parquet"))
+    return (folder / "README.md").is_file() and any(folder.glob("[!.]*/*.parquet"))
+
+
+def prepared_source(folder: str | os.PathLike[str]) -> str | None:
+    """The source a prepared folder holds, as its card says; None where it is no such folder."""
+    return _card_metadata(str(Path(folder, "README.md"))).get("source")
 
 
 def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
@@ -157,6 +174,8 @@ def _local(source: Source, path: str, why: str) -> _Place:
                 f"and should look like this:\n{source.layout}"
             )
         if is_hub_folder(path):
+            if (holds := prepared_source(path)) not in (None, source.name):
+                raise LayoutError(f"{why}={path} was prepared from {holds}, not {source.name}. Give another folder.")
             return _Place(_Kind.HUB_FOLDER, path, f"{why}, a prepared folder")
     return _Place(_Kind.RAW, path, why)
 
@@ -169,9 +188,12 @@ def _where_it_is_had(source: Source, name: str | None, problem: str) -> str:
         if "RADIKAL_DATA" in os.environ
         else "is not set"
     )
+    hub = "HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was asked"
+    if repository := hub_repo(source.name):
+        hub = f"{repository} on the Hub at {hub_name()}"
     return (
         f"No data for {source.name}. {problem}\n"
-        f"Looked at: {looked}; HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was asked.\n"
+        f"Looked at: {looked}; {hub}.\n"
         f"It is had from: {source.download_page}\n"
         f"Licence: {source.licence.name}. {source.licence.summary}\n"
         f"The folder should look like this:\n{source.layout}\n"
@@ -204,10 +226,15 @@ def _prepared_protocols(place: _Place, revision: str | None, token: bool | str |
         )
     else:
         card_path = str(Path(place.address, "README.md"))
+    return dict(_card_metadata(card_path).get("protocol", {}))
+
+
+def _card_metadata(card_path: str) -> dict[str, Any]:
+    """What `prepare` wrote into a card about itself; empty where there is no such card."""
     if not Path(card_path).is_file():
         return {}
     card = huggingface_hub.DatasetCard.load(card_path, ignore_metadata_errors=True)
-    return dict(card.data.to_dict().get(CARD_KEY, {}).get("protocol", {}))
+    return dict(card.data.to_dict().get(CARD_KEY) or {})
 
 
 def install() -> None:

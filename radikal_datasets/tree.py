@@ -164,6 +164,11 @@ class Tree:
             raise MalformedAnnotationError(path, found, _REMEDY) from None
 
     @property
+    def local(self) -> Path | None:
+        """The folder on this machine that holds the files, resolved; None where they are elsewhere or in a zip."""
+        return None if self._url else Path(self._prefix)
+
+    @property
     def checksummed(self) -> bool:
         """True where reading a whole file proves it undamaged (zip), and reading a part of it proves nothing."""
         return self._url.startswith("zip://")

@@ -10,6 +10,7 @@ import datasets
 import PIL.Image
 
 from .. import splits
+from ..errors import LayoutError
 from ..report import KINDS, Report
 from ..source import Config, Source
 from ..sources import builder_class
@@ -104,6 +105,8 @@ def verify(
                 examples = [example for rows in index.splits.values() for example in rows]
                 paths = [path for example in examples for path in (example.image, example.reference) if path]
                 _decode(builder.tree, paths, index.report)
+        elif config:
+            raise LayoutError(f"{data_dir}: no image of {source}/{config}. It should look like this:\n{facts.layout}")
         else:
             absent.append(name)
     return Verification(facts, str(data_dir), reports, absent)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
+import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,11 +16,12 @@ from pathlib import Path
 
 import datasets
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from .. import splits
-from ..archives import new_folder
 from ..builder import InspectionBuilder
-from ..errors import LayoutError
+from ..errors import LayoutError, OutputError
+from ..loading import prepared_source
 from ..schema import Example, features
 from ..sources import builder_class
 from .card import ConfigCard, write_card
@@ -26,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of image files in a shard; masks, drawn while writing, come on top.
 MAX_SHARD_BYTES = 256 * 10**6
+# Where everything is written first, inside the output folder: a rename never crosses file systems.
+_STAGE = ".prepare-"
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ def build_hub_folder(
 ) -> Path:
     """Converts a raw tree into ``<output_dir>/<config>/<split>-00000-of-00003.parquet`` and a card.
 
-    Each configuration appears when it is whole and replaces an older one of its name; other configurations in
-    `output_dir` stay. Image bytes are the files' own. Row groups are small (about 16 MB): streaming starts fast.
+    All configurations appear when all are whole, and replace older ones of their names; others in `output_dir` stay.
+    Image bytes are the files' own. Row groups are small (about 16 MB): streaming starts fast.
 
     Args:
         source: name of a source.
@@ -64,38 +70,71 @@ def build_hub_folder(
         `output_dir`.
 
     Raises:
-        LayoutError: no image of any configuration.
+        LayoutError: no image of a configuration that was named, or of any.
+        OutputError: `output_dir` overlaps the raw tree, or holds another source or other files.
     """
     output = Path(output_dir)
+    facts = builder_class(source).SOURCE
     wanted = [configs] if isinstance(configs, str) else configs
-    cards: list[ConfigCard] = []
-    for name in wanted or builder_class(source).SOURCE.config_names:
+    builders: list[InspectionBuilder] = []
+    for name in wanted or facts.config_names:
         builder = builder_class(source)(config_name=name, data_dir=data_dir, protocol=protocol, strict=strict)
-        if not builder.index().splits:
-            if wanted:
-                raise LayoutError(f"{data_dir}: no image of {source}/{name}.\n{builder.SOURCE.layout}")
+        if builder.index().splits:
+            builders.append(builder)
+        elif wanted:
+            raise LayoutError(f"{data_dir}: no image of {source}/{name}. It should look like this:\n{facts.layout}")
+        else:
             logger.info("%s/%s: no image in %s, left out", source, name, data_dir)
-            continue
-        cards.append(_write_config(builder, output, num_proc, max_shard_bytes))
-    if not cards:
-        raise LayoutError(f"{data_dir}: no image of {source}. It should look like this:\n{builder.SOURCE.layout}")
-    write_card(output, builder_class(source).SOURCE, cards)
+    if not builders:
+        raise LayoutError(f"{data_dir}: no image of {source}. It should look like this:\n{facts.layout}")
+    _check_output(output, builders)
+    output.mkdir(parents=True, exist_ok=True)
+    # In the system's temporary folder: a lock file must not lie among files that are pushed.
+    lock = f"radikal-prepare-{hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]}.lock"
+    with FileLock(Path(tempfile.gettempdir(), lock)):
+        for left_over in output.glob(f"{_STAGE}*"):  # by a prepare that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
+        stage = output / f"{_STAGE}{uuid.uuid4().hex[:8]}"
+        stage.mkdir()
+        try:
+            cards = [_write_config(builder, stage, num_proc, max_shard_bytes) for builder in builders]
+            for card in cards:
+                if (output / card.name).exists():
+                    (output / card.name).rename(stage / f"{card.name}.old")
+                (stage / card.name).rename(output / card.name)
+            write_card(output, facts, cards)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
     return output
 
 
-def _write_config(builder: InspectionBuilder, output: Path, num_proc: int | None, max_shard_bytes: int) -> ConfigCard:
+def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:
+    """Refuses an output that would touch the raw tree, another source's set, or files that are not ours."""
+    facts = builders[0].SOURCE
+    there = prepared_source(output)
+    if there not in (None, facts.name):
+        raise OutputError(f"{output} holds {there}. Give {facts.name} a folder of its own.")
+    for builder in builders:
+        raw, final = builder.tree.local, (output / builder.config.name).resolve()
+        if raw and (output.resolve().is_relative_to(raw) or raw.is_relative_to(final)):
+            raise OutputError(f"{output} lies in the raw tree {raw}, or around it. Give a folder beside it.")
+        foreign = [path.name for path in final.glob("*") if path.suffix != ".parquet"] if final.is_dir() else []
+        if foreign or final.is_file():
+            raise OutputError(
+                f"{final} holds other files ({', '.join(foreign[:3])}), not replaced. Give another folder."
+            )
+
+
+def _write_config(builder: InspectionBuilder, stage: Path, num_proc: int | None, max_shard_bytes: int) -> ConfigCard:
     name, index = builder.config.name, builder.index()
-    output.mkdir(parents=True, exist_ok=True)
-    final = output / name
-    with new_folder(output / f".{name}.new") as unfinished:
-        shards = list(_plan(builder, max_shard_bytes))
-        total = sum(len(shard.examples) for shard in shards)
-        with datasets.utils.tqdm(total=total, unit=" images", desc=f"{builder.SOURCE.name}/{name}") as bar:
-            for shard in _run(builder, unfinished, shards, num_proc):
-                bar.update(len(shard.examples))
-        card = ConfigCard.of(builder, {s: _sizes(unfinished, shards, s) for s in index.splits})
-    _swap(output / f".{name}.new", final)
-    return card
+    folder = stage / name
+    folder.mkdir()
+    shards = list(_plan(builder, max_shard_bytes))
+    total = sum(len(shard.examples) for shard in shards)
+    with datasets.utils.tqdm(total=total, unit=" images", desc=f"{builder.SOURCE.name}/{name}") as bar:
+        for shard in _run(builder, folder, shards, num_proc):
+            bar.update(len(shard.examples))
+    return ConfigCard.of(builder, {split: _sizes(folder, shards, split) for split in index.splits})
 
 
 def _plan(builder: InspectionBuilder, max_shard_bytes: int) -> Iterator[_Shard]:
@@ -138,13 +177,3 @@ def _write_shard(builder: InspectionBuilder, folder: Path, shard: _Shard) -> _Sh
 
 def _sizes(folder: Path, shards: list[_Shard], split: str) -> int:
     return sum((folder / shard.path).stat().st_size for shard in shards if shard.split == split)
-
-
-def _swap(new: Path, final: Path) -> None:
-    """Puts a new folder in the place of an old one; at no moment is there a half one under the final name."""
-    old = final.with_name(f".{final.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    new.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
