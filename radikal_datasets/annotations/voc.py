@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -11,6 +12,10 @@ from ..errors import MalformedAnnotationError
 from ..schema import Box
 
 _LINE = "line"
+_BOM = b"\xef\xbb\xbf"
+_DECLARED = re.compile(rb"""<\?xml[^>]{0,200}?\sencoding\s*=\s*["']([\w.:-]+)["']""")
+# Chinese editors declare these, and expat knows no multi-byte encodings. The last holds the other two.
+_CHINESE = {b"gb2312", b"gbk", b"gb18030"}
 _REMEDY = "Correct or fetch the file again; its image is left out until then."
 
 
@@ -44,8 +49,8 @@ def parse_voc(data: bytes, path: str) -> VocTruth:
         path: for messages.
 
     Raises:
-        MalformedAnnotationError: not well-formed, a document type declaration (the vehicle of entity bombs), a missing
-            element, or a number that is none.
+        MalformedAnnotationError: not well-formed, in an encoding that is not known here, a document type declaration
+            (the vehicle of entity bombs), a missing element, or a number that is none.
     """
     root = _parse_xml(data, path)
     size = _child(root, "size", path)
@@ -66,7 +71,8 @@ def parse_voc(data: bytes, path: str) -> VocTruth:
 def _parse_xml(data: bytes, path: str) -> ElementTree.Element:
     # expat itself, and not ElementTree.fromstring, for the line numbers and to refuse declarations.
     builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
+    data, encoding = _for_expat(data, path)
+    parser = expat.ParserCreate(encoding)
     parser.buffer_text = True
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -85,7 +91,24 @@ def _parse_xml(data: bytes, path: str) -> ElementTree.Element:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         raise MalformedAnnotationError(path, expat.ErrorString(error.code), _REMEDY, error.lineno) from None
+    except (ValueError, LookupError) as error:  # Python's codecs, which expat asks about an encoding it does not know
+        raise MalformedAnnotationError(path, f"its encoding can't be read: {error}", _REMEDY, 1) from None
     return builder.close()
+
+
+def _for_expat(data: bytes, path: str) -> tuple[bytes, str | None]:
+    """The document, and its encoding where expat is to know better than the declaration."""
+    declared = _DECLARED.match(data.removeprefix(_BOM))
+    if declared is None or declared[1].lower() not in _CHINESE:
+        return data, None
+    if data.startswith(_BOM):  # stored as UTF-8 by an editor that left the declaration as it was
+        return data, "utf-8"
+    try:
+        return data.decode("gb18030").encode(), "utf-8"
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        name = declared[1].decode("ascii", "replace")
+        raise MalformedAnnotationError(path, f"bytes that are no {name}, which it declares", _REMEDY, line) from None
 
 
 def _child(element: ElementTree.Element, tag: str, path: str) -> ElementTree.Element:

@@ -19,8 +19,8 @@ from ..schema import Example, Instance
 from ..source import DEFAULT_CONFIG, Config, Licence, Source
 from ..tree import Tree
 
-_IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?:jpg|jpeg|png|bmp)"
-_TRUTH = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)\.xml"
+_IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?i:jpg|jpeg|png|bmp)"
+_TRUTH = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)(?i:\.xml)"
 
 CLASS_NOT_FILE_NAME = Kind(
     "class_not_file_name", Effect.REPAIRED, "a box of another class than the file's name: its <name> is taken"
@@ -68,7 +68,7 @@ or, as on Kaggle,
 NEU-DET/
   train/images/<class>/crazing_1.jpg ...  train/annotations/crazing_1.xml ...
   validation/images/<class>/...           validation/annotations/...""",
-    marker=r"IMAGES/[^/]+\.(?:jpg|jpeg|png|bmp)|(?:train|validation)/images/[^/]+/[^/]+\.(?:jpg|jpeg|png|bmp)",
+    marker=r"IMAGES/[^/]+\.(?i:jpg|jpeg|png|bmp)|(?:train|validation)/images/[^/]+/[^/]+\.(?i:jpg|jpeg|png|bmp)",
     modality="camera, gray, 200x200",
     best_use="A first detector in minutes: small images, six balanced classes.",
     notes=(

@@ -61,6 +61,47 @@ def test_objects_keep_order_and_line(rows):
     assert [item.line for item in found] == [4 + 2 * k for k in range(len(rows))]
 
 
+def declared(encoding: str, name: str = "\u94a2") -> str:
+    return f"<?xml version='1.0' encoding='{encoding}'?>\n" + voc(an_object(name)).decode()
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "GBK", "gb18030", "utf-8", "UTF-16"])
+def test_reads_what_chinese_editors_write(encoding):
+    (found,) = parse_voc(declared(encoding).encode(encoding), "a.xml").objects
+    assert (found.name, found.line) == ("\u94a2", 5)
+
+
+def test_byte_order_mark_is_right_where_the_declaration_is_not():
+    (found,) = parse_voc(declared("gbk").encode("utf-8-sig"), "a.xml").objects
+    assert found.name == "\u94a2"
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "found"),
+    [
+        (declared("foobar", "a").encode(), 1, "encoding"),
+        (declared("big5", "a").encode(), 1, "encoding"),
+        (declared("rot13", "a").encode(), 1, "encoding"),
+        (declared("idna", "a").encode(), 1, "encoding"),
+        (declared("gbk", "a@").encode().replace(b"@", b"\xff"), 5, "bytes that are no gbk, which it declares"),
+        (declared("gbk", "&c;").encode("gbk"), 5, "undefined entity"),
+    ],
+)
+def test_encoding_that_cannot_be_read_is_malformed(data, line, found):
+    with pytest.raises(MalformedAnnotationError, match=found) as caught:
+        parse_voc(data, "a.xml")
+    assert (caught.value.path, caught.value.line) == ("a.xml", line)
+
+
+@given(st.sampled_from(["utf-8", "gbk", "gb18030", "foobar", "utf-16", "utf-7", "latin-1"]), st.binary(max_size=20))
+def test_any_bytes_parse_or_are_malformed(encoding, junk):
+    for data in (junk, declared(encoding, "a").encode().replace(b">a<", b">" + junk + b"<")):
+        try:
+            assert parse_voc(data, "a.xml").objects
+        except MalformedAnnotationError as error:
+            assert error.path == "a.xml"
+
+
 BOMB = b"""<!DOCTYPE annotation [
  <!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">
 ]>

@@ -194,6 +194,32 @@ def test_one_bad_file_costs_one_image(steel, tmp_path, spoil, error, where):
         build(steel, tmp_path, strict=True).index()
 
 
+def test_extensions_in_upper_case(steel, tmp_path):
+    before = facts(build(steel, tmp_path))
+    for path in [*steel.rglob("*.jpg"), *steel.rglob("*.xml")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    builder = build(steel, tmp_path)
+    assert facts(builder) == before
+    assert builder.report().counts() == {}
+
+
+def test_xml_in_a_chinese_encoding(steel, tmp_path):
+    path = steel / "ANNOTATIONS/crazing_1.xml"
+    text = path.read_text().replace("<annotation>", "<annotation><folder>\u94a2\u677f</folder>")
+    path.write_bytes(f'<?xml version="1.0" encoding="gb2312"?>\n{text}'.encode("gb2312"))
+    builder = build(steel, tmp_path)
+    assert len(examples(builder)["crazing_1"][1].instances) == 1
+    assert builder.report().counts() == {}
+
+
+def test_unknown_encoding_costs_its_image_alone(steel, tmp_path):
+    path = steel / "ANNOTATIONS/crazing_1.xml"
+    path.write_text(f'<?xml version="1.0" encoding="foobar"?>\n{path.read_text()}')
+    builder = build(steel, tmp_path)
+    assert set(examples(builder)) == {"patches_1", "scratches_1"}
+    assert builder.report().counts() == {"malformed_annotation": 1}
+
+
 def test_classes_are_constants(steel, tmp_path):
     assert SOURCE.config(None).classes == CLASSES
     assert build(steel, tmp_path).info.features["labels"].feature.names == list(CLASSES)
