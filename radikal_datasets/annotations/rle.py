@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from ..schema import Box
 from ..tree import Tree
 from .components import label_components
 
+# As many as 64 bits may need. An array of text takes as much memory for each number as for the longest.
+_MAX_DIGITS = 19
+_NUMBER = re.compile(rf"-?[0-9]{{1,{_MAX_DIGITS}}}")
 _REMEDY = "Correct or fetch the file again; its image is left out until then."
 
 
@@ -83,19 +87,26 @@ def _runs(text: str, size: int, path: str, line: int | None) -> tuple[np.ndarray
         return MalformedAnnotationError(path, f"run-length code: {found}", _REMEDY, line)
 
     fields = text.split()
+    digits = "".join(fields)
+    # Most codes are digits alone: looking at each number would take longer than parsing them all.
+    if not (digits.isascii() and digits.isdecimal()) or max(map(len, fields)) > _MAX_DIGITS:
+        bad = next((field for field in fields if not _NUMBER.fullmatch(field)), None)
+        if bad is not None:
+            raise fail(f"{bad[:40]!r} is not a pixel number")
     try:
         numbers = np.array(fields, dtype=np.int64)
-    except (ValueError, OverflowError):
-        bad = next(field for field in fields if not field.isdecimal() or len(field) > 18)
-        raise fail(f"{bad[:40]!r} is not a pixel number") from None
+    except OverflowError:
+        raise fail(f"{max(fields, key=len)!r} is not a pixel number") from None
     if len(numbers) % 2:
         raise fail(f"{len(numbers)} numbers, which are no pairs of start and length")
-    starts, lengths = numbers[::2] - 1, numbers[1::2]
-    if len(numbers) and (
-        starts.min() < 0 or lengths.min() < 1 or numbers.max() > size or (starts + lengths).max() > size
-    ):
-        raise fail(f"a run of no pixels or outside the {size:,} of the image")
-    ends = starts + lengths
+    outside = f"a run of no pixels or outside the {size:,} of the image"
+    # Before any arithmetic, which would wrap around in 64 bits.
+    if len(numbers) and (numbers.min() < 1 or numbers.max() > size):
+        raise fail(outside)
+    starts = numbers[::2] - 1
+    ends = starts + numbers[1::2]
+    if len(ends) and ends.max() > size:
+        raise fail(outside)
     if (starts[1:] < ends[:-1]).any():
         raise fail("runs that overlap or are out of order")
     return starts, ends

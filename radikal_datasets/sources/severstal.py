@@ -23,7 +23,7 @@ from ..tree import Tree
 #: Width and height of every image, in pixels. The run lengths count in this frame and say nothing in another.
 SIZE = (1600, 256)
 _CLASSES = {str(number): f"defect_{number}" for number in range(1, 5)}
-_NAME = r"(?P<name>(?P<stem>[^/]+)\.jpg)"
+_NAME = r"(?P<stem>[^/]+)(?i:\.jpg)"
 _TRUTH = "train.csv"
 _REMEDY = "Fetch train.csv again."
 
@@ -50,7 +50,7 @@ SOURCE = Source(
             tuple(_CLASSES.values()),
             images=12_568 + 5_506,
             images_by_class=dict(zip(_CLASSES.values(), (897, 247, 5150, 801), strict=True)),
-            files=rf"(?:train|test)_images/[^/]+\.jpg|{_TRUTH.replace('.', '[.]')}",
+            files=r"(?:train|test)_images/.*|train\.csv",
         ),
     ),
     layout="""severstal-steel-defect-detection/
@@ -58,7 +58,7 @@ SOURCE = Source(
   train_images/0002cc93b.jpg ...    12,568 JPEG, 1600x256
   test_images/004f40c73.jpg ...     5,506 JPEG without truth
   sample_submission.csv             not read""",
-    marker=r"(?:train|test)_images/[^/]+\.jpg",
+    marker=r"(?:train|test)_images/[^/]+(?i:\.jpg)",
     modality="line-scan camera, gray, 1600x256",
     truth="masks",
     best_use="Segmentation and long, thin images; half of the images have no defect.",
@@ -77,10 +77,17 @@ class _Truth:
     Attributes:
         rows: image name -> (line, class number as it stands, run-length code), in file order; codes may be empty.
         covers_all: the header that lists defective images alone, so that an image without a row is clean.
+        cut_off: of a file that ends within a line: the image this line speaks of, and the error that costs it.
+            covers_all then holds for the images before it alone.
     """
 
     rows: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     covers_all: bool = False
+    cut_off: tuple[str, MalformedAnnotationError] | None = None
+
+    def covers(self, name: str) -> bool:
+        """Whether an image without a row is clean."""
+        return self.covers_all and (self.cut_off is None or name < self.cut_off[0])
 
 
 class Severstal(InspectionBuilder):
@@ -95,11 +102,14 @@ class Severstal(InspectionBuilder):
             truth = _read_csv(tree, report)
         in_train: set[str] = set()
         for path, match in tree.matching(f"train_images/{_NAME}"):
-            in_train.add(match["name"])
+            name = f"{match['stem']}.jpg"
+            in_train.add(name)
             with report.costs_image():
                 example = Example(f"severstal/{match['stem']}", path, *image_size(tree, path))
-                rows = truth.rows.get(match["name"], [])
-                if not rows and not truth.covers_all:
+                if truth.cut_off and truth.cut_off[0] == name:
+                    raise truth.cut_off[1]
+                rows = truth.rows.get(name, [])
+                if not rows and not truth.covers(name):
                     report.add(
                         "missing_truth", path, f"no row in {_TRUTH}" if truth.rows else f"no {_TRUTH}, or no use"
                     )
@@ -109,6 +119,9 @@ class Severstal(InspectionBuilder):
         for path, match in tree.matching(f"test_images/{_NAME}"):
             with report.costs_image():
                 yield Example(f"severstal/{match['stem']}", path, *image_size(tree, path), annotated=False)
+        if truth.cut_off and truth.cut_off[0] not in in_train:
+            report.add_error(truth.cut_off[1])
+            in_train.add(truth.cut_off[0])
         for name in sorted(truth.rows.keys() - in_train):
             with report.costs_image():
                 line = truth.rows[name][0][0]
@@ -134,34 +147,77 @@ def _read_csv(tree: Tree, report: Report) -> _Truth:
     truth = _Truth()
     if _TRUTH not in tree:
         return truth
-    # Strict: a quotation mark nobody closed swallows the rows after it, and their images would pass for clean.
-    reader = csv.DictReader(io.StringIO(tree.read_text(_TRUTH), newline=""), restval="", strict=True)
+    text = tree.read_text(_TRUTH)
+    one_a_row, rows = _csv_rows(text)
+    last = None
+    if rows and not text.endswith(("\n", "\r")):
+        line, name, number, _ = rows[-1]
+        name = name or ("" if one_a_row else number)  # half a name has no class after it
+        if name:
+            last = line, name
+            rows.pop()
     blank_lines = []
-    try:
-        columns = set(reader.fieldnames or ())
-        one_a_row = {"ImageId", "ClassId", "EncodedPixels"} <= columns
-        if not one_a_row and not {"ImageId_ClassId", "EncodedPixels"} <= columns:
-            found = f"columns {', '.join(reader.fieldnames or ()) or 'none'}"
-            remedy = f"They are ImageId, ClassId, EncodedPixels, or ImageId_ClassId, EncodedPixels. {_REMEDY}"
-            raise MalformedAnnotationError(_TRUTH, found, remedy, 1)
-        for row in reader:
-            if one_a_row:
-                name, number = row["ImageId"].strip(), row["ClassId"].strip()
-            else:
-                name, _, number = row["ImageId_ClassId"].strip().rpartition("_")
-            code = row["EncodedPixels"].strip()
-            if name:
-                truth.rows.setdefault(name, []).append((reader.line_num, number, code))
-            elif number or code:
-                with report.costs_image():
-                    raise MalformedAnnotationError(_TRUTH, "a row without image name", _REMEDY, reader.line_num)
-            else:
-                blank_lines.append(reader.line_num)
-    except csv.Error as error:
-        raise MalformedAnnotationError(_TRUTH, str(error), _REMEDY, reader.line_num) from None
+    for line, name, number, code in rows:
+        if name:
+            truth.rows.setdefault(name, []).append((line, number, code))
+        elif number or code:
+            with report.costs_image():
+                raise MalformedAnnotationError(_TRUTH, "a row without image name", _REMEDY, line)
+        else:
+            blank_lines.append(line)
     if blank_lines:
         found = f"{len(blank_lines):,} rows of commas"
         report.add(ROWS_WITHOUT_IMAGE, _TRUTH, found, line=blank_lines[0], count=len(blank_lines))
     # A table without a row proves nothing.
     truth.covers_all = one_a_row and bool(truth.rows)
+    if last:
+        _cut_off(truth, *last)
     return truth
+
+
+def _cut_off(truth: _Truth, line: int, name: str) -> None:
+    """Takes the last row, which has no line end, for lost with what it may have said: half a code is a mask, too."""
+    names = list(truth.rows)
+    if names and names[-1].startswith(name):  # half a name: the image of the row before may have had another row
+        name = names[-1]
+    truth.cut_off = name, MalformedAnnotationError(_TRUTH, "the file is cut off here", _REMEDY, line)
+    # In the order of names, what is said of those before it is whole.
+    truth.covers_all &= names == sorted(names)
+
+
+def _csv_rows(text: str) -> tuple[bool, list[tuple[int, str, str, str]]]:
+    """Whether the header is the newer one, and each row's line, image name, class number and run-length code.
+
+    Raises:
+        MalformedAnnotationError: columns of neither header, or quotation marks that may hide rows.
+    """
+    limit = csv.field_size_limit(max(len(text), 1))  # a code may be of any length: a wrong one costs its image
+    # Strict: a quotation mark nobody closed swallows the rows after it, and their images would pass for clean.
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="", strict=True)
+    try:
+        columns = reader.fieldnames or ()
+        one_a_row = {"ImageId", "ClassId", "EncodedPixels"} <= set(columns)
+        if not one_a_row and not {"ImageId_ClassId", "EncodedPixels"} <= set(columns):
+            found = f"columns {', '.join(columns)[:200] or 'none'}"
+            remedy = f"They are ImageId, ClassId, EncodedPixels, or ImageId_ClassId, EncodedPixels. {_REMEDY}"
+            raise MalformedAnnotationError(_TRUTH, found, remedy, 1)
+        rows = []
+        for row in reader:
+            values = {column: row[column].strip() for column in columns}
+            if any("\n" in value or "\r" in value for value in values.values()):  # so does one that a later one closes
+                raise MalformedAnnotationError(_TRUTH, "a quoted field of several lines", _REMEDY, reader.line_num)
+            if one_a_row:
+                name, number = values["ImageId"], values["ClassId"]
+            else:
+                name, _, number = values["ImageId_ClassId"].rpartition("_")
+            rows.append((reader.line_num, _canonical(name), number, values["EncodedPixels"]))
+    except csv.Error as error:
+        raise MalformedAnnotationError(_TRUTH, str(error), _REMEDY, reader.line_num) from None
+    finally:
+        csv.field_size_limit(limit)
+    return one_a_row, rows
+
+
+def _canonical(name: str) -> str:
+    """The name with its extension in lower case, as the publisher writes it."""
+    return f"{name[:-4]}.jpg" if name.lower().endswith(".jpg") else name

@@ -87,6 +87,12 @@ def test_components_touch_at_corners_and_across_columns():
         ("1 2.5", "'2.5' is not a pixel number"),
         ("1 99999999999999999999", "not a pixel number"),
         ("1 -2", "outside"),
+        ("-9223372036854775808 1", "outside"),
+        ("1 -9223372036854775808", "outside"),
+        ("1 9999999999999999999", "not a pixel number"),
+        ("1 " + "9" * 5000, "not a pixel number"),
+        ("1_0 1", "'1_0' is not a pixel number"),
+        ("\u0661 1", "not a pixel number"),
         ("0 2", "outside"),
         ("3 0", "no pixels"),
         ("12 2", "outside the 12"),
@@ -102,6 +108,18 @@ def test_says_what_is_wrong_in_which_line(text, found):
         decode(text, 4, 3, "train.csv", 17)
     assert (caught.value.path, caught.value.line) == ("train.csv", 17)
     assert str(caught.value).startswith("train.csv, line 17: run-length code")
+
+
+huge = st.integers() | st.integers(-2, 22) | st.sampled_from([2**31, 2**63 - 1, 2**63, -(2**63), -(2**64)])
+
+
+@given(st.lists(huge, max_size=6).map(lambda numbers: " ".join(map(str, numbers))) | st.text())
+def test_any_numbers_decode_or_are_malformed(text):
+    try:
+        mask = decode(text, 5, 4)
+    except MalformedAnnotationError:
+        return
+    assert (mask == naive_decode(text, 5, 4)).all()
 
 
 @given(st.text(alphabet="0123456789 -.ax", max_size=12))

@@ -152,6 +152,93 @@ def test_no_table_means_nobody_looked(strips, tmp_path, spoil):
     assert builder.report().counts() == {"missing_truth": 2}
 
 
+def test_extensions_in_upper_case(strips, tmp_path):
+    before = {name: (s, e.instances, e.annotated) for name, (s, e) in examples(build(strips, tmp_path)).items()}
+    for path in strips.rglob("*.jpg"):
+        path.rename(path.with_suffix(".JPG"))
+    for rows in (new_rows(), [row.replace(".jpg", ".JPG") for row in new_rows()]):
+        write_csv(strips, NEW, *rows)
+        builder = build(strips, tmp_path)
+        assert {name: (s, e.instances, e.annotated) for name, (s, e) in examples(builder).items()} == before
+        assert builder.report().counts() == {}
+
+
+# ---- train.csv ends within a line ----
+
+
+def cut(root: Path, text: str) -> None:
+    (root / "train.csv").write_text(text, newline="")
+
+
+CUT = [
+    f"{NEW}\naaa000001.jpg,3,1 5\naaa000002.jpg,3,1 9 300 2",  # half a code may well be a code
+    f"{NEW}\naaa000001.jpg,3,1 5\naaa000002.jpg,3,1 9\naaa000002.jpg,1",
+    f"{NEW}\naaa000001.jpg,3,1 5\naaa000002.jpg,3,1 9\naaa0000",
+    f"{OLD}\naaa000001.jpg_3,1 5\naaa000002.jpg_2,1 9",
+    f"{OLD}\naaa000001.jpg_3,1 5\naaa000002.jpg_2,1 9\naaa000002.jpg_",
+    f"{OLD}\naaa000001.jpg_3,1 5\naaa000002.jpg_2,1 9\naaa000002.j",
+]
+
+
+@pytest.mark.parametrize("text", CUT)
+def test_row_that_was_cut_costs_its_image_alone(strips, tmp_path, text):
+    cut(strips, text)
+    builder = build(strips, tmp_path)
+    assert set(examples(builder)) == {"aaa000001", "bbb000001"}
+    line = len(text.splitlines())
+    assert [(p.kind, p.line) for p in builder.report().problems] == [("malformed_annotation", line)]
+    with pytest.raises(errors.MalformedAnnotationError, match=rf"train\.csv, line {line}: the file is cut off here"):
+        build(strips, tmp_path, strict=True).index()
+
+
+@pytest.mark.parametrize("last", ["aaa0000015.jpg,3,1 5", "aaa0000015", "aaa0000015.jpg,3,"])
+def test_images_after_the_cut_do_not_pass_for_clean(strips, tmp_path, last):
+    """The rows after it are lost. aaa000001 comes before it and is clean, aaa000002 after it."""
+    cut(strips, f"{NEW}\naaa0000011.jpg,3,1 5\n{last}")
+    PIL.Image.new("RGB", SIZE, (9,) * 3).save(strips / "train_images/aaa0000011.jpg")
+    builder = build(strips, tmp_path)
+    annotated = {name: example.annotated for name, (_, example) in examples(builder).items()}
+    assert annotated == {"aaa000001": True, "aaa0000011": True, "aaa000002": False, "bbb000001": False}
+    # The image of the row itself is not there; it is counted once.
+    assert builder.report().counts() == {"malformed_annotation": 1, "missing_truth": 1}
+
+
+def test_cut_table_in_no_order_makes_no_image_clean(strips, tmp_path):
+    cut(strips, f"{NEW}\nzzz.jpg,3,1 5\naaa000001.jpg,3,1 5\nzzz.jpg,1,9")
+    builder = build(strips, tmp_path)
+    assert not examples(builder)["aaa000002"][1].annotated
+    assert builder.report().counts() == {"malformed_annotation": 1, "missing_truth": 1}
+
+
+def test_rows_of_commas_need_no_line_end(strips, tmp_path):
+    cut(strips, "\n".join([NEW, *new_rows(), ",,", ","]))
+    builder = build(strips, tmp_path)
+    assert len(examples(builder)) == 3
+    assert builder.report().counts() == {"rows_without_image": 2}
+
+
+# ---- long codes ----
+
+
+def test_long_code_is_read(strips, tmp_path):
+    code = " ".join(f"{start} 1" for start in range(1, 60_000, 2))
+    assert len(code) > 200_000
+    write_csv(strips, NEW, f"aaa000001.jpg,3,{code}")
+    limit = csv.field_size_limit()
+    builder = build(strips, tmp_path)
+    (instance, *_) = examples(builder)["aaa000001"][1].instances
+    assert (instance.mask.source.text, instance.box[:2]) == (code, (0, 0))
+    assert builder.report().counts() == {}
+    assert csv.field_size_limit() == limit
+
+
+def test_overlong_field_costs_its_image_alone(strips, tmp_path):
+    write_csv(strips, NEW, *new_rows(), f"aaa000002.jpg,3,{'9' * 200_000}")
+    builder = build(strips, tmp_path)
+    assert set(examples(builder)) == {"aaa000001", "bbb000001"}
+    assert builder.report().counts() == {"malformed_annotation": 1}
+
+
 def spoil_header(root: Path) -> None:
     write_csv(root, "image,class,rle", *new_rows())
 
@@ -164,7 +251,11 @@ def open_quote(root: Path) -> None:
     write_csv(root, NEW, 'aaa000002.jpg,3,"1 5', *new_rows())
 
 
-@pytest.mark.parametrize("spoil", [spoil_header, empty_file, open_quote])
+def quotes_around_rows(root: Path) -> None:
+    write_csv(root, NEW, 'aaa000001.jpg,3,"1 5', 'aaa000002.jpg,3,1 5"')
+
+
+@pytest.mark.parametrize("spoil", [spoil_header, empty_file, open_quote, quotes_around_rows])
 def test_table_that_cannot_be_read_makes_no_image_clean(strips, tmp_path, spoil):
     spoil(strips)
     builder = build(strips, tmp_path)
