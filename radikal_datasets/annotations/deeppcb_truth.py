@@ -10,7 +10,8 @@ from ..schema import Box
 
 # Blanks in the files themselves, commas in the publisher's README. Two commas in a row leave an empty, bad field.
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
+# No board has 10 digits of pixels, and Python refuses whole numbers of some thousands.
+_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d*)?")
 _REMEDY = "Correct or fetch the file again; its image is left out until then."
 
 

@@ -6,6 +6,7 @@ training and 500 for testing, 10,013 boxes, 1 to 15 an image.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..annotations.deeppcb_truth import parse_deeppcb
@@ -19,7 +20,7 @@ from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED, TEST, TRAIN, VALIDATION
 from ..tree import Tree
 
 _KEY = r"(?P<key>(?P<group>group\d{5})/\d{5}/\d+)"  # group20085/20085/20085000
-_TRUTH = r"(?P<folder>group\d{5}/\d{5})_not/(?P<number>\d+)\.txt"
+_TRUTH = r"(?P<folder>group\d{5}/\d{5})_not/(?P<number>\d+)(?i:\.txt)"
 _LISTS = {"trainval.txt": TRAIN, "test.txt": TEST}
 #: Types 1 to 6.
 _CLASSES = ("open", "short", "mousebite", "spur", "spurious_copper", "pin_hole")
@@ -63,7 +64,7 @@ SOURCE = Source(
             images=1500,
             boxes=10013,
             images_by_class=dict(zip(_CLASSES, (1344, 1101, 1269, 1184, 1241, 1315), strict=True)),
-            files=r"group\d{5}/\d{5}(?:/\d+_test\.jpg|/\d+_temp\.jpg|_not/\d+\.txt)|(?:trainval|test)\.txt",
+            files=r"group\d{5}/.*|(?:trainval|test)\.txt",
         ),
     ),
     layout="""PCBData/
@@ -71,7 +72,7 @@ SOURCE = Source(
   group20085/20085/20085000_temp.jpg ...   their defect-free templates
   group20085/20085_not/20085000.txt ...    x1 y1 x2 y2 type
   trainval.txt  test.txt                   1,000 and 500 pairs""",
-    marker=r"group\d{5}/\d{5}/\d+_test\.jpg",
+    marker=r"group\d{5}/\d{5}/\d+_test(?i:\.jpg)",
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
     keeps_publisher_test=True,
     split_of_group=SPLIT_OF_BOARD,
@@ -99,8 +100,10 @@ class DeepPCB(InspectionBuilder):
         """One pair of images and one text file each; see `InspectionBuilder.read`."""
         listed = _read_lists(tree, report)
         truths = {f"{match['folder']}/{match['number']}": path for path, match in tree.matching(_TRUTH)}
+        templates = {match["key"]: path for path, match in tree.matching(rf"{_KEY}_temp(?i:\.jpg)")}
+        tree.accounted_for.update(templates.values())  # that of an image that is lost is never opened
         tested: set[str] = set()
-        for path, match in tree.matching(rf"{_KEY}_test\.jpg"):
+        for path, match in tree.matching(rf"{_KEY}_test(?i:\.jpg)"):
             key = match["key"]
             tested.add(key)
             if key not in listed:
@@ -113,16 +116,15 @@ class DeepPCB(InspectionBuilder):
                     # Every tested image has a defect, so an empty file is one that got lost.
                     report.add("missing_truth", path, f"{truths[key]} is empty" if key in truths else "no text file")
                     example.annotated = False
-                example.reference = _reference(tree, f"{key}_temp.jpg", example, report)
+                example.reference = _reference(tree, templates.get(key, f"{key}_temp.jpg"), example, report)
                 yield example
         absent = {key: (path, None) for key, path in truths.items()} | {key: at[1:] for key, at in listed.items()}
         for key in sorted(absent.keys() - tested):
             path, line = absent[key]
             with report.costs_image():
                 raise MissingImageError(path, f"no image {key}_test.jpg", "Copy it here, or take it off.", line)
-        for path, match in tree.matching(rf"{_KEY}_temp\.jpg"):
-            if match["key"] not in tested | absent.keys():
-                report.add(ORPHAN_TEMPLATE, path, f"no {match['key']}_test.jpg")
+        for key in sorted(templates.keys() - tested - absent.keys()):
+            report.add(ORPHAN_TEMPLATE, templates[key], f"no {key}_test.jpg")
 
 
 def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
@@ -136,7 +138,7 @@ def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
             with report.costs_image():
                 if len(fields) != 2:
                     raise MalformedAnnotationError(name, repr(line), "A line is `image.jpg truth.txt`.", number)
-                key = fields[0].removesuffix(".jpg")
+                key = re.sub(r"(?i)\.jpg$", "", fields[0])
                 if key in listed:
                     report.add(LISTED_TWICE, name, f"{key} is in {listed[key][1]} already", line=number)
                 listed[key] = (split, name, number)

@@ -38,12 +38,32 @@ def test_an_empty_file_has_no_defects(text):
 
 @pytest.mark.parametrize(
     "line",
-    ["1 2 3 4", "1 2 3 4 5 6", "1,,2,3,4", "1 2 3 four 5", "1 2 3 4 5.5", "1 2 3 4 -1", "nan 2 3 4 5", "1 2 3 4 open"],
+    [
+        *("1 2 3 4", "1 2 3 4 5 6", "1,,2,3,4", "1 2 3 four 5", "1 2 3 4 5.5", "1 2 3 4 -1", "nan 2 3 4 5"),
+        *("1 2 3 4 open", "1 2 3 4 " + "1" * 5000, f"1 2 3 {'9' * 400} 1", "1 2 3 4 \u00b2"),
+    ],
 )
 def test_names_file_and_line_of_what_it_cannot_read(line):
     with pytest.raises(MalformedAnnotationError, match=r"group1/x\.txt, line 2") as caught:
         parse_deeppcb(f"1 2 3 4 5\n{line}\n", "group1/x.txt")
     assert caught.value.line == 2
+
+
+def joined(rows) -> str:
+    return "\n".join(" ".join(map(str, row)) for row in rows)
+
+
+fields = st.integers() | st.floats() | st.text(max_size=3) | st.just("1" * 5000)
+
+
+@given(st.text() | st.lists(st.lists(fields, min_size=4, max_size=6)).map(joined))
+def test_any_text_parses_or_is_malformed(text):
+    try:
+        found = parse_deeppcb(text, "x.txt")
+    except MalformedAnnotationError as error:
+        assert error.path == "x.txt"
+        return
+    assert all(defect.type >= 0 and all(abs(edge) < 1e9 for edge in defect.box) for defect in found)
 
 
 @given(st.lists(lines), st.sampled_from([" ", ",", ", ", "\t"]), st.sampled_from(["\n", "\r\n"]), st.booleans())

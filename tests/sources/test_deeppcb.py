@@ -126,6 +126,25 @@ def test_crlf_commas_and_a_missing_final_newline_are_no_problem(two_boards, tmp_
     assert builder.report().counts() == {}
 
 
+def test_extensions_in_upper_case(two_boards, tmp_path):
+    (two_boards / "trainval.txt").write_text((two_boards / "trainval.txt").read_text().replace(".jpg", ".JPG"))
+    before = {i: (s, e.instances, e.group) for i, (s, e) in examples(build(two_boards, tmp_path)).items()}
+    for path in [*two_boards.rglob("*.jpg"), *two_boards.glob("group*/*/*.txt")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    builder = build(two_boards, tmp_path)
+    found = examples(builder)
+    assert {i: (s, e.instances, e.group) for i, (s, e) in found.items()} == before
+    assert all(e.reference == e.image.replace("_test", "_temp") for _, e in found.values())
+    assert builder.report().counts() == {}
+
+
+def test_type_of_thousands_of_digits_costs_its_image_alone(two_boards, tmp_path):
+    (two_boards / truth_of("group20085/20085/20085000")).write_text("1 2 11 12 " + "1" * 5000)
+    builder = build(two_boards, tmp_path)
+    assert len(examples(builder)) == 3
+    assert builder.report().counts() == {"malformed_annotation": 1}
+
+
 def test_orphan_template_is_noted_and_nothing_lost(two_boards, tmp_path):
     shutil.copy(two_boards / "group20085/20085/20085000_temp.jpg", two_boards / "group20085/20085/20085034_temp.jpg")
     report = build(two_boards, tmp_path).report()
