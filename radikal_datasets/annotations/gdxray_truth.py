@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 
+import numpy as np
+
 from ..errors import MalformedAnnotationError
 from ..report import Effect, Kind, Report
 from ..schema import Box
@@ -20,15 +22,14 @@ from .polygon import Point, hull
 
 #: The variable of a BoundingBox.mat.
 MAT_VARIABLE = "bb"
-#: Regular expression over the names of files that `read_truth` looks at.
-TRUTH_FILES = r"ground_truth(?:\.txt;?)?|Xgdxannotate[^/]*|BoundingBox\.mat"
 #: Castings whose truth is known to stop after so many rows, all of image 1: in BoundingBox.mat, and in the text of some
 #: copies of C0041. Whole, they have 37 and 185.
 PARTIAL_ROWS = {"C0034": 1, "C0041": 5}
 
 _TEXT, _MAT = "ground_truth.txt", "BoundingBox.mat"
 # Two copies of C0037 name it so. Names are never globbed: C0041 has a `ground_truth.txt;` with 5 of its 185 rows.
-_MISNAMED = re.compile(r"ground_truth|Xgdxannotate\('[A-Z]',\d+\)")
+# Copies made on Windows may have the extension in upper case.
+_MISNAMED = re.compile(r"ground_truth(?:(?!\.txt)(?i:\.txt))?|Xgdxannotate\('[A-Z]',\d+\)")
 _STRAY = "ground_truth.txt;"
 
 MISNAMED_TRUTH = Kind("misnamed_truth", Effect.REPAIRED, "truth file under another name than ground_truth.txt: read")
@@ -45,6 +46,9 @@ _COLUMNS = {5, 9}
 _MATLAB_NUMBER = re.compile(r"-?\d\.\d+e[+-]\d\d")
 # MATLAB files hold 171.00000000000006 where the text holds 171: both must give the same box.
 _DECIMALS = 6
+# Pixels. No image is that large: such a number was spoilt, and arithmetic with far larger ones ends in NaN.
+_FARTHEST = 1e6
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,20 @@ class SeriesTruth:
         """True for a table without a line. It proves nothing (castings C0044)."""
         return not self.rows and not self.errors
 
+    def first_line(self, number: int) -> int | None:
+        """Where the table first names an image; None if it never does."""
+        lines = [row.line for row in self.rows.get(number, [])]
+        if number in self.errors:
+            lines.append(self.errors[number].line or 0)
+        return min(lines, default=None)
+
     def row_count(self) -> int:
         """How many objects it holds."""
         return sum(len(rows) for rows in self.rows.values())
 
 
 def parse_text(data: bytes, path: str) -> SeriesTruth:
-    """Parses a table as MATLAB's `save -ascii` writes it: blanks, scientific notation, any line ends.
+    """Parses a table as MATLAB's `save -ascii` writes it: blanks, scientific notation, any line ends, a BOM or none.
 
     A malformed line whose image number can be read costs this image. One whose number can't be read may speak of any
     image, and a file that was cut off may lack rows of any image: both cost the series.
@@ -97,7 +108,7 @@ def parse_text(data: bytes, path: str) -> SeriesTruth:
     Raises:
         MalformedAnnotationError: nothing in the file can be trusted.
     """
-    text = data.decode("latin-1")
+    text = data.removeprefix(_BOM).decode("latin-1")
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if lines and not text.endswith(("\n", "\r")) and _is_cut_off(lines[-1][1], lines[0][1]):
         raise MalformedAnnotationError(path, "the file is cut off here", _REMEDY, lines[-1][0])
@@ -119,6 +130,8 @@ def parse_mat(data: bytes, path: str) -> SeriesTruth:
         raise MalformedAnnotationError(path, f"no variable {MAT_VARIABLE!r}", remedy) from None
     except Exception as error:  # scipy raises ValueError, TypeError, struct.error, zlib.error ... for a broken file
         raise MalformedAnnotationError(path, f"not a MATLAB 5 file: {error}", remedy) from None
+    if not isinstance(table, np.ndarray):  # scipy gives a sparse table as one of its own
+        raise MalformedAnnotationError(path, f"{MAT_VARIABLE} is a {type(table).__name__}", remedy)
     if table.size == 0:
         return SeriesTruth()
     if table.ndim != 2 or table.dtype.kind not in "uif":
@@ -133,7 +146,7 @@ def _parse_rows(rows: Iterable[tuple[int, list[float], list[str]]], path: str) -
     columns: int | None = None
     for line, values, words in rows:
         if not (math.isfinite(values[0]) and values[0] == int(values[0])):
-            found = f"{words[0]!r} where the image's number should stand"
+            found = f"{words[0][:40]!r} where the image's number should stand"
             raise MalformedAnnotationError(path, found, _REMEDY, line)
         number = int(values[0])
         if len(values) in _COLUMNS:
@@ -143,7 +156,9 @@ def _parse_rows(rows: Iterable[tuple[int, list[float], list[str]]], path: str) -
                 f" where lines before have {columns}" if columns else ", neither 5 nor 9"
             )
         elif not all(math.isfinite(value) for value in values):
-            found = f"not five or nine numbers: {' '.join(words)}"
+            found = f"not five or nine numbers: {' '.join(words)[:200]}"
+        elif max(map(abs, values[1:])) > _FARTHEST:
+            found = f"coordinates over {_FARTHEST:,.0f} pixels: {' '.join(words)[:200]}"
         else:
             truth.rows.setdefault(number, []).append(_row(number, values[1:], line))
             continue
@@ -194,13 +209,14 @@ def read_truth(tree: Tree, folder: str, names: Iterable[str], report: Report) ->
     """
     names = set(names)
     misnamed = sorted(name for name in names if _MISNAMED.fullmatch(name))
+    tables = sorted(name for name in names if name.lower() == _MAT.lower())
     texts = [_TEXT] * (_TEXT in names) + misnamed
     if _STRAY in names:
         report.add(STRAY_TRUTH, f"{folder}/{_STRAY}", "not read")
     empty: str | None = None
-    for name in texts[:1] + [_MAT] * (_MAT in names):
+    for name in texts[:1] + tables[:1]:
         path = f"{folder}/{name}"
-        truth = (parse_mat if name == _MAT else parse_text)(tree.read(path), path)
+        truth = (parse_mat if name in tables else parse_text)(tree.read(path), path)
         if truth.empty:
             empty = empty or path
             continue
@@ -209,7 +225,7 @@ def read_truth(tree: Tree, folder: str, names: Iterable[str], report: Report) ->
             return None
         if name in misnamed:
             report.add(MISNAMED_TRUTH, path, f"no {_TEXT} beside it")
-        if name == _MAT:
+        if name in tables:
             report.add(MAT_TRUTH, path, f"no rows in {empty}" if empty else f"no {_TEXT}")
         return truth, path
     if empty:

@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..annotations.gdxray_truth import TRUTH_FILES, SeriesTruth, TruthRow, read_truth
+from ..annotations.gdxray_truth import SeriesTruth, TruthRow, read_truth
 from ..annotations.mask_file import mask_instances
 from ..annotations.polygon import PolygonMask, clip_polygon, hull
 from ..builder import InspectionBuilder
 from ..errors import MalformedAnnotationError, MissingImageError
 from ..images import image_size
-from ..report import Effect, Kind, Report
+from ..report import Report
 from ..schema import Example, Instance, InstanceMask
 from ..source import Config, Licence, Source
 from ..splits import BY_SHARE, RECOMMENDED, TEST, TRAIN, VALIDATION
@@ -31,10 +31,6 @@ _FOLDERS = {
 }
 #: The series whose images are binary masks, and the series they are the masks of, image by image.
 MASK_SERIES, MASKED_SERIES = "W0002", "W0001"
-
-UNPAIRED_MASKS = Kind(
-    "unpaired_masks", Effect.UNLABELED, "W0002 and W0001 do not hold the same numbers: W0002's masks are not used"
-)
 
 _VALIDATION_SERIES = ("C0032", "C0037", "C0051", "C0054", "C0062")
 _TEST_SERIES = ("C0010", "C0024", "C0030", "C0045", "C0057")
@@ -51,7 +47,7 @@ SPLIT_OF_SERIES = {
 
 
 def _config(name: str, class_name: str, **counts: Any) -> Config:
-    return Config(name, (class_name,), files=rf"{_series(name)}/(?:[^/]+\.png|{TRUTH_FILES})", **counts)
+    return Config(name, (class_name,), files=rf"{_FOLDERS[name]}/.*", **counts)
 
 
 def _series(part: str) -> str:
@@ -88,7 +84,7 @@ SOURCE = Source(
   Castings/C0001/ground_truth.txt     image, x1, x2, y1, y2; series without one are not annotated
   Castings/C0001/BoundingBox.mat      the same, read where the text is missing
   Welds/W0001/ ...  Baggages/B0001/ ...  Nature/N0001/ ...  Settings/S0001/ ...""",
-    marker=r"(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}\.png",
+    marker=r"(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}(?i:\.png)",
     split_of_group=dict.fromkeys((RECOMMENDED, BY_SHARE), SPLIT_OF_SERIES),
     modality="X-ray, gray; castings mostly 768x572",
     truth="boxes; masks where the truth is polygons or images",
@@ -111,26 +107,39 @@ class GDXray(InspectionBuilder):
         folders: dict[str, list[str]] = {}
         for _, match in tree.matching(rf"(?P<folder>{_series(part)})/(?P<name>[^/]+)"):
             folders.setdefault(match["folder"], []).append(match["name"])
+        for folder in [folder for folder in folders if folder.endswith(f"/{MASK_SERIES}")]:
+            # Masks are read with their images, none of which may be there.
+            folders.setdefault(folder.removesuffix(MASK_SERIES) + MASKED_SERIES, [])
         for folder, names in folders.items():
-            series = folder.rpartition("/")[2]
-            images = _images(folder, names)
-            masks: dict[int, str] = {}
-            if series == MASKED_SERIES:
-                masks = _masks(folder.removesuffix(series) + MASK_SERIES, folders, images, report)
+            group, _, series = folder.rpartition("/")
+            of_masks = f"{group}/{MASK_SERIES}"
+            if folder == of_masks:
+                continue
+            masks = _images(of_masks, folders.get(of_masks, [])) if series == MASKED_SERIES else []
             if masks:
-                yield from self._read_masked(tree, part, images, masks, report)
-            elif series != MASK_SERIES:
+                yield from self._read_masked(tree, part, _images(folder, names), dict(masks), report)
+            else:
                 yield from self._read_boxed(tree, part, folder, names, report)
 
     def _read_masked(
-        self, tree: Tree, part: str, images: dict[int, str], masks: dict[int, str], report: Report
+        self, tree: Tree, part: str, images: list[tuple[int, str]], masks: dict[int, str], report: Report
     ) -> Iterator[Example]:
-        for number, path in images.items():
+        tree.accounted_for.update(masks.values())  # that of an unreadable image is never opened
+        for number, path in images:
             with report.costs_image():
-                example = _example(tree, part, path)
-                size = example.width, example.height
-                example.instances = mask_instances(tree, masks[number], _label(part), *size, report)
+                example = _example(tree, part, number, path)
+                if number in masks:
+                    size = example.width, example.height
+                    example.instances = mask_instances(tree, masks[number], _label(part), *size, report)
+                else:
+                    report.add("missing_truth", path, f"no {MASK_SERIES}_{number:04d}.png")
+                    example.annotated = False
                 yield example
+        for number in sorted(masks.keys() - dict(images).keys()):
+            with report.costs_image():
+                found = f"a mask of image {number}, which is not there"
+                remedy = f"Copy {MASKED_SERIES}_{number:04d}.png to {MASKED_SERIES}, or take the mask away."
+                raise MissingImageError(masks[number], found, remedy)
 
     def _read_boxed(self, tree: Tree, part: str, folder: str, names: list[str], report: Report) -> Iterator[Example]:
         images = _images(folder, names)
@@ -141,22 +150,23 @@ class GDXray(InspectionBuilder):
                 raise
             whole = f"{error.found}: it may concern any image of the series, so none is kept"
             report.add(error.kind, error.path, whole, line=error.line, count=max(1, len(images)))
-            tree.accounted_for.update(images.values())
+            tree.accounted_for.update(path for _, path in images)
             return
         truth, truth_path = found or (SeriesTruth(), "")
-        for number, path in images.items():
+        for number, path in images:
             with report.costs_image():
-                example = _example(tree, part, path)
+                example = _example(tree, part, number, path)
                 example.annotated = found is not None
                 if number in truth.errors:
                     raise truth.errors[number]
                 rows = truth.rows.get(number, [])
                 example.instances = [_instance(row, example, _label(part), truth_path, report) for row in rows]
                 yield example
-        for number in sorted((truth.rows.keys() | truth.errors.keys()) - images.keys()):
+        for number in sorted((truth.rows.keys() | truth.errors.keys()) - dict(images).keys()):
             with report.costs_image():
+                line = truth.first_line(number)
                 remedy = f"Copy {folder.rpartition('/')[2]}_{number:04d}.png here, or take its rows off."
-                raise MissingImageError(truth_path, f"truth for image {number}, which is not there", remedy)
+                raise MissingImageError(truth_path, f"truth for image {number}, which is not there", remedy, line)
 
 
 def _label(part: str) -> str:
@@ -164,26 +174,17 @@ def _label(part: str) -> str:
     return SOURCE.config(part).classes[0]
 
 
-def _example(tree: Tree, part: str, path: str) -> Example:
+def _example(tree: Tree, part: str, number: int, path: str) -> Example:
     """An image of a series, without truth. `Castings/C0001/C0001_0001.png` is gdxray/castings/C0001/C0001_0001."""
-    _, series, name = path.split("/")
+    _, series, _ = path.split("/")
     group = f"gdxray/{part}/{series}"
-    return Example(f"{group}/{name.removesuffix('.png')}", path, *image_size(tree, path), group=group)
+    return Example(f"{group}/{series}_{number:04d}", path, *image_size(tree, path), group=group)
 
 
-def _images(folder: str, names: list[str]) -> dict[int, str]:
-    """Number -> path of a series' images."""
-    pattern = re.compile(rf"{folder.rpartition('/')[2]}_(\d{{4}})\.png")
-    return {int(match[1]): f"{folder}/{name}" for name in names if (match := pattern.fullmatch(name))}
-
-
-def _masks(folder: str, folders: dict[str, list[str]], images: dict[int, str], report: Report) -> dict[int, str]:
-    """Number -> path of the masks, or nothing where they do not pair off with the images."""
-    masks = _images(folder, folders.get(folder, []))
-    if masks and masks.keys() != images.keys():
-        report.add(UNPAIRED_MASKS, folder, f"{len(masks)} masks, {len(images)} images")
-        return {}
-    return masks
+def _images(folder: str, names: list[str]) -> list[tuple[int, str]]:
+    """Number and path of a series' images; a number twice where one stands there as .png and as .PNG."""
+    pattern = re.compile(rf"{folder.rpartition('/')[2]}_(\d{{4}})(?i:\.png)")
+    return [(int(match[1]), f"{folder}/{name}") for name in names if (match := pattern.fullmatch(name))]
 
 
 def _instance(row: TruthRow, example: Example, label: str, path: str, report: Report) -> Instance:

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -155,15 +156,69 @@ def test_matlab_table_of_other_width():
     assert not truth.empty
 
 
+@pytest.mark.parametrize("data", ["", FIVE, NINE])
+def test_byte_order_mark_does_not_matter(data):
+    assert parse_text(b"\xef\xbb\xbf" + data.encode(), "x").rows == parse(data).rows
+
+
+def test_first_line_of_an_image():
+    truth = parse("2 1 2 3 4\n1 1 2 3 x\n1 1 2 3 4\n3 1 2 3 x\n2 1 2 3 4\n")
+    assert [truth.first_line(number) for number in (1, 2, 3, 4)] == [2, 1, 4, None]
+
+
+@pytest.mark.parametrize("far", ["1e308", "-1e308", "1000001", "-1.1e6"])
+def test_absurd_coordinates_are_malformed(far):
+    truth = parse(f"1 1 2 3 {far}\n2 1 2 3 1e6\n")
+    assert (list(truth.rows), list(truth.errors)) == ([2], [1])
+    assert "1,000,000 pixels" in truth.errors[1].found
+    table = np.array([[1, 2, 3, 4, float(far)]])
+    assert list(parse_mat(mat_bytes(table), "x.mat").errors) == [1]
+
+
+def test_sparse_table_is_malformed():
+    with pytest.raises(MalformedAnnotationError, match="bb is a c"):
+        parse_mat(mat_bytes(scipy.sparse.csc_matrix(np.ones((2, 5)))), "x.mat")
+
+
+def check(parser, data):
+    """Any input gives objects of finite boxes, or the one error."""
+    try:
+        truth = parser(data, "x")
+    except MalformedAnnotationError as error:
+        assert error.path == "x"
+        return
+    for number, rows in truth.rows.items():
+        for row in rows:
+            assert row.number == number
+            assert all(abs(edge) < 1e6 + 1 for edge in row.box)
+            assert row.box[0] <= row.box[2] and row.box[1] <= row.box[3]
+
+
+any_number = st.floats() | st.integers() | st.text(max_size=4)
+
+
+@given(st.lists(st.lists(any_number, max_size=10), max_size=4))
+def test_any_rows_parse_or_raise_one_error(rows):
+    check(parse_text, "\n".join(" ".join(map(str, row)) for row in rows).encode("utf-8", "replace"))
+
+
+@given(st.text())
+def test_any_text_parses_or_raises_one_error(text):
+    check(parse_text, text.encode("utf-8", "replace"))
+
+
+dtypes = st.sampled_from([np.float64, np.float32, np.int64, np.uint64, np.int8, np.complex128])
+
+
+@given(dtypes.flatmap(lambda dtype: arrays.arrays(dtype, arrays.array_shapes(max_dims=3, max_side=9))))
+def test_any_matlab_table_parses_or_raises_one_error(table):
+    check(parse_mat, mat_bytes(table))
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_parse_or_raise_one_error(data):
     for parser in (parse_text, parse_mat):
-        try:
-            truth = parser(data, "x")
-        except MalformedAnnotationError as error:
-            assert error.path == "x"
-        else:
-            assert all(row.number == number for number, rows in truth.rows.items() for row in rows)
+        check(parser, data)
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4))

@@ -335,15 +335,43 @@ def test_masks_come_before_a_truth_file(welds, tmp_path):
     assert len(boxes(build(welds.parent, tmp_path, "welds"), "W0001_0001")) == 3
 
 
-@pytest.mark.parametrize("truth", [None, "1 11 21 6 16\n"])
-def test_masks_that_do_not_pair_off_are_not_used(welds, tmp_path, truth):
-    (welds / "W0002" / "W0002_0002.png").rename(welds / "W0002" / "W0002_0003.png")
+@pytest.mark.parametrize("truth", [None, "1 11 21 6 16\n2 11 21 6 16\n"])
+def test_image_without_its_mask_is_unlabeled_and_costs_no_other(welds, tmp_path, truth):
+    (welds / "W0002" / "W0002_0002.png").unlink()
     if truth:
         (welds / "W0001" / "ground_truth.txt").write_text(truth)
     builder = build(welds.parent, tmp_path, "welds")
-    assert sorted(examples(builder)) == ["W0001_0001", "W0001_0002"]
-    assert examples(builder)["W0001_0001"][1].annotated is (truth is not None)
-    assert builder.report().counts() == {"unpaired_masks": 1}
+    found = examples(builder)
+    assert sorted(found) == ["W0001_0001", "W0001_0002"]
+    assert len(found["W0001_0001"][1].instances) == 3
+    split, example = found["W0001_0002"]
+    assert (split, example.annotated, example.instances) == ("unlabeled", False, [])
+    report = builder.report()
+    assert [(p.kind, p.path) for p in report.problems] == [("missing_truth", "Welds/W0001/W0001_0002.png")]
+    assert not report.loses_something
+
+
+@pytest.mark.parametrize("series_there", [True, False])
+def test_mask_without_its_image_is_counted_and_costs_no_other(welds, tmp_path, series_there):
+    (welds / "W0001" / "W0001_0002.png").unlink()
+    write_series(welds, "W0003", truth="1 11 21 6 16\n")
+    if not series_there:
+        shutil.rmtree(welds / "W0001")
+    builder = build(welds.parent, tmp_path, "welds")
+    assert ("W0001_0001" in examples(builder)) is series_there
+    assert builder.report().counts() == {"missing_image": 1 if series_there else 2}
+    assert builder.report().problems[-1].path == "Welds/W0002/W0002_0002.png"
+    with pytest.raises(errors.MissingImageError, match=r"W0002_000\d\.png: a mask of image \d, which is not there"):
+        build(welds.parent, tmp_path, "welds", strict=True).index()
+
+
+def test_one_missing_mask_leaves_every_split(tmp_path):
+    group = tmp_path / "GDXray" / "Welds"
+    for number, series in enumerate(("W0001", "W0003", "W0004"), start=1):
+        write_series(group, series, 2, truth=f"1 11 21 6 {15 + number}\n")
+    write_series(group, "W0002", 1)
+    builder = build(group.parent, tmp_path, "welds")
+    assert list(builder.index().splits) == ["train", "validation", "test", "unlabeled"]
 
 
 def test_without_masks_the_series_is_unlabeled(welds, tmp_path):
@@ -351,6 +379,14 @@ def test_without_masks_the_series_is_unlabeled(welds, tmp_path):
     builder = build(welds.parent, tmp_path, "welds")
     assert set(builder.index().splits) == {"unlabeled"}
     assert builder.report().counts() == {}
+
+
+def test_unreadable_image_is_counted_once_and_its_mask_not_at_all(welds, tmp_path):
+    path = welds / "W0001" / "W0001_0002.png"
+    path.write_bytes(path.read_bytes()[:-10])
+    builder = build(welds.parent, tmp_path, "welds")
+    assert sorted(examples(builder)) == ["W0001_0001"]
+    assert builder.report().counts() == {"unreadable_image": 1}
 
 
 def test_mask_of_another_size_costs_its_image(welds, tmp_path):
@@ -402,6 +438,23 @@ def test_row_for_an_image_that_is_not_there(root, castings, tmp_path, row):
     assert builder.report().counts() == {"missing_image": 1}
     with pytest.raises(errors.MissingImageError, match=f"image {row.split()[0]}, which is not there"):
         build(root, tmp_path, strict=True).index()
+    assert [problem.line for problem in builder.report().problems] == [4]  # the first of its rows
+
+
+def test_line_of_a_row_without_image_is_that_of_the_malformed_one_where_it_comes_first(root, castings, tmp_path):
+    with (castings / "C0001" / "ground_truth.txt").open("a") as file:
+        file.write("9 1 x 3 4\n9 1 2 3 4\n")
+    assert [(p.kind, p.line) for p in build(root, tmp_path).report().problems] == [("missing_image", 4)]
+
+
+@pytest.mark.parametrize(
+    "row", ["1 1e308 -1e308 -1e308 1e308 1e308 -1e308 -1e308 1e308", "1 2000000 1 1 1 1 1 1 -2000000"]
+)
+def test_absurd_corners_cost_their_image_alone(tmp_path, row):
+    builder = oriented(tmp_path, row, "2 20.5 10.5 30.5 20.5 20.5 30.5 10.5 20.5")
+    assert sorted(examples(builder)) == ["B0046_0002", "B0046_0003"]
+    assert builder.report().counts() == {"malformed_annotation": 1}
+    assert builder.report().problems[0].line == 1
 
 
 @pytest.mark.parametrize("text", ["1 11 21 6 16\nx 1 2 3 4\n", "1 11 21 6 16\n2 11 2"])
@@ -498,7 +551,35 @@ def test_whole_copy_of_castings(real_data, tmp_path):
     assert {series: tuple(row) for series, row in counted.items()} == MEASURED
 
 
+def test_number_of_other_digits_is_a_stray_image(root, castings, tmp_path):
+    shutil.copy(castings / "C0001" / "C0001_0001.png", castings / "C0001" / "C0001_1.png")
+    builder = build(root, tmp_path)
+    assert len(examples(builder)) == 3
+    assert builder.report().counts() == {"stray_image": 1}
+
+
 # ---- layouts ----
+
+
+def test_extensions_in_upper_case(root, castings, welds, tmp_path):
+    write_mat(write_series(castings, "C0029") / "BoundingBox.mat", [(2, 11, 21, 6, 16)])
+    before = {config: examples(build(root, tmp_path, config)) for config in ("castings", "welds")}
+    for path in [*root.rglob("*.png"), *root.rglob("*.txt"), *root.rglob("*.mat")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    for config, count in (("castings", {"misnamed_truth": 1, "mat_truth": 1}), ("welds", {})):
+        builder = build(root, tmp_path, config)
+        found = examples(builder)
+        assert builder.report().counts() == count
+        assert {name: (s, e.image_id, e.annotated, [i.box for i in e.instances]) for name, (s, e) in found.items()} == {
+            name: (s, e.image_id, e.annotated, [i.box for i in e.instances]) for name, (s, e) in before[config].items()
+        }
+
+
+def test_same_number_in_both_cases_is_a_duplicate(root, castings, tmp_path):
+    shutil.copy(castings / "C0001" / "C0001_0001.png", castings / "C0001" / "C0001_0001.PNG")
+    builder = build(root, tmp_path)
+    assert len(examples(builder)) == 3
+    assert builder.report().counts() == {"duplicate_image": 1}
 
 
 @pytest.mark.parametrize("layout", ["parent", "tar", "zip"])
@@ -530,13 +611,16 @@ def test_two_copies_below_one_folder_are_refused(root, tmp_path):
         build(tmp_path, tmp_path)
 
 
-def test_cache_key_changes_with_truth_and_not_with_what_is_not_read(root, castings, tmp_path):
+def test_cache_key_changes_with_the_group_and_not_with_others(root, castings, tmp_path):
     before = build(root, tmp_path).cache_dir
-    (castings / "C0001" / "ManipulatorPosition.txt").write_text("1 2 3\n")
     write_series(root / "Nature", "N0001")
     assert build(root, tmp_path).cache_dir == before
     (castings / "C0001" / "ground_truth.txt").write_text("1 11 21 6 16\n")
-    assert build(root, tmp_path).cache_dir != before
+    after = build(root, tmp_path).cache_dir
+    assert after != before
+    # Not read, but told of: what lies in the group's folder is of its territory.
+    (castings / "C0001" / "C0001_1.png").write_bytes(b"")
+    assert build(root, tmp_path).cache_dir != after
 
 
 # ---- the sample ----
