@@ -13,40 +13,31 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
-import numpy as np
-import PIL.Image
 import pyarrow as pa
 
 from . import splits
 from .archives import is_unsafe
+from .cleaning import clean, set_groups
 from .errors import (
     DuplicateImageError,
     LayoutError,
     ProtocolError,
     SourceNotFoundError,
     StrayImageError,
-    UnknownClassError,
 )
-from .images import identical_files
 from .report import REPORT_FILENAME, Report
-from .schema import SCHEMA_VERSION, Example, Instance, features, validate
+from .rows import tables
+from .schema import SCHEMA_VERSION, Example, features, validate
 from .source import Source
 from .tree import Tree, is_url
 
 logger = logging.getLogger(__name__)
 
 _IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|bmp|tiff?)$", re.IGNORECASE)
-
-#: Rows go to the Arrow writer in batches of about this many bytes: 1,000 rows of 1024 px PNG would be over 1 GB.
-BATCH_BYTES = 16 * 2**20
-# datasets' writer collects single-row tables by the thousand; two rows are written at once.
-_MIN_BATCH_ROWS = 2
-_MAX_BATCH_ROWS = 256
 
 
 @dataclass
@@ -170,10 +161,10 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                 if example.image_id in kept:
                     twin = f"{example.image_id} is {kept[example.image_id].image} already"
                     raise DuplicateImageError(example.image, twin, "Remove one of the two.")
-                kept[example.image_id] = _clean(example, classes, report)
+                kept[example.image_id] = clean(example, classes, report)
         examples = list(kept.values())
         self._count_stray(part, report)
-        _set_groups(examples, self.tree, report)
+        set_groups(examples, self.tree, report)
         found: dict[str, list[Example]] = {}
         split_of = self._assign_splits(examples, part)
         for example in examples:
@@ -279,39 +270,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return self.tables(examples)
 
     def tables(self, examples: Iterable[Example]) -> Iterator[tuple[str, pa.Table]]:
-        """Rows as Arrow tables of about `BATCH_BYTES`, in order, each with the image_id of its first row."""
-        schema = features(self.class_names).arrow_schema
-        rows: list[dict[str, Any]] = []
-        size = 0
-        for example in examples:
-            row, row_size = self._row(example)
-            rows.append(row)
-            size += row_size
-            if (size >= BATCH_BYTES and len(rows) >= _MIN_BATCH_ROWS) or len(rows) >= _MAX_BATCH_ROWS:
-                yield rows[0]["image_id"], pa.Table.from_pylist(rows, schema=schema)
-                rows, size = [], 0
-        if rows:
-            yield rows[0]["image_id"], pa.Table.from_pylist(rows, schema=schema)
-
-    def _row(self, example: Example) -> tuple[dict[str, Any], int]:
-        """An Arrow row and its size in bytes: the file's own bytes, masks drawn as PNG."""
-        image = {"bytes": self.tree.read(example.image), "path": example.image}
-        reference = example.reference and {"bytes": self.tree.read(example.reference), "path": example.reference}
-        masks = [{"bytes": png, "path": None} for png in _mask_pngs(example, self.tree)]
-        row = {
-            "image_id": example.image_id,
-            "image": image,
-            "width": example.width,
-            "height": example.height,
-            "boxes": [list(instance.box) for instance in example.instances],
-            "labels": [self.class_names.index(instance.label) for instance in example.instances],
-            "masks": masks,
-            "reference": reference,
-            "annotated": example.annotated,
-            "group": example.group,
-        }
-        parts = [image, *masks, *([reference] if reference else [])]
-        return row, sum(len(part["bytes"]) for part in parts)
+        """Rows as Arrow tables of bounded size, see `rows.tables`."""
+        return tables(examples, self.tree, self.class_names)
 
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes get their examples as arguments.
@@ -325,54 +285,3 @@ def _with_prefix(example: Example, part: str) -> Example:
 
 def _totals(examples: list[Example]) -> dict[str, int]:
     return {"images": len(examples), "boxes": sum(len(example.instances) for example in examples)}
-
-
-def _clean(example: Example, classes: tuple[str, ...], report: Report) -> Example:
-    """Clips boxes, drops what is left without area and exact duplicates; counts each.
-
-    An image of which no box is left is not annotated.
-    """
-    kept: dict[Instance, None] = {}
-    for instance in example.instances:
-        if instance.label not in classes:
-            remedy = f"The classes are {', '.join(classes)}. Correct the annotation."
-            raise UnknownClassError(example.image, f"class {instance.label!r}", remedy)
-        x_min, y_min, x_max, y_max = instance.box
-        box = (max(x_min, 0.0), max(y_min, 0.0), min(x_max, example.width), min(y_max, example.height))
-        if box[0] >= box[2] or box[1] >= box[3]:
-            report.add("empty_box", example.image, f"{instance.label} {instance.box}")
-            continue
-        if box != instance.box:
-            report.add("clipped_box", example.image, f"{instance.label} {instance.box}")
-        instance = dataclasses.replace(instance, box=box)
-        if instance in kept:
-            report.add("duplicate_box", example.image, f"{instance.label} {instance.box}")
-        kept[instance] = None
-    # Where nothing is left of any box, something was there all the same: the image is no defect-free one.
-    annotated = example.annotated and (bool(kept) or not example.instances)
-    return dataclasses.replace(example, instances=list(kept), annotated=annotated)
-
-
-def _set_groups(examples: list[Example], tree: Tree, report: Report) -> None:
-    """Where the source names no group: the image itself, or the smallest id among byte-identical twins."""
-    alone = {example.image: example for example in examples if example.group is None}
-    for example in alone.values():
-        example.group = example.image_id
-    for twins in identical_files(tree, alone):
-        group = min(alone[path].image_id for path in twins)
-        for path in twins:
-            alone[path].group = group
-        report.add("identical_images", twins[0], f"same bytes as {', '.join(twins[1:])}", count=len(twins))
-
-
-def _mask_pngs(example: Example, tree: Tree) -> Iterator[bytes]:
-    drawn: dict[Any, np.ndarray] = {}
-    for instance in example.instances:
-        if instance.mask is not None:
-            source = instance.mask.source
-            if source not in drawn:
-                drawn[source] = source.labels(tree, example.width, example.height)
-            pixels = np.where(drawn[source] == instance.mask.component, np.uint8(255), np.uint8(0))
-            buffer = BytesIO()
-            PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
-            yield buffer.getvalue()
