@@ -100,6 +100,15 @@ def test_nothing_found_tells_where_it_is_had(monkeypatch: pytest.MonkeyPatch) ->
     assert isinstance(caught.value, FileNotFoundError)
 
 
+@pytest.mark.parametrize("protocol", [None, "recommended"])
+def test_a_hub_that_does_not_have_it_is_told_like_any_other_place(
+    protocol: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RADIKAL_NAMESPACE", "plant")
+    with pytest.raises(SourceNotFoundError, match=r"(?s)asked for plant/neu_det.*had from: http"):
+        load_dataset("radikal_datasets/neu_det", protocol=protocol, cache_dir=tmp_path)
+
+
 def test_names_that_are_not_there(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownSourceError, match="neu_det"):
         load_dataset("radikal_datasets/gdxrai", data_dir=tree)
