@@ -19,7 +19,7 @@ def main() -> None:
         builder = builder_class("neu_det")(data_dir=real / "neu_det", cache_dir=cache)
         examples = [example for rows in builder.index().splits.values() for example in rows]
     held = {e.image_id: {instance.label for instance in e.instances} for e in examples}
-    units = splits.units((e.group, held[e.image_id]) for e in examples)
+    units = splits.units((e.group, e.image_id, held[e.image_id]) for e in examples)
     total = Counter(label for labels in held.values() for label in labels)
     rarest_first = builder.SOURCE.configs[0].rarest_first()
     for seed in range(40):

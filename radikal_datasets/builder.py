@@ -164,9 +164,11 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                 kept[example.image_id] = clean(example, classes, report)
         examples = list(kept.values())
         self._count_stray(part, report)
+        # Where the source names a group, it is the group that has a place in the order of a cut.
+        places = {example.image_id: example.group or example.image_id for example in examples}
         set_groups(examples, self.tree, report)
         found: dict[str, list[Example]] = {}
-        split_of = self._assign_splits(examples, part)
+        split_of = self._assign_splits(examples, places, part)
         for example in examples:
             found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
         return found
@@ -181,8 +183,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                     remedy = "Put it in its place, or take it away."
                     raise StrayImageError(path, "not where the layout has images", remedy)
 
-    def _assign_splits(self, examples: Iterable[Example], part: str) -> dict[str, str]:
-        """image_id -> split of every annotated example."""
+    def _assign_splits(self, examples: Iterable[Example], places: dict[str, str], part: str) -> dict[str, str]:
+        """image_id -> split of every annotated example; `places` see `splits.Unit`."""
         annotated = [example for example in examples if example.annotated]
         publisher = {e.image_id: e.publisher_split or splits.TRAIN for e in annotated}
         protocol = self.config.protocol
@@ -196,7 +198,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test and told
         assigned = {i: split for i, split in publisher.items() if split == splits.TEST} if keep_test else {}
         pool = [example for example in annotated if example.image_id not in assigned]
-        units = splits.units((e.group or e.image_id, (i.label for i in e.instances)) for e in pool)
+        units = splits.units((e.group or e.image_id, places[e.image_id], (i.label for i in e.instances)) for e in pool)
         table = self.SOURCE.split_of_group.get(protocol, {})
         split_of_group = {unit.group: table[unit.group] for unit in units if unit.group in table}
         split_of_group |= splits.cut(

@@ -1,13 +1,13 @@
 """Which image is in which split: a pure function of the images' identities, groups and classes, and a fixed seed.
 
 It does not depend on file order, root, layout, machine, process count or time, and adding or removing one image
-moves at most two others.
+moves at most two other groups.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,23 +39,30 @@ class Unit:
 
     Attributes:
         group: their name.
-        images: how many there are.
+        places: the names whose hashes say where it stands in the order of its stratum, sorted: the group's own for a
+            series or a board; for byte-identical twins the `image_id` of each, where it would stand without the others.
+        images: how many count at the cut: all of a series, one of a set of twins. Otherwise the loss of a twin would
+            move as many others as the loss of an image, on top of those that its name moves.
         classes: every defect class that one of them holds; empty if all are defect-free.
     """
 
     group: str
+    places: tuple[str, ...]
     images: int
     classes: frozenset[str]
 
 
-def units(images: Iterable[tuple[str, Iterable[str]]]) -> list[Unit]:
-    """Gathers `(group, classes)` of single images into units, sorted by group."""
-    count: dict[str, int] = defaultdict(int)
+def units(images: Iterable[tuple[str, str, Iterable[str]]]) -> list[Unit]:
+    """Gathers `(group, place, classes)` of single images into units, sorted by group."""
+    places: dict[str, Counter[str]] = defaultdict(Counter)
     classes: dict[str, set[str]] = defaultdict(set)
-    for group, held in images:
-        count[group] += 1
+    for group, place, held in images:
+        places[group][place] += 1
         classes[group].update(held)
-    return [Unit(group, count[group], frozenset(classes[group])) for group in sorted(count)]
+    return [
+        Unit(group, tuple(sorted(places[group])), max(places[group].values()), frozenset(classes[group]))
+        for group in sorted(places)
+    ]
 
 
 def cut(
@@ -71,7 +78,12 @@ def cut(
 
     A unit's stratum is the rarest class it holds. Rarity is a fact of the source (its published counts) and not counted
     here: were it counted, one image could turn the order of two classes and move every image that holds both. In a
-    stratum, units are sorted by a hash and cut at the shares, counted in images; a unit goes where its middle falls.
+    stratum, units are sorted by the hash of their place and cut at the shares, counted in images; a unit goes where its
+    middle falls.
+
+    Twins have a place each. They are in test only if their last place is before the edge of test, and in train only if
+    their first one is behind the edge of validation; else in validation. So when one twin is taken away, at most the
+    others of its group change sides, and one more unit does at one edge.
 
     Args:
         source: name of the source, part of the hash.
@@ -89,32 +101,43 @@ def cut(
     for unit in all_units:
         rarest = min(unit.classes, key=lambda name: (rank.get(name, len(rank)), name), default=_NO_DEFECT)
         strata[rarest].append(unit)
+    places = {
+        unit.group: sorted(hashlib.sha256(f"{seed}|{source}|{place}".encode()).digest() for place in unit.places)
+        for unit in all_units
+    }
     assigned: dict[str, str] = {}
     for name, members in strata.items():
         phase = ((rank.get(name, len(rank)) + 1) * _GOLDEN) % 1 - 0.5
-        members.sort(key=lambda unit: hashlib.sha256(f"{seed}|{source}|{unit.group}".encode()).digest())
-        wanted = [TEST] * (test_share > 0) + [VALIDATION] * (validation_share > 0)
         total = sum(unit.images for unit in members)
-        edges = {TEST: test_share * total + phase, VALIDATION: (test_share + validation_share) * total + phase}
-        before = 0
-        splits: list[str] = []
+        by_first = sorted(members, key=lambda unit: places[unit.group][0])
+        by_last = sorted(members, key=lambda unit: places[unit.group][-1])
+        tests = _before(by_last, test_share * total + phase) if test_share else 0
+        held_out = _before(by_first, (test_share + validation_share) * total + phase) if validation_share else tests
+        tests, held_out = _none_empty(tests, held_out, len(members), test_share > 0, validation_share > 0)
+        test = {unit.group for unit in by_last[:tests]}
+        others = [unit.group for unit in by_first if unit.group not in test]
+        validation = {unit.group for unit in by_first[:held_out]} - test
+        if len(validation) == len(others) > 1:  # three units, two of them twins with places on both sides
+            validation.remove(others[-1])
         for unit in members:
-            middle = before + unit.images / 2
-            splits.append(next((split for split in wanted if middle <= edges[split]), TRAIN))
-            before += unit.images
-        if len(members) > len(wanted):
-            _fill_empty(splits, wanted)
-        assigned.update((unit.group, split) for unit, split in zip(members, splits, strict=True))
+            group = unit.group
+            assigned[group] = TEST if group in test else VALIDATION if group in validation else TRAIN
     return assigned
 
 
-def _fill_empty(splits: list[str], wanted: list[str]) -> None:
-    """Gives every wanted split, and train, at least one unit of a stratum; `splits` is in the order of the cut."""
-    order = [*wanted, TRAIN]
-    edges = [sum(split in order[: k + 1] for split in splits) for k in range(len(wanted))]
-    for k in range(len(edges)):  # at least one unit before this edge for each split up to it
-        edges[k] = max(edges[k], (edges[k - 1] if k else 0) + 1)
-    for k in reversed(range(len(edges))):  # and at least one after it for each split that follows
-        edges[k] = min(edges[k], len(splits) - (len(edges) - k))
-    for position in range(len(splits)):
-        splits[position] = next((order[k] for k in range(len(edges)) if position < edges[k]), TRAIN)
+def _before(ordered: Sequence[Unit], edge: float) -> int:
+    """How many units have their middle, counted in images, before the edge."""
+    before = 0
+    for number, unit in enumerate(ordered):
+        if before + unit.images / 2 > edge:
+            return number
+        before += unit.images
+    return len(ordered)
+
+
+def _none_empty(tests: int, held_out: int, count: int, has_test: bool, has_validation: bool) -> tuple[int, int]:
+    """Moves the two edges so that each wanted split, and train, gets one of `count` units; if there are enough."""
+    if count <= has_test + has_validation:
+        return tests, held_out
+    tests = min(max(tests, int(has_test)), count - 1 - has_validation)
+    return tests, min(max(held_out, tests + has_validation), count - 1)

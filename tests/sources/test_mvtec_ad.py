@@ -312,7 +312,7 @@ def test_the_whole_set_is_cut_as_the_docs_say():
         good = config.images - sum(config.images_by_class.values())
         strata = {"": good, **config.images_by_class}
         units = [
-            splits.Unit(f"{name}/{number}", 1, frozenset([name] if name else []))
+            splits.Unit(f"{name}/{number}", (f"{name}/{number}",), 1, frozenset([name] if name else []))
             for name, images in strata.items()
             for number in range(images)
         ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import PIL.Image
@@ -340,3 +341,54 @@ def test_real_neu_det(real_data, tmp_path):
     for counter in holding.values():
         for split, share in {"train": 0.70, "validation": 0.15, "test": 0.15}.items():
             assert abs(counter[split] / counter.total() - share) <= 0.02
+
+
+def splits_of(root: Path, cache: Path) -> dict[str, str]:
+    index = build(root, cache).index()
+    return {example.image_id: split for split, rows in index.splits.items() for example in rows}
+
+
+def remove(root: Path, image_id: str) -> None:
+    for path in root.rglob(f"{image_id.removeprefix('neu_det/')}.*"):
+        path.unlink()
+
+
+def moved_by_each(root: Path, image_ids: Iterable[str], tmp_path: Path) -> dict[str, list[str]]:
+    """image_id -> the images that move when its files, and no others, are deleted."""
+    before = splits_of(root, tmp_path)
+    found = {}
+    for image_id in image_ids:
+        copy = tmp_path / "copy"
+        shutil.copytree(root, copy)
+        remove(copy, image_id)
+        after = splits_of(copy, tmp_path)
+        assert before.keys() - after.keys() == {image_id}
+        found[image_id] = [other for other in after if after[other] != before[other]]
+        shutil.rmtree(copy)
+    return found
+
+
+def test_deleting_any_image_moves_at_most_two_others_twins_or_not(sample_tree, tmp_path):
+    root = tmp_path / "NEU-DET"
+    shutil.copytree(sample_tree("neu_det"), root)
+    by_class: dict[str, list[Path]] = {}
+    for path in sorted(root.rglob("*.jpg")):
+        by_class.setdefault(path.stem.rsplit("_", 1)[0], []).append(path)
+    twins = next(paths for paths in by_class.values() if len(paths) > 1)[:2]
+    shutil.copyfile(twins[0], twins[1])
+    groups = [e.group for rows in build(root, tmp_path).index().splits.values() for e in rows]
+    assert max(Counter(groups).values()) >= 2
+    found = moved_by_each(root, splits_of(root, tmp_path), tmp_path)
+    assert max(len(moved) for moved in found.values()) <= 2, found
+
+
+@pytest.mark.realdata
+def test_deleting_a_real_image_moves_at_most_two_others(real_data, tmp_path):
+    """The twins, and one image of each class in each split."""
+    root = real_data("neu_det")
+    chosen = {
+        f"{split} {image_id.rsplit('_', 1)[0]}": image_id for image_id, split in splits_of(root, tmp_path).items()
+    }
+    found = moved_by_each(root, ["neu_det/patches_101", "neu_det/patches_105", *chosen.values()], tmp_path)
+    assert len(found) >= 19
+    assert max(len(moved) for moved in found.values()) <= 2, found
