@@ -42,6 +42,34 @@ class DownloadError(RadikalError):
     """A download that is not allowed, did not arrive whole, or has another checksum than the pinned one."""
 
 
+class HubFolderError(RadikalError):
+    """A prepared folder that is not whole: a shard, the manifest or the card is missing, changed or can't be read."""
+
+
+class LicenceError(RadikalError, PermissionError):
+    """Something the source's licence forbids: making a copy public."""
+
+
+class HubError(RadikalError):
+    """Something a Hub answered, or did not; the message names endpoint and repository, never a token."""
+
+
+class HubAccessError(HubError, PermissionError):
+    """No such repository, or not for this user; says who asked, and where the token came from."""
+
+
+class HubUnavailableError(HubError, ConnectionError):
+    """A Hub that does not answer, or not properly, after all retries."""
+
+
+class NotPrivateError(HubError):
+    """A repository that should be private and is not: nothing was sent."""
+
+
+class HubContentError(HubError):
+    """What the Hub has, after a push, is not what was sent."""
+
+
 class BadFileError(RadikalError):
     """One file of a raw tree that costs an image; caught and counted unless ``strict=True``.
 
