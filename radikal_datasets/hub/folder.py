@@ -117,6 +117,12 @@ def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:
     there = about.get("source") if isinstance(about, dict) else None
     if there not in (None, facts.name):
         raise OutputError(f"{output} holds {there}. Give {facts.name} a folder of its own.")
+    if output.is_file():
+        raise OutputError(f"{output} is a file. Give a folder.")
+    others = sorted(path.name for path in output.glob("[!.]*") if path.name not in (CARD_FILENAME, MANIFEST_FILENAME))
+    if there is None and others:  # pictures, say, or another raw tree: nobody would find out which of the two is loaded
+        names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise OutputError(f"{output} holds other files ({names}) and no set of ours. Give a new or an empty folder.")
     for builder in builders:
         final = (output / builder.config.name).resolve()
         foreign = [path.name for path in final.glob("*") if path.suffix != ".parquet"] if final.is_dir() else []

@@ -121,11 +121,39 @@ def test_nothing_is_written_into_the_raw_tree(below: str, sample_tree: Callable[
 
 
 def test_files_that_are_not_ours_are_not_replaced(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "default").mkdir()
-    (tmp_path / "default" / "notes.txt").write_text("mine")
+    tree, notes = sample_tree("deeppcb"), tmp_path / "default" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    with pytest.raises(OutputError, match="default"):
+        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path)
+    assert notes.read_text() == "mine"
+    build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path / "hub")
+    notes = tmp_path / "hub" / "default" / "notes.txt"
+    notes.write_text("mine")
     with pytest.raises(OutputError, match=r"notes\.txt"):
-        build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path)
-    assert (tmp_path / "default" / "notes.txt").read_text() == "mine"
+        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path / "hub", protocol="70-15-15")
+    assert notes.read_text() == "mine"
+
+
+def test_nothing_is_written_beside_files_that_are_not_ours(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+    """Among pictures, or in another raw tree, where the next load would take one of the two in silence."""
+    tree = tmp_path / "other"
+    shutil.copytree(sample_tree("deeppcb"), tree)
+    before = checksums(tree)
+    with pytest.raises(OutputError, match="holds other files"):
+        build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tree)
+    with pytest.raises(OutputError, match="holds other files"):
+        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path)
+    assert checksums(tree) == before
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="is a file"):
+        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path / "file")
+
+
+def test_a_readme_of_ones_own_becomes_part_of_the_card(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("my notes\n")
+    build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path)
+    assert "my notes" in (tmp_path / "README.md").read_text()
 
 
 def test_a_folder_belongs_to_one_source(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
