@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -12,16 +14,34 @@ from typing import Any
 
 import datasets
 import datasets.config
-import datasets.exceptions
 import datasets.inspect
 import datasets.load
 import huggingface_hub
 from datasets.load import DatasetModule
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from . import download
-from .endpoint import DEFAULT_NAMESPACE, hub_name, hub_repo
-from .errors import ConfigNameError, DownloadError, LayoutError, ProtocolError, SourceNotFoundError, UnknownSourceError
+from .endpoint import DEFAULT_NAMESPACE, Hub, hub_name, hub_repo
+from .errors import (
+    ConfigNameError,
+    DownloadError,
+    HubAccessError,
+    HubError,
+    LayoutError,
+    ProtocolError,
+    SourceNotFoundError,
+    UnknownSourceError,
+)
+from .hub_loading import (
+    Commit,
+    card_metadata,
+    check_name,
+    clear_errors,
+    find_commit,
+    is_offline,
+    is_on_private_hub,
+    module_at,
+    module_offline,
+)
 from .source import Source
 from .sources import source_info, source_names
 from .tree import is_url
@@ -30,10 +50,6 @@ logger = logging.getLogger(__name__)
 
 #: Key of a card's metadata under which `prepare` says what it wrote: {"source": ..., "protocol": {config: protocol}}.
 CARD_KEY = "radikal_datasets"
-
-
-# How the clients say that a repository is not there, not for this user, or that nobody answers.
-_NOT_ON_THE_HUB = (datasets.exceptions.DatasetNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, ConnectionError)
 
 
 class _Kind(Enum):
@@ -81,7 +97,8 @@ def load_dataset(
         A `DatasetDict` (of `IterableDataset`s when streaming), or one split of it.
 
     Raises:
-        SourceNotFoundError: no data in any of these places; says where they are had.
+        SourceNotFoundError: no data in any of these places; says where they are had. Also where the Hub says no.
+        HubUnavailableError, HubContentError, HubAccessError: see docs/private-hub.md.
         ConfigNameError, ProtocolError, LayoutError: see `radikal_datasets.errors`.
         BadFileError: with `strict`, the first file that would cost an image.
     """
@@ -96,26 +113,47 @@ def load_dataset(
     }
     source = _source_of(path)
     if source is None:
+        common["data_dir"] = None if data_dir is None else os.fspath(data_dir)
+        if is_on_private_hub(str(path)):
+            return _load_from_hub(path, name, protocol, strict, common)
         if protocol or strict:
-            _check_prepared(_Place(_Kind.HUB_FOLDER, path, ""), name, protocol, strict, revision, token)
-        data_dir = None if data_dir is None else os.fspath(data_dir)
-        return datasets.load_dataset(path, name, data_dir=data_dir, **common)
+            _check_prepared(path, _card_metadata(path), name, protocol, strict)
+        return datasets.load_dataset(path, name, **common)
     place = _find(source, name, data_dir, revision)
     logger.info("%s: %s (%s)", path, place.address, place.why)
-    if place.kind is _Kind.RAW:
-        config = source.config(name)
-        settings: dict[str, Any] = {"strict": True} if strict else {}
-        if protocol is not None:
-            settings["protocol"] = protocol
-        return datasets.load_dataset(path, config.name, data_dir=place.address, **settings, **common)
-    try:
-        _check_prepared(place, name, protocol, strict, revision, token)
+    if place.kind is _Kind.HUB:
+        with _told_where_it_is_had(source, name, revision):
+            return _load_from_hub(place.address, name, protocol, strict, common)
+    if place.kind is _Kind.HUB_FOLDER:
+        _check_prepared(place.address, _card_metadata(place.address), name, protocol, strict)
         return datasets.load_dataset(place.address, name, **common)
-    except _NOT_ON_THE_HUB as error:
-        if place.kind is not _Kind.HUB:
+    config = source.config(name)
+    settings: dict[str, Any] = {"strict": True} if strict else {}
+    if protocol is not None:
+        settings["protocol"] = protocol
+    return datasets.load_dataset(path, config.name, data_dir=place.address, **settings, **common)
+
+
+def _load_from_hub(repo: str, name: str | None, protocol: str | None, strict: bool, common: dict[str, Any]) -> Any:
+    hub = Hub.current(common["token"])
+    commit = find_commit(hub, repo, common["revision"], name, common["cache_dir"])
+    card = card_metadata(commit)
+    if not (common.get("data_dir") or common.get("data_files")):  # these choose files by themselves
+        check_name(commit, name, card)
+    _check_prepared(f"{repo} on {hub.endpoint}", card, name, protocol, strict)
+    with clear_errors(hub, repo):
+        return datasets.load_dataset(repo, name, **common | {"revision": commit, "token": hub.token or False})
+
+
+@contextmanager
+def _told_where_it_is_had(source: Source, name: str | None, revision: str | None) -> Iterator[None]:
+    """Tells where else it is had when the Hub says no, or may not be asked; a Hub that is silent is no such answer."""
+    try:
+        yield
+    except HubError as error:
+        if not (isinstance(error, HubAccessError) or is_offline()):
             raise
-        problem = f"{hub_name()} was asked for {place.address}: {type(error).__name__}: {error}"
-        raise SourceNotFoundError(_where_it_is_had(source, name, problem)) from error
+        raise SourceNotFoundError(_where_it_is_had(source, name, str(error), revision)) from error
 
 
 def _source_of(path: str) -> Source | None:
@@ -145,7 +183,7 @@ def is_hub_folder(path: str | os.PathLike[str]) -> bool:
 
 def prepared_source(folder: str | os.PathLike[str]) -> str | None:
     """The source a prepared folder holds, as its card says; None where it is no such folder."""
-    return _card_metadata(str(Path(folder, "README.md"))).get("source")
+    return (_card_metadata(folder).get(CARD_KEY) or {}).get("source")
 
 
 def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
@@ -157,12 +195,13 @@ def _find(source: Source, name: str | None, data_dir: Any, revision: str | None)
         return _local(source, str(Path(root, source.name)), "RADIKAL_DATA")
     if repo := hub_repo(source.name):
         return _Place(_Kind.HUB, repo, f"the Hub at {hub_name()}")
-    if source.download is not None and not datasets.config.HF_HUB_OFFLINE:
+    if source.download is not None and revision is None and not is_offline():
         try:
             return _Place(_Kind.RAW, str(download.download(source)), "downloaded")
         except DownloadError as error:
-            raise SourceNotFoundError(_where_it_is_had(source, name, f"The download failed: {error}")) from error
-    raise SourceNotFoundError(_where_it_is_had(source, name, ""))
+            problem = f"The download failed: {error}"
+            raise SourceNotFoundError(_where_it_is_had(source, name, problem, revision)) from error
+    raise SourceNotFoundError(_where_it_is_had(source, name, "", revision))
 
 
 def _local(source: Source, path: str, why: str) -> _Place:
@@ -180,20 +219,21 @@ def _local(source: Source, path: str, why: str) -> _Place:
     return _Place(_Kind.RAW, path, why)
 
 
-def _where_it_is_had(source: Source, name: str | None, problem: str) -> str:
+def _where_it_is_had(source: Source, name: str | None, problem: str, revision: str | None) -> str:
     config = name or source.config_names[0]
     arguments = f'"radikal_datasets/{source.name}"' + (f', "{config}"' if len(source.configs) > 1 else "")
-    looked = "data_dir was not given; RADIKAL_DATA " + (
-        f"is {os.environ['RADIKAL_DATA']!r}, without {source.name!r} in it"
-        if "RADIKAL_DATA" in os.environ
-        else "is not set"
-    )
+    if revision is not None:
+        root = f"was not looked at, because revision {revision!r} was asked for, which a Hub alone has"
+    elif "RADIKAL_DATA" in os.environ:
+        root = f"is {os.environ['RADIKAL_DATA']!r}, without {source.name!r} in it"
+    else:
+        root = "is not set"
     hub = "HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was asked"
     if repository := hub_repo(source.name):
         hub = f"{repository} on the Hub at {hub_name()}"
     return (
         f"No data for {source.name}. {problem}\n"
-        f"Looked at: {looked}; {hub}.\n"
+        f"Looked at: data_dir was not given; RADIKAL_DATA {root}; {hub}.\n"
         f"It is had from: {source.download_page}\n"
         f"Licence: {source.licence.name}. {source.licence.summary}\n"
         f"The folder should look like this:\n{source.layout}\n"
@@ -202,39 +242,27 @@ def _where_it_is_had(source: Source, name: str | None, problem: str) -> str:
     )
 
 
-def _check_prepared(
-    place: _Place, name: str | None, protocol: str | None, strict: bool, revision: str | None, token: bool | str | None
-) -> None:
+def _check_prepared(where: str, card: dict[str, Any], name: str | None, protocol: str | None, strict: bool) -> None:
     """A prepared set has the protocol it was prepared with, and its bad files are long gone."""
     if strict:
-        logger.warning("%s was prepared already: strict has no effect on it.", place.address)
+        logger.warning("%s was prepared already: strict has no effect on it.", where)
     if protocol is None:
         return
-    there = _prepared_protocols(place, revision, token)
+    there = dict((card.get(CARD_KEY) or {}).get("protocol") or {})
     if name is None and len(there) > 1:
-        raise ConfigNameError(f"{place.address} has several configs, pick one of {sorted(there)}.")
+        raise ConfigNameError(f"{where} has several configs, pick one of {sorted(there)}.")
     found = there.get(name) if name is not None else next(iter(there.values()), None)
     if found != protocol:
         has = f"was prepared with protocol {found!r}" if found else "does not say with which protocol it was prepared"
-        raise ProtocolError(f"{place.address} {has}, not {protocol!r}. Prepare the raw tree again with that protocol.")
+        raise ProtocolError(f"{where} {has}, not {protocol!r}. Prepare the raw tree again with that protocol.")
 
 
-def _prepared_protocols(place: _Place, revision: str | None, token: bool | str | None) -> dict[str, str]:
-    if place.kind is _Kind.HUB:
-        card_path = huggingface_hub.hf_hub_download(
-            place.address, "README.md", repo_type="dataset", revision=revision, token=token
-        )
-    else:
-        card_path = str(Path(place.address, "README.md"))
-    return dict(_card_metadata(card_path).get("protocol", {}))
-
-
-def _card_metadata(card_path: str) -> dict[str, Any]:
-    """What `prepare` wrote into a card about itself; empty where there is no such card."""
-    if not Path(card_path).is_file():
+def _card_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata of a folder's card; empty where there is none."""
+    card = Path(folder, "README.md")
+    if not card.is_file():
         return {}
-    card = huggingface_hub.DatasetCard.load(card_path, ignore_metadata_errors=True)
-    return dict(card.data.to_dict().get(CARD_KEY) or {})
+    return huggingface_hub.DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict()
 
 
 def install() -> None:
@@ -249,6 +277,8 @@ def install() -> None:
 
     @functools.wraps(original)
     def dataset_module_factory(path: str, revision: Any = None, *args: Any, **kwargs: Any) -> DatasetModule:
+        if isinstance(revision, Commit) and path == revision.repo_id:
+            return module_at(revision, original, *args, **kwargs)
         source = None if kwargs.get("data_files") else _source_of(path)
         if source is None:
             return original(path, revision, *args, **kwargs)
@@ -257,6 +287,13 @@ def install() -> None:
             module = f"{__package__}.sources.{source.name}"
             # The builder computes the hash of the cache itself: it depends on the config, which is not known here.
             return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
+        if place.kind is _Kind.HUB:
+            with _told_where_it_is_had(source, None, revision):
+                hub = Hub.current(kwargs.get("token", getattr(kwargs.get("download_config"), "token", None)))
+                if is_offline():
+                    return module_offline(hub, place.address, revision, kwargs.get("cache_dir"))
+                commit = find_commit(hub, place.address, revision)
+                return module_at(commit, original, *args, **kwargs)
         prepared = original(place.address, revision, *args, **kwargs)
         prepared.builder_kwargs["data_dir"] = None  # it named the folder and is no setting of the Parquet reader
         return prepared

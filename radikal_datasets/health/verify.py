@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import PIL.Image
 from .. import splits
 from ..errors import LayoutError
 from ..report import KINDS, Report
+from ..schema import Example
 from ..source import Config, Source
 from ..sources import builder_class
 from ..tree import Tree
@@ -28,12 +30,14 @@ class Verification:
         root: the tree that was walked.
         reports: configuration -> `Report`, for those with an image in the tree.
         absent: configurations without any.
+        by_class: configuration -> class -> (images that hold it, boxes of it).
     """
 
     source: Source
     root: str
     reports: dict[str, Report]
     absent: list[str]
+    by_class: dict[str, dict[str, tuple[int, int]]]
 
     @property
     def exit_code(self) -> int:
@@ -60,6 +64,7 @@ class Verification:
                 "expected_images": self.expected(name).images,
                 "expected_boxes": self.expected(name).boxes,
                 "splits": report.totals,
+                "classes": {label: list(counts) for label, counts in self.by_class[name].items()},
                 "counts": report.counts(),
                 "problems": [vars(problem) for problem in report.problems],
             }
@@ -96,20 +101,31 @@ def verify(
     facts = builder_type.SOURCE
     reports: dict[str, Report] = {}
     absent: list[str] = []
+    by_class: dict[str, dict[str, tuple[int, int]]] = {}
     for name in [facts.config(config).name] if config else facts.config_names:
         builder = builder_type(config_name=name, data_dir=data_dir, protocol=protocol)
         index = builder.index()
         if index.splits or index.report.problems:
             reports[name] = index.report
+            examples = [example for rows in index.splits.values() for example in rows]
+            by_class[name] = _by_class(examples, facts.config(name).classes)
             if deep:
-                examples = [example for rows in index.splits.values() for example in rows]
                 paths = [path for example in examples for path in (example.image, example.reference) if path]
                 _decode(builder.tree, paths, index.report)
         elif config:
             raise LayoutError(f"{data_dir}: no image of {source}/{config}. It should look like this:\n{facts.layout}")
         else:
             absent.append(name)
-    return Verification(facts, str(data_dir), reports, absent)
+    return Verification(facts, str(data_dir), reports, absent, by_class)
+
+
+def _by_class(examples: list[Example], classes: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    images, boxes = Counter[str](), Counter[str]()
+    for example in examples:
+        labels = [instance.label for instance in example.instances]
+        boxes.update(labels)
+        images.update(set(labels))
+    return {label: (images[label], boxes[label]) for label in classes}
 
 
 def _decode(tree: Tree, paths: list[str], report: Report) -> None:
