@@ -21,8 +21,10 @@ from . import splits
 from .errors import RadikalError
 from .health.verify import UNREADABLE, Verification
 from .health.verify import verify as verify_tree
+from .hub import commands as hub_commands
 from .hub.folder import build_hub_folder
-from .report import Report
+from .hub.server import commands as hub_server_commands
+from .report import Effect, Report
 from .samples import make_sample
 from .sources import list_sources, source_info
 
@@ -32,7 +34,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Six industrial-inspection datasets in one schema, from raw folders to a trained detector.",
 )
+app.command()(hub_commands.push)
+app.command()(hub_commands.doctor)
+app.add_typer(hub_server_commands.app, name="hub", help="The embedded Hub: serve, users, tokens, verify.")
 console = Console()
+
+# Examples of each kind of problem that are listed.
+_MOST_LOSSES, _MOST_REPAIRS = 50, 3
 
 SourceName = Annotated[str, typer.Argument(help="One of the sources of `radikal-datasets list`.", metavar="SOURCE")]
 DataDir = Annotated[str, typer.Option("--data-dir", help="Raw tree, its parent, or its archive.")]
@@ -48,7 +56,7 @@ def list_() -> None:
         single = [config for config in source.configs if not config.parts]
         known = [config.images for config in single if config.images is not None]
         images = f"{sum(known):,}" + ("+" if len(known) < len(single) else "") if known else "?"
-        allowed = "yes" if source.licence.redistributable else "no"
+        allowed = f"yes ({source.licence.name})" if source.licence.redistributable else "no"
         truth = source.truth.partition(";")[0]
         table.add_row(source.name, images, str(len(source.configs)), truth, allowed, source.title.partition(": ")[2])
     console.print(table)
@@ -164,14 +172,26 @@ def _print_verification(result: Verification) -> None:
         for split, totals in report.totals.items():
             table.add_row(split, f"{totals['images']:,}", f"{totals['boxes']:,}")
         console.print(table)
+        table = Table("class", "images that hold it", "boxes")
+        for label, (holding, of_it) in result.by_class[name].items():
+            table.add_row(label, f"{holding:,}", f"{of_it:,}")
+        console.print(table)
+        if missing := [label for label, (holding, _) in result.by_class[name].items() if not holding]:
+            console.print(f"[bold]No image holds: {', '.join(missing)}[/bold]", highlight=False)
         _print_problems(report)
     if result.absent:
         console.print(f"Not in this tree: {', '.join(result.absent)}", highlight=False)
-    verdict = "Something would be lost, see above." if result.exit_code else "Nothing is lost."
+    problems = [problem for report in result.reports.values() for problem in report.problems]
+    lost = {
+        what: sum(problem.count for problem in problems if problem.effect == effect)
+        for what, effect in (("images", Effect.IMAGE_LOST), ("boxes", Effect.BOX_LOST))
+    }
+    told = " and ".join(f"{count:,} {what}" for what, count in lost.items() if count)
+    verdict = f"{told} would be lost, see above." if told else "Nothing of this tree is lost."
     console.print(f"[bold]{verdict}[/bold]")
 
 
-def _print_problems(report: Report, most: int = 10) -> None:
+def _print_problems(report: Report) -> None:
     if not report.problems:
         console.print("No problem found.")
         return
@@ -179,7 +199,10 @@ def _print_problems(report: Report, most: int = 10) -> None:
     for kind, count in report.counts().items():
         table.add_row(kind, f"{count:,}", f"{len(report.files(kind)):,}", report.kinds[kind].meaning)
     console.print(table)
-    for kind in report.counts():
+    # What is lost comes first, and whole.
+    losses = [kind for kind in report.counts() if report.kinds[kind].effect in (Effect.IMAGE_LOST, Effect.BOX_LOST)]
+    for kind in [*losses, *(kind for kind in report.counts() if kind not in losses)]:
+        most = _MOST_LOSSES if kind in losses else _MOST_REPAIRS
         for problem in [problem for problem in report.problems if problem.kind == kind][:most]:
             where = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
             console.print(f"  {kind}: {where}: {problem.found}", highlight=False, markup=False)

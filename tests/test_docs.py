@@ -29,6 +29,7 @@ def test_every_source_has_a_page_in_the_navigation_and_a_row_in_the_readme() -> 
 
 def test_commands_in_the_docs_exist() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    commands |= {group.name for group in app.registered_groups}
     for page in PAGES:
         for command in re.findall(r"^radikal-datasets (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
             assert command in commands, (page, command)

@@ -1,0 +1,277 @@
+"""`doctor`: can the Hub that HF_ENDPOINT names be used from here, and what to do where it can't."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import datasets.config
+import huggingface_hub.constants
+from huggingface_hub.utils import build_hf_headers, get_session, httpx
+
+from ..client_errors import read_error
+from ..endpoint import TIMEOUT, Hub
+from ..errors import HubError
+from .transfer import bounded_requests, takes_xet
+
+_CLOCK_SKEW = 60.0  # seconds
+_LITTLE_DISK = 5e9  # bytes
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        name: of the check.
+        ok: None where it was not looked at, or does not matter.
+        found: what is so; never the token.
+        remedy: what to do; empty where nothing needs to be done.
+    """
+
+    name: str
+    ok: bool | None
+    found: str
+    remedy: str = ""
+
+
+def diagnose(token: bool | str | None = None, repo_id: str | None = None, *, write: bool = True) -> list[Check]:
+    """Looks at the Hub, the token, and this machine; every request has a timeout, and no failure stops the others.
+
+    With `write` and a token, a private repository ``<user>/radikal-doctor-<random>`` is made, and deleted again.
+
+    Args:
+        token: as in `huggingface_hub`.
+        repo_id: a repository to look at as well.
+        write: False: make nothing on the Hub.
+    """
+    try:
+        hub = Hub.current(token)
+    except HubError as error:
+        return [Check("token", False, str(error), "Set HF_TOKEN, or hf auth login.")]
+    with bounded_requests(TIMEOUT):
+        return list(_Examination(hub, repo_id, write).checks())
+
+
+class _Examination:
+    def __init__(self, hub: Hub, repo_id: str | None, write: bool):
+        self.hub, self.repo_id, self.write = hub, repo_id, write
+        self.first: httpx.Response | None = None  # the answer to whoami, and when it came
+        self.first_at = 0.0
+        self.user: str | None = None
+        self.probe: str | None = None  # a repository of ours that the Hub has, private
+
+    def checks(self) -> Iterator[Check]:
+        yield self._run("endpoint", self.endpoint)
+        yield self._run("token", self.token, asks=True)
+        yield self._run("who am I", self.who_am_i, asks=True)
+        if self.repo_id:
+            yield self._run("repository", self.repository, asks=True)
+        yield from self._with_probe()
+        yield self._run("errors", self.errors, asks=True)
+        yield self._run("card check", self.card_check, asks=True)
+        yield self._run("clock", self.clock, asks=True)
+        yield self._run("disk", self.disk)
+        yield self._run("other hosts", self.other_hosts)
+
+    def _run(self, name: str, check: Callable[[], tuple[bool | None, str, str]], *, asks: bool = False) -> Check:
+        if asks and self.first is None:
+            return Check(name, None, "not looked at: the Hub does not answer")
+        try:
+            ok, found, remedy = check()
+        except Exception as error:
+            reading = read_error(error, self.hub.token is not None)
+            ok, found, remedy = False, reading.found, f"{reading.remedy}."
+        return Check(name, ok, self.hub.scrubbed(found), remedy)
+
+    def _with_probe(self) -> Iterator[Check]:
+        """The checks that need a repository of ours, and its end."""
+        made = self._run("private repository", self.private_repository, asks=True)
+        try:
+            yield made
+            for name, check in (("large files", self.large_files), ("Parquet files", self.parquet_files)):
+                if self.probe is None:
+                    yield Check(name, None, "not looked at: there is no repository to try it with")
+                else:
+                    yield self._run(name, check)
+        finally:
+            if self.probe is not None:
+                yield self._run("cleaning up", self.remove_probe)
+
+    # ---- one check each: ok, found, remedy ----
+
+    def endpoint(self) -> tuple[bool | None, str, str]:
+        parts = urlsplit(self.hub.endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return False, f"{self.hub.endpoint!r} is no address", "Set HF_ENDPOINT to http(s)://HOST[:PORT]."
+        if parts.username or parts.password:
+            return False, "HF_ENDPOINT holds a user name or password", "Set it to http(s)://HOST[:PORT]; use a token."
+        start = time.monotonic()
+        answer = self.hub.get("/api/whoami-v2")
+        took, self.first_at = time.monotonic() - start, time.time()
+        if answer.status_code >= 500:
+            found = f"{self.hub.endpoint} has a fault (HTTP {answer.status_code})"
+            return False, found, "Look at the Hub's log, or at that of the proxy before it."
+        self.first = answer
+        return True, f"{self.hub.endpoint} answers in {took * 1000:.0f} ms", ""
+
+    def token(self) -> tuple[bool | None, str, str]:
+        assert self.first is not None
+        if self.hub.token is None:
+            found = "none: neither HF_TOKEN nor a stored one"
+            return (None if self.hub.is_public_hub else False), found, "hf auth login, or set HF_TOKEN."
+        where = f"from {self.hub.token_origin}"
+        if self.first.status_code in (401, 403):
+            return (
+                False,
+                f"{where}, refused by the Hub",
+                "Have a new one made there. HF_TOKEN goes before a stored one.",
+            )
+        if not isinstance(_json(self.first), dict):
+            found = f"{where}; the answer (HTTP {self.first.status_code}) is not a Hub's"
+            return False, found, "Check HF_ENDPOINT: something else may listen there, or a proxy asks for a login."
+        return True, f"{where}, valid", ""
+
+    def who_am_i(self) -> tuple[bool | None, str, str]:
+        me = _json(self.first) if self.first is not None and self.first.status_code == 200 else None
+        if not isinstance(me, dict) or not me.get("name"):
+            return None, "anonymous", "" if self.hub.token is None else "See token."
+        self.user = str(me["name"])
+        orgs = ", ".join(str(org.get("name")) for org in me.get("orgs") or ()) or "no organisation"
+        role = ((me.get("auth") or {}).get("accessToken") or {}).get("role") or "unknown"
+        remedy = "To push, have a token with the role `write` made." if role == "read" else ""
+        return True, f"{self.user}, member of {orgs}; role of the token: {role}", remedy
+
+    def repository(self) -> tuple[bool | None, str, str]:
+        assert self.repo_id is not None
+        info = self.hub.api.dataset_info(self.repo_id, timeout=TIMEOUT)
+        private = {True: "private", False: "PUBLIC"}.get(info.private, "it does not say whether it is private")  # type: ignore[arg-type]
+        remedy = "" if info.private else f"hf repos settings {self.repo_id} --type dataset --private"
+        return bool(info.private), f"{self.repo_id}: {private}, at commit {info.sha}", remedy
+
+    def private_repository(self) -> tuple[bool | None, str, str]:
+        if not self.write or self.user is None:
+            return None, "not tried: " + ("read-only" if not self.write else "needs a valid token"), ""
+        probe = f"{self.user}/radikal-doctor-{secrets.token_hex(4)}"
+        self.probe = probe
+        try:
+            self.hub.api.create_repo(probe, repo_type="dataset", private=True)
+        except Exception:
+            self.remove_probe()  # the Hub may have made it before its answer was lost
+            self.probe = None
+            raise
+        if self.hub.api.dataset_info(probe, timeout=TIMEOUT).private is True:
+            return True, f"{probe} was made, and is private", ""
+        _, found, remedy = self.remove_probe()
+        self.probe = None
+        return (
+            False,
+            f"asked for a private repository, the Hub makes a PUBLIC one ({found})",
+            f"Update this Hub: it does not know the field `visibility`. Until then make repositories by hand. {remedy}",
+        )
+
+    def remove_probe(self) -> tuple[bool | None, str, str]:
+        try:
+            self.hub.api.delete_repo(str(self.probe), repo_type="dataset")
+        except Exception as error:
+            found = read_error(error, True).found
+            return False, f"{self.probe} could not be deleted: {found}", f"hf repos delete {self.probe} --type dataset"
+        return True, f"{self.probe} was deleted again", ""
+
+    def large_files(self) -> tuple[bool | None, str, str]:
+        if takes_xet(self.hub, str(self.probe)):
+            return True, "by xet", ""
+        stock = " Stock clients need HF_HUB_DISABLE_XET=1." if not huggingface_hub.constants.HF_HUB_DISABLE_XET else ""
+        return True, f"by LFS; no xet here.{stock}", ""
+
+    def parquet_files(self) -> tuple[bool | None, str, str]:
+        file = {"path": "default/train-00000-of-00001.parquet", "size": 1000, "sample": _SAMPLE}
+        answer = self._post(f"/api/datasets/{self.probe}/preupload/main", {"files": [file]})
+        mode = answer["files"][0]["uploadMode"]
+        remedy = "Have the Hub treat *.parquet as LFS at any size; stock push_to_hub fails otherwise."
+        return mode == "lfs", f"a small Parquet file goes by {mode!r}", "" if mode == "lfs" else remedy
+
+    def errors(self) -> tuple[bool | None, str, str]:
+        missing = f"{self.user or 'radikal'}/radikal-doctor-{secrets.token_hex(4)}"
+        answer = self.asking.get(f"/api/datasets/{missing}")
+        code = answer.headers.get("X-Error-Code")
+        found = f"a repository that is not there: HTTP {answer.status_code}, X-Error-Code {code}"
+        if code == "RepoNotFound":
+            return True, found, ""
+        return False, found, "Stock clients can't make a new repository by pushing: `hf repos create` it first."
+
+    def card_check(self) -> tuple[bool | None, str, str]:
+        answer = self._post("/api/validate-yaml", {"content": "---\nlicense: mit\n---\n", "repoType": "dataset"})
+        return isinstance(answer, dict), "/api/validate-yaml checks cards", ""
+
+    def clock(self) -> tuple[bool | None, str, str]:
+        assert self.first is not None
+        date = self.first.headers.get("Date")
+        if date is None:
+            return None, "the Hub does not say what time it has", ""
+        skew = self.first_at - email.utils.parsedate_to_datetime(date).timestamp()
+        ok = abs(skew) <= _CLOCK_SKEW
+        found = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the Hub"
+        return ok, found, "" if ok else "Set the clocks (NTP): signed addresses and certificates expire by them."
+
+    def disk(self) -> tuple[bool | None, str, str]:
+        places = {
+            "HF_HUB_CACHE": Path(huggingface_hub.constants.HF_HUB_CACHE),
+            "HF_DATASETS_CACHE": Path(datasets.config.HF_DATASETS_CACHE),
+            "TMPDIR": Path(tempfile.gettempdir()),
+        }
+        free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
+        found = ", ".join(f"{name} ({places[name]}) {size / 1e9:.1f} GB free" for name, size in free.items())
+        little = [name for name, size in free.items() if size < _LITTLE_DISK]
+        return not little, found, f"Make room, or set {', '.join(little)} to a larger disk." if little else ""
+
+    def other_hosts(self) -> tuple[bool | None, str, str]:
+        config, constants = datasets.config, huggingface_hub.constants
+        told = {
+            "download counter (s3.amazonaws.com)": config.HF_UPDATE_DOWNLOAD_COUNTS,
+            "Parquet export (datasets-server)": config.USE_PARQUET_EXPORT,
+            "telemetry": not constants.HF_HUB_DISABLE_TELEMETRY,
+        }
+        on = [name for name, is_on in told.items() if is_on]
+        if on:
+            remedy = "" if self.hub.is_public_hub else "Import radikal_datasets once HF_ENDPOINT is set."
+            return (None if self.hub.is_public_hub else False), f"told of what is loaded: {', '.join(on)}", remedy
+        parts = urlsplit(self.hub.endpoint)
+        proxy = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+        by = f"; the Hub is reached by the proxy {urlsplit(proxy).hostname}" if proxy else ""
+        return True, f"none: counter, Parquet export and telemetry are off{by}", ""
+
+    @property
+    def asking(self) -> Hub:
+        """Anonymous where the token was refused: the answer would be about the token."""
+        return self.hub if self.user else Hub(self.hub.endpoint)
+
+    def _post(self, path: str, body: dict[str, object]) -> dict:
+        headers = build_hf_headers(token=self.asking.token or False)
+        answer = get_session().post(self.hub.endpoint + path, json=body, headers=headers, timeout=TIMEOUT)
+        answer.raise_for_status()
+        return answer.json()
+
+
+_SAMPLE = base64.b64encode(b"PAR1").decode()
+
+
+def _json(answer: httpx.Response) -> object:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder that is there."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())

@@ -1,0 +1,128 @@
+"""A dataset repository on a Hub: made private and read back to be so, and looked at as it is at one commit."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from huggingface_hub import HfApi, RepoFile
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
+
+from ..endpoint import Hub, status_of
+from ..errors import NotPrivateError
+from .card_text import CARD_FILENAME
+from .manifest import MANIFEST_FILENAME
+
+logger = logging.getLogger(__name__)
+
+#: How Hubs say that a repository is not there; not all of them name the reason in `X-Error-Code`.
+NOT_THERE = frozenset({401, 404})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository at one commit.
+
+    Attributes:
+        commit: 40 hex digits; None for a repository without any.
+        private: as the Hub says; None where it does not.
+        tree: path -> file.
+        card, manifest: their texts; None where there is none.
+    """
+
+    commit: str | None
+    private: bool | None
+    tree: dict[str, RepoFile]
+    card: str | None = None
+    manifest: str | None = None
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A dataset repository, there or not."""
+
+    hub: Hub
+    repo_id: str
+
+    @cached_property
+    def api(self) -> HfApi:
+        """The client that all requests go through."""
+        return self.hub.api
+
+    @property
+    def address(self) -> str:
+        """Endpoint and name, for messages."""
+        return f"{self.hub.endpoint}/datasets/{self.repo_id}"
+
+    def make(self, *, public: bool) -> None:
+        """Creates it where it is not there, and makes sure that it is private unless `public`.
+
+        The clients send the field `visibility`, which older Hubs ignore: they make a public repository and answer 200.
+        For one that exists, the wish is ignored by all (facts/private-hub.md). So what counts is what is read back.
+
+        Raises:
+            NotPrivateError: it is public; one that was made just now is deleted again.
+        """
+        created = False
+        try:
+            info = self.api.dataset_info(self.repo_id)
+        except HfHubHTTPError as error:
+            if status_of(error) not in NOT_THERE:
+                raise
+            created = self._create(public)
+            info = self.api.dataset_info(self.repo_id)
+        if public:
+            if info.private:
+                logger.warning("%s is private already and stays so: --public only counts for a new one.", self.repo_id)
+        elif info.private is not True and created:
+            self.api.delete_repo(self.repo_id, repo_type="dataset")
+            raise NotPrivateError(
+                f"{self.hub.endpoint} made {self.repo_id} a public repository, where a private one was asked for. "
+                "Nothing was sent, and the empty repository was deleted again. This Hub seems not to know the field "
+                "`visibility`: update it, or create the repository by hand, private, and push again."
+            )
+        elif info.private is not True:
+            raise NotPrivateError(
+                f"{self.hub.endpoint} has {self.repo_id} as a public repository. Nothing was sent. Make it private "
+                f"(hf repos settings {self.repo_id} --type dataset --private), push to another, or say --public."
+            )
+
+    def _create(self, public: bool) -> bool:
+        try:
+            self.api.create_repo(self.repo_id, repo_type="dataset", private=not public)
+        except HfHubHTTPError as error:
+            if status_of(error) != 409:
+                raise
+            return False  # somebody else was quicker
+        return True
+
+    def read(self, revision: str) -> Snapshot:
+        """The repository as it is at the tip of a branch, at a tag or a commit."""
+        info = self.api.dataset_info(self.repo_id, revision=revision)
+        if info.sha is None:
+            return Snapshot(None, info.private, {})
+        entries = self.api.list_repo_tree(self.repo_id, repo_type="dataset", recursive=True, revision=info.sha)
+        tree = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+        texts = {name: self._text(name, info.sha) for name in (CARD_FILENAME, MANIFEST_FILENAME) if name in tree}
+        return Snapshot(info.sha, info.private, tree, texts.get(CARD_FILENAME), texts.get(MANIFEST_FILENAME))
+
+    def read_branch(self, branch: str) -> Snapshot:
+        """As `read`, of a branch that is made where it is not there."""
+        try:
+            return self.read(branch)
+        except RevisionNotFoundError:
+            self.api.create_branch(self.repo_id, branch=branch, repo_type="dataset", exist_ok=True)
+            return self.read(branch)
+
+    def _text(self, path: str, commit: str) -> str | None:
+        with tempfile.TemporaryDirectory() as folder:  # not the user's cache: every commit would stay there
+            try:
+                file = self.api.hf_hub_download(
+                    self.repo_id, path, repo_type="dataset", revision=commit, cache_dir=folder
+                )
+            except EntryNotFoundError:
+                return None
+            return Path(file).read_text(encoding="utf-8")

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from radikal_datasets.hub import doctor
+from radikal_datasets.hub.doctor import Check, diagnose
+from tests.hub.fake import FakeHub, SmallHub, fake_hub, offline, use_hub
+
+
+@pytest.fixture
+def behaviour() -> SmallHub:
+    return SmallHub()
+
+
+@pytest.fixture
+def hub(behaviour: SmallHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    with fake_hub(behaviour) as hub:
+        use_hub(monkeypatch, hub.url)
+        yield hub
+
+
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    assert len({check.name for check in checks}) == len(checks)
+    for check in checks:
+        assert check.ok is not False or check.remedy, check  # what to do about each failure
+        assert "hf_good" not in repr(check)
+        assert "\n" not in check.found + check.remedy
+    return {check.name: check for check in checks}
+
+
+def failed(checks: list[Check]) -> list[str]:
+    return [check.name for check in checks if check.ok is False]
+
+
+def test_a_good_hub_passes_and_is_left_as_it_was(hub: FakeHub, behaviour: SmallHub) -> None:
+    checks = diagnose("hf_good")
+    assert failed(checks) == []
+    found = by_name(checks)
+    assert "anna, member of plant; role of the token: write" in found["who am I"].found
+    assert "by LFS" in found["large files"].found
+    assert behaviour.repositories == {}
+    assert any(path == "/api/repos/create" for _, path, _ in hub.asked)
+
+
+def test_read_only_makes_nothing(hub: FakeHub, behaviour: SmallHub) -> None:
+    behaviour.repositories["anna/set"] = True
+    found = by_name(diagnose("hf_good", "anna/set", write=False))
+    assert found["private repository"].ok is None
+    assert found["repository"].ok is True
+    assert not any(method in ("PUT", "DELETE") or "create" in path for method, path, _ in hub.asked)
+
+
+def test_a_hub_that_ignores_visibility_is_caught_before_anything_else(hub: FakeHub, behaviour: SmallHub) -> None:
+    behaviour.knows_visibility = False
+    found = by_name(diagnose("hf_good"))
+    assert found["private repository"].ok is False
+    assert "PUBLIC" in found["private repository"].found
+    assert found["large files"].ok is None  # not a request more to the public repository
+    assert behaviour.repositories == {}
+    assert not any("preupload" in path for _, path, _ in hub.asked)
+
+
+def test_a_public_repository_is_told(hub: FakeHub, behaviour: SmallHub) -> None:
+    behaviour.repositories["anna/set"] = False
+    check = by_name(diagnose("hf_good", "anna/set"))["repository"]
+    assert (check.ok, "PUBLIC" in check.found) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "found", "remedy"),
+    [
+        ({"error_codes": False}, "errors", "X-Error-Code None", "create"),
+        ({"parquet": "regular"}, "Parquet files", "regular", "LFS"),
+        ({"role": "read"}, "private repository", "may only read", "write"),
+        ({"silent_about": "validate-yaml"}, "card check", "no answer", "Check that the Hub runs"),
+        ({"silent_about": "preupload"}, "Parquet files", "no answer", "Check that the Hub runs"),
+        ({"fault": 503}, "endpoint", "503", "log"),
+    ],
+)
+def test_each_fault_is_told_and_stops_nothing_else(
+    change: dict[str, object], name: str, found: str, remedy: str, hub: FakeHub, behaviour: SmallHub
+) -> None:
+    vars(behaviour).update(change)
+    checks = diagnose("hf_good")
+    assert failed(checks) == [name]
+    check = by_name(checks)[name]
+    assert found in check.found
+    assert remedy in check.remedy
+    assert {"disk", "other hosts", "clock"} <= by_name(checks).keys()
+    assert behaviour.repositories == {}
+
+
+def test_a_repository_whose_making_was_not_answered_is_deleted_all_the_same(hub: FakeHub, behaviour: SmallHub) -> None:
+    make = behaviour._create
+
+    def make_and_hang_up(wanted: dict) -> None:
+        make(wanted)
+
+    behaviour._create = make_and_hang_up  # type: ignore[method-assign, assignment]
+    assert "private repository" in failed(diagnose("hf_good"))
+    assert behaviour.repositories == {}
+
+
+@pytest.mark.parametrize("token", ["hf_wrong", None])
+def test_a_token_that_is_wrong_or_missing(token: str | None, hub: FakeHub) -> None:
+    checks = diagnose(token)
+    assert failed(checks) == ["token"]
+    assert by_name(checks)["private repository"].ok is None
+
+
+def test_a_token_that_cannot_be_one_is_not_shown(hub: FakeHub) -> None:
+    (check,) = diagnose("hf_good\nx")
+    assert check.ok is False
+    assert "hf_good" not in repr(check)
+    assert hub.asked == []
+
+
+def test_the_clock(hub: FakeHub) -> None:
+    hub.date = "Tue, 24 Nov 2020 00:00:00 GMT"
+    check = by_name(diagnose("hf_good"))["clock"]
+    assert check.ok is False
+    assert "ahead" in check.found
+
+
+def test_a_hub_with_xet_elsewhere_counts_as_one_without(hub: FakeHub, behaviour: SmallHub) -> None:
+    behaviour.xet = True
+    assert by_name(diagnose("hf_good"))["large files"].ok is True
+
+
+def test_an_answer_that_is_not_a_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_hub(
+        lambda *_: (200, {"Content-Type": "text/html"}, b"<html>Log in to the plant's network</html>")
+    ) as hub:
+        use_hub(monkeypatch, hub.url)
+        checks = by_name(diagnose("hf_good"))
+    assert checks["token"].ok is False
+    assert "is not a Hub's" in checks["token"].found
+    assert checks["Parquet files"].ok is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "found"),
+    [
+        ("hub.plant:8080", "is no address"),
+        ("http://anna:secret@127.0.0.1:1", "user name or password"),
+        ("http://127.0.0.1:1", "no answer"),
+    ],
+)
+def test_an_endpoint_that_is_wrong(endpoint: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_hub(monkeypatch, endpoint)
+    checks = diagnose("hf_good")
+    assert failed(checks)[0] == "endpoint"
+    assert found in by_name(checks)["endpoint"].found
+    assert "secret" not in repr(checks)
+    assert all(check.ok is None for check in checks[1:] if check.name not in ("disk", "other hosts"))
+
+
+def test_a_hub_that_never_answers_does_not_hold_us(
+    hub: FakeHub, behaviour: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour.slow = 3.0
+    monkeypatch.setattr("radikal_datasets.endpoint.TIMEOUT", 0.2)
+    check = by_name(diagnose("hf_good"))["endpoint"]
+    assert check.ok is False
+    assert "too long" in check.remedy
+
+
+def test_offline_mode_is_the_reason_told(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    offline(monkeypatch)
+    check = by_name(diagnose("hf_good"))["endpoint"]
+    assert check.ok is False
+    assert "HF_HUB_OFFLINE" in check.found
+    assert hub.asked == []
+
+
+def test_a_full_disk(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage("/")._replace(free=10**6)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: full)
+    check = by_name(diagnose("hf_good"))["disk"]
+    assert check.ok is False
+    assert "TMPDIR" in check.remedy
+
+
+def test_all_requests_bear_the_token_or_none_and_go_through_the_same_client(hub: FakeHub) -> None:
+    from huggingface_hub.utils import get_session
+
+    before = get_session().timeout
+    diagnose("hf_good")
+    assert {authorization for _, _, authorization in hub.asked} == {"Bearer hf_good"}
+    assert get_session().timeout == before  # put back
+
+
+def test_a_proxy_on_the_way_is_named_without_its_password(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://anna:secret@proxy.plant:3128")
+    monkeypatch.setenv("no_proxy", "")
+    examination = doctor._Examination(doctor.Hub.current("hf_good"), None, False)
+    _, found, _ = examination.other_hosts()
+    assert "proxy.plant" in found
+    assert "secret" not in found
