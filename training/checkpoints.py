@@ -3,6 +3,7 @@ take."""
 
 from __future__ import annotations
 
+import difflib
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import AutoModelForObjectDetection, PreTrainedModel
 
-from training.settings import SettingsError
+from training.settings import RUN_SETTINGS, SettingsError
 
 
 @dataclass
@@ -62,16 +63,8 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
         name = output_dir / old.name.removeprefix(".").removesuffix(".old")
         shutil.rmtree(old) if name.exists() else old.rename(name)
     there = _checkpoints(output_dir)
-    if resume == "latest":
-        if not there:
-            raise SettingsError(f"--resume_from_checkpoint latest: {output_dir} has no checkpoint-* folder")
-        return there[-1] / "state"
     if resume is not None:
-        folder = Path(resume)
-        state = folder if folder.name == "state" else folder / "state"
-        if not state.is_dir():
-            raise SettingsError(f"--resume_from_checkpoint {resume}: there is no folder {state}")
-        return state
+        return _state(output_dir, resume, there)
     if there or (output_dir / "metrics.json").exists():
         if not overwrite:
             raise SettingsError(
@@ -83,6 +76,29 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
         (output_dir / "metrics.json").unlink(missing_ok=True)
     output_dir.mkdir(parents=True, exist_ok=True)
     return None
+
+
+def _state(output_dir: Path, resume: str, there: list[Path]) -> Path:
+    asked = f"--resume_from_checkpoint {resume}"
+    if resume == "latest":
+        if there:
+            return there[-1] / "state"
+        if (output_dir / RUN_SETTINGS).is_file():
+            raise SettingsError(
+                f"{asked}: {output_dir} has no checkpoint-* folder: the run was stopped before its first checkpoint. "
+                "Start it again without --resume_from_checkpoint"
+            )
+        raise SettingsError(
+            f"{asked}: {output_dir} has no checkpoint-* folder: no run was started there. Give the --output_dir of the "
+            "run to go on with, or leave --resume_from_checkpoint out"
+        )
+    for folder in (Path(resume), output_dir / resume):
+        state = folder if folder.name == "state" else folder / "state"
+        if state.is_dir():
+            return state
+    near = "; did you mean latest?" if difflib.get_close_matches(resume.lower(), ["latest"]) else ""
+    has = ", ".join(path.name for path in there) or "no checkpoint"
+    raise SettingsError(f"{asked}: there is no folder {Path(resume) / 'state'}{near} ({output_dir} has {has})")
 
 
 def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep: int) -> None:

@@ -2,33 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import datasets
+import datasets.exceptions
 from accelerate import Accelerator
 
 from loaders import Augmentation, DetectionLoader
 from radikal_datasets import load_dataset
+from radikal_datasets.errors import RadikalError
 from training.settings import Settings, SettingsError
+
+#: What a dataset must have; other columns are left alone.
+COLUMNS = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")
 
 
 def load_splits(settings: Settings) -> datasets.DatasetDict:
     """All splits of the run's dataset, by `radikal_datasets.load_dataset`.
 
     Raises:
-        SettingsError: there is no train split.
+        SettingsError: it can't be loaded, there is no train split, or a column is missing.
         radikal_datasets.errors.RadikalError: as load_dataset raises it; SourceNotFoundError where there are no data.
     """
     protocol: dict[str, Any] = {} if settings.protocol is None else {"protocol": settings.protocol}
-    splits = load_dataset(settings.dataset_name, settings.dataset_config_name, data_dir=settings.data_dir, **protocol)
+    name, folder = settings.dataset_name, Path(settings.dataset_name)
+    is_folder = folder.is_dir() and not name.startswith("radikal_datasets/")
+    if is_folder and settings.data_dir is not None and not (folder / settings.data_dir).exists():
+        raise SettingsError(
+            f"the data are the folder {name} (dataset_name), which has no {settings.data_dir} (data_dir) in it. Leave "
+            "--data_dir out, or give another folder as --dataset_name"
+        )
+    try:
+        splits = load_dataset(name, settings.dataset_config_name, data_dir=settings.data_dir, **protocol)
+    except RadikalError:
+        raise
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise SettingsError(_not_loaded(settings, error)) from error
     if "train" not in splits:
-        raise SettingsError(f"{settings.dataset_name} has no train split; it has {', '.join(map(str, splits))}")
+        raise SettingsError(f"{name} has no train split; it has {', '.join(map(str, splits))}")
+    for split, dataset in splits.items():
+        if missing := [column for column in COLUMNS if column not in dataset.column_names]:
+            raise SettingsError(
+                f"split {split} of {name} lacks the columns {', '.join(missing)}. Needed are {', '.join(COLUMNS)}; "
+                "docs/training.md tells what they hold and how to make such a folder"
+            )
+        if not isinstance(getattr(dataset.features["labels"], "feature", None), datasets.ClassLabel):
+            raise SettingsError(
+                f"the column labels of {name} is {dataset.features['labels']}; it must be a list of ClassLabel, which "
+                "holds the names of the classes. docs/training.md tells how to make such a folder"
+            )
     return splits
+
+
+def _not_loaded(settings: Settings, error: Exception) -> str:
+    """One line on a set that isn't there, or isn't one."""
+    name, config = settings.dataset_name, settings.dataset_config_name
+    cause = " ".join(str(error).split()) or type(error).__name__
+    if config is not None and "not found. Available" in cause:
+        cause += " Give --dataset_config_name (null: none)."
+    elif not Path(name).exists():
+        cause = f"there is no such folder, seen from {Path.cwd()}, and as the name of a Hub's repository: {cause}"
+    return f"dataset_name {name} can't be loaded: {cause}"
 
 
 def class_names(split: datasets.Dataset) -> list[str]:
     """Names of the classes, in the order of their indices."""
     return list(split.features["labels"].feature.names)
+
+
+def remarks(splits: Mapping[Any, datasets.Dataset]) -> list[str]:
+    """What is worth knowing before hours of training: splits that can't be scored, classes that can't be learnt."""
+    lines, missing = [], {}
+    for name in ("validation", "test"):
+        if name not in splits:
+            missing[name] = f"there is no {name} split"
+        elif not any(splits[name]["annotated"]):
+            missing[name] = f"none of the images of the {name} split is annotated"
+    if len(missing) == 2:
+        lines.append("; ".join(missing.values()) + ": nothing will be scored, and best/ will be the last model")
+    elif "test" in missing:
+        lines.append(f"{missing['test']}: only validation will be scored")
+    elif "validation" in missing:
+        lines.append(f"{missing['validation']}: only the test split will be scored, with the last model")
+    train = splits["train"].select_columns(["annotated", "labels"]).with_format("arrow")[:]
+    rows = zip(train["annotated"].to_pylist(), train["labels"].to_pylist(), strict=True)
+    held = {label for annotated, labels in rows if annotated for label in labels}
+    if absent := [name for i, name in enumerate(class_names(splits["train"])) if i not in held]:
+        lines.append(f"no training image holds: {', '.join(absent)}")
+    return lines
 
 
 def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accelerator, **norm: Any) -> DetectionLoader:
@@ -51,10 +114,8 @@ def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accel
 def eval_loader(
     splits: datasets.DatasetDict, name: str, settings: Settings, accelerator: Accelerator, **norm: Any
 ) -> DetectionLoader | None:
-    """The split in its own order without augmentation; None, told in a line, where there is nothing to score."""
+    """The split in its own order without augmentation; None where there is nothing to score (`remarks` tells it)."""
     if name not in splits or not any(splits[name]["annotated"]):
-        has = f"it has {', '.join(map(str, splits))}" if name not in splits else "none of its images is annotated"
-        accelerator.print(f"no {name} split to score ({has}): the run goes on without {name} scores")
         return None
     return DetectionLoader(
         splits[name], settings.per_device_eval_batch_size or settings.per_device_train_batch_size, settings.canvas,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +28,7 @@ class StepFailedError(RuntimeError):
 
 
 def run_demo(folder: Path, extra: list[str]) -> str:
-    """All steps, in `folder`; what an earlier demo left there is replaced.
+    """All steps, in `folder`; what an earlier demo left there is replaced, its page last of all.
 
     Args:
         extra: `--key value` pairs for train.py.
@@ -37,40 +37,44 @@ def run_demo(folder: Path, extra: list[str]) -> str:
         One line: mAP50, time, and where the pictures are.
     """
     started = time.perf_counter()
+    if folder.exists():
+        print(f"{folder}/ exists: replacing it", flush=True)
     raw, hub, run, page = folder / "raw", folder / "hub", folder / "run", folder / "index.html"
     for old in (raw, hub, run):
         shutil.rmtree(old, ignore_errors=True)
-    for old in (page, folder / "raw.traps.json"):
-        old.unlink(missing_ok=True)
+    (folder / "raw.traps.json").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     _tool("sample", "gdxray", str(raw), "--images", str(IMAGES), "--seed", str(SEED))
     _tool("verify", "gdxray", "castings", "--data-dir", str(raw))
     _tool("prepare", "gdxray", "castings", "--data-dir", str(raw), "--output-dir", str(hub))
     config = ROOT / "training" / "configs" / "demo.yaml"
     data = ["--dataset_name", str(hub), "--dataset_config_name", "castings", "--output_dir", str(run)]
-    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--quiet", "--num_processes", "1"]
-    script = [str(ROOT / "training" / "train.py"), str(config), *data, *extra]
-    _command([*launch, *script], "accelerate launch " + " ".join(script))
+    _command([sys.executable, str(ROOT / "training" / "train.py"), str(config), *data, *extra])
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    minutes = (time.perf_counter() - started) / 60
-    write_demo_page(page, run, metrics, minutes)
-    minutes = (time.perf_counter() - started) / 60
+    minutes = write_demo_page(page, run, metrics, started)
     return (
-        f"validation mAP50 {metrics['validation']['map_50']:.3f} on made-up images in {minutes:.1f} minutes; "
+        f"validation mAP50 {metrics['validation']['map_50']:.3f} on made-up images, {minutes:.1f} minutes in all; "
         f"pictures: {page.resolve()}"
     )
 
 
-def write_demo_page(page: Path, run: Path, metrics: dict, minutes: float) -> None:
-    """Predictions of the run's best model on its validation and test images, beside the truth."""
+def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> float:
+    """Predictions of the run's best model on its validation and test images, beside the truth.
+
+    Args:
+        started: `time.perf_counter()` at the demo's start.
+
+    Returns:
+        Minutes since then, as the page has them.
+    """
     from accelerate import Accelerator
     from transformers.utils import logging as transformers_logging
 
     from training import models
     from training.data import class_names, eval_loader, load_splits
     from training.engine import predict
-    from training.operating_point import best_operating_point
-    from training.page import Picture, write_page
+    from training.operating_point import best_operating_point, faultless
+    from training.page import Picture, evenly_mixed, write_page
     from training.score import open_run
 
     transformers_logging.disable_progress_bar()
@@ -99,35 +103,45 @@ def write_demo_page(page: Path, run: Path, metrics: dict, minutes: float) -> Non
         if metrics[split]
         for key, label in (("map_50", "mAP50"), ("map", "mAP"))
     }
-    numbers["minutes"] = f"{minutes:.1f}"
+    minutes = (time.perf_counter() - started) / 60
+    numbers["minutes of training"] = f"{metrics['training']['seconds'] / 60:.1f}"
+    numbers["minutes in all"] = f"{minutes:.1f}"
     numbers["validation: found / missed / false calls"] = f"{point.found} / {point.missed} / {point.false_calls}"
-    # Test images first: nothing was chosen on them. Spread over the split, so that every series is seen.
-    candidates = pictures["test"] or pictures["validation"]
-    shown = min(SHOWN, len(candidates))
+    # Test images: nothing was chosen on them.
+    split = "test" if pictures["test"] else "validation"
+    candidates = pictures[split]
+    right = [faultless(p.prediction, p.truth, point.threshold) for p in candidates]
+    shown = evenly_mixed(right, SHOWN)
     write_page(
         page,
         title="Casting defects: predictions beside the truth",
         note="These images are made up: a program drew them, for a dry run without any download. The scores say that "
         "the software works; they say nothing about real castings.",
         numbers=numbers,
-        pictures=[candidates[i * len(candidates) // shown] for i in range(shown)],
+        about="mAP50 is the mean, over classes, of the average precision (1: every defect found and nothing else "
+        "called), where a box counts as right if its overlap with a true one, divided by their union, is at least 0.5; "
+        "mAP asks for 0.5 to 0.95 and takes the mean. The score below which predictions are not drawn, "
+        f"{point.threshold:.2f}, was chosen on the validation split (highest F1), not on the images below. These are "
+        f"{len(shown)} of the {len(candidates)} images of the {split} split: {sum(right[i] for i in shown)} without a "
+        f"miss or false call and {sum(not right[i] for i in shown)} with one, mixed evenly, in the proportion of the "
+        f"whole split ({sum(right)} to {len(right) - sum(right)}), spread over it in its order.",
+        pictures=[candidates[i] for i in shown],
         class_names=class_names(splits["train"]),
         threshold=point.threshold,
     )
+    return minutes
 
 
 def _tool(*arguments: str) -> None:
     """One call of the radikal-datasets command line, in this Python."""
-    code = "import sys; from radikal_datasets.cli import main; sys.argv[0] = 'radikal-datasets'; sys.exit(main())"
-    _command([sys.executable, "-c", code, *arguments], "radikal-datasets " + " ".join(arguments))
+    _command([sys.executable, "-m", "radikal_datasets.cli", *arguments])
 
 
-def _command(command: list[str], shown: str) -> None:
+def _command(command: list[str]) -> None:
+    """Print the command as it can be typed, and run it."""
+    shown = shlex.join(command)
     print(f"\n$ {shown}", flush=True)
-    # Both cores for the one process: accelerate would otherwise say one thread.
-    environment = {"OMP_NUM_THREADS": str(os.cpu_count() or 1), **os.environ}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    code = subprocess.run(command, env=environment, check=False).returncode
+    code = subprocess.run(command, check=False).returncode
     if code:
         raise StepFailedError(f"`{shown}` ended with exit code {code}; what it printed above says why")
 
@@ -142,6 +156,9 @@ def main(arguments: list[str] | None = None) -> int:
     except StepFailedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; start it again for a whole demo", file=sys.stderr)
+        return 130
     print(f"\n{line}")
     return 0
 

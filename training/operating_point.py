@@ -47,6 +47,12 @@ def best_operating_point(predictions: Sequence[dict[str, Any]], truths: Sequence
     return best
 
 
+def faultless(prediction: dict[str, Any], truth: dict[str, Any], threshold: float) -> bool:
+    """Whether, at this threshold, every true box of an image is found and nothing else is."""
+    rights = [right for score, right in match(prediction, truth) if score >= threshold]
+    return all(rights) and len(rights) == len(truth["labels"])
+
+
 def match(prediction: dict[str, Any], truth: dict[str, Any], iou: float = 0.5) -> list[tuple[float, bool]]:
     """(score, right) of each detection of one image; the surer ones choose their box first."""
     boxes = torch.tensor(truth["boxes"], dtype=torch.float32).reshape(-1, 4)

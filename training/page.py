@@ -45,7 +45,7 @@ _TRUTH, _PREDICTED = "#22c55e", "#f59e0b"
 
 def write_page(
     file: Path, *, title: str, note: str, numbers: dict[str, str], pictures: Sequence[Picture], class_names: list[str],
-    threshold: float,
+    threshold: float, about: str = "",
 ) -> None:  # fmt: skip
     """Write the page; it needs no other file and no network.
 
@@ -53,6 +53,7 @@ def write_page(
         note: shown above everything, such as that the images are made up.
         numbers: name to text, shown large.
         threshold: predictions with a lower score are not drawn.
+        about: what the numbers mean and how the pictures were chosen; shown below the numbers.
     """
     facts = "".join(f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>" for k, v in numbers.items())
     figures = "".join(_figure(i, picture, class_names, threshold) for i, picture in enumerate(pictures))
@@ -60,13 +61,31 @@ def write_page(
         f'<i style="border-color:{_TRUTH}"></i>ground truth, left<i style="border-color:{_PREDICTED}"></i>predicted '
         f"with a score of at least {threshold:.2f}, right"
     )
-    file.write_text(
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><main><h1>{html.escape(title)}</h1>'
-        f'<p class="note">{html.escape(note)}</p><dl>{facts}</dl><p class="key">{key}</p>'
+        f'<p class="note">{html.escape(note)}</p><dl>{facts}</dl><p>{html.escape(about)}</p><p class="key">{key}</p>'
         f'<div class="grid">{figures}</div></main>\n',
         encoding="utf-8",
     )
+    part.replace(file)  # an older page stays until this one is whole
+
+
+def evenly_mixed(right: Sequence[bool], count: int) -> list[int]:
+    """Indices of `count` pictures (or all), right and wrong ones in the proportion of all, evenly among each other.
+
+    Each kind is spread over the whole sequence, in its order.
+    """
+    kinds = [[i for i, value in enumerate(right) if value is kind] for kind in (True, False)]
+    count = min(count, len(right))
+    rights = round(count * len(kinds[0]) / max(1, len(right)))
+    marked = [
+        ((k + 0.5) / wanted, kind, members[k * len(members) // wanted])
+        for kind, (members, wanted) in enumerate(zip(kinds, (rights, count - rights), strict=True))
+        for k in range(wanted)
+    ]
+    return [index for _, _, index in sorted(marked)]
 
 
 def _figure(number: int, picture: Picture, class_names: list[str], threshold: float) -> str:

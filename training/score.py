@@ -24,7 +24,8 @@ from training import models
 from training.checkpoints import load_model
 from training.data import class_names, eval_loader, load_splits
 from training.engine import evaluate
-from training.settings import Settings, SettingsError, parse
+from training.settings import RUN_SETTINGS, Settings, SettingsError, parse
+from training.usage import help_text
 
 
 def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
@@ -55,21 +56,33 @@ def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
     """Settings, best model and image processor of an output folder.
 
     Raises:
-        SettingsError: the folder does not hold a run.
+        SettingsError: the folder does not hold a run, or one without a model yet.
     """
-    if not (run / "train_config.yaml").is_file() or not (run / "best" / "config.json").is_file():
-        raise SettingsError(f"{run} is not the output_dir of a run: train_config.yaml or best/ is missing")
-    settings = parse([str(run / "train_config.yaml"), *overrides], "")
+    if not (run / RUN_SETTINGS).is_file():
+        raise SettingsError(
+            f"{run.absolute()} is not the output_dir of a run: "
+            + (f"it has no {RUN_SETTINGS}" if run.is_dir() else "there is no such folder")
+        )
+    if not (run / "best" / "config.json").is_file():
+        raise SettingsError(
+            f"{run}: this run has no scored model yet (best/ is missing). The first comes when the run first scores, "
+            "after eval_steps steps"
+        )
+    settings = parse([str(run / RUN_SETTINGS), *overrides])
     return settings, load_model(run / "best"), AutoImageProcessor.from_pretrained(run / "best")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
-        description="Score a saved run on one split; other --key value pairs override settings."
+        description="Score a saved run on one split; other --key value pairs override the run's settings.",
+        epilog=help_text(""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # --data and the like are settings, misspelt, not this parser's own options.
+        allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="output_dir of a training run")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", default="test", help="the split to score (default: test)")
     parser.add_argument("--output", type=Path, help="also write the scores as json to this file")
     known, overrides = parser.parse_known_args(arguments)
     transformers_logging.disable_progress_bar()

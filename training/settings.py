@@ -9,11 +9,14 @@ import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).resolve().parent / "configs"
+CHECKOUT = CONFIGS.parents[1]
+#: In output_dir: all settings of the run.
+RUN_SETTINGS = "train_config.yaml"
 
 
 class SettingsError(ValueError):
@@ -22,57 +25,58 @@ class SettingsError(ValueError):
 
 @dataclass
 class Settings:
-    """Every setting there is, named as in transformers' scripts where those have it."""
+    """Every setting there is, named as in transformers' scripts where those have it; `--help` prints the texts."""
 
     # Data: the arguments of radikal_datasets.load_dataset.
-    dataset_name: str
-    dataset_config_name: str | None = None
-    data_dir: str | None = None
-    protocol: str | None = None
-    # Model: built from a config, or (model_name_or_path) a local folder or Hub id whose head is made for the new
-    # classes.
-    model_type: str = "rt_detr_v2"
-    model_size: str = "small"
-    backbone: str | None = None
-    backbone_weights: str | None = None
-    model_name_or_path: str | None = None
-    num_queries: int | None = None
-    num_denoising: int | None = None
-    decoder_layers: int | None = None
-    # Images: edge, or [height, width], in pixels; they are stretched to it.
-    image_size: int | list[int] = 640
-    augment: bool = True
-    flip_horizontal: float = 0.5
-    flip_vertical: float = 0.5
-    scale_jitter: float = 0.3
-    brightness: float = 0.2
-    contrast: float = 0.2
-    noise: float = 0.02
-    dataloader_num_workers: int = 0
-    num_threads: int | None = None  # on a CPU; None is all cores, shared out among the processes
-    # Optimisation.
-    num_train_epochs: float = 50
-    max_train_steps: int | None = None
-    per_device_train_batch_size: int = 8
-    per_device_eval_batch_size: int | None = None
-    gradient_accumulation_steps: int = 1
-    learning_rate: float = 2e-4
-    backbone_learning_rate: float | None = None
-    weight_decay: float = 1e-4
-    warmup_steps: int = 500
-    max_grad_norm: float = 0.1
-    ema_decay: float = 0.999
-    mixed_precision: str = "auto"
-    max_nonfinite_steps: int = 30  # in a row; the GradScaler may need some twenty to find its scale
-    seed: int = 0
-    # What is left behind, and when. Steps are optimizer steps; None is once an epoch.
-    output_dir: str = "outputs/run"
-    overwrite_output_dir: bool = False
-    eval_steps: int | None = None
-    checkpointing_steps: int | None = None
-    checkpoints_total_limit: int = 2
-    resume_from_checkpoint: str | None = None
-    report_to: str = "tensorboard"
+    dataset_name: Annotated[str, "radikal_datasets/SOURCE, a folder of Parquet files, or a Hub repository"]
+    dataset_config_name: Annotated[str | None, "the configuration, where the set has several"] = None
+    data_dir: Annotated[str | None, "the publisher's files, where dataset_name is one of the six sources"] = None
+    protocol: Annotated[str | None, "how it is split: recommended (null), official or 70-15-15"] = None
+    # Model.
+    model_type: Annotated[str, "rt_detr_v2 or detr"] = "rt_detr_v2"
+    model_size: Annotated[str, "nano, small, medium or large"] = "small"
+    backbone: Annotated[str | None, "a timm model with strides 8, 16 and 32; null: as model_size has it"] = None
+    backbone_weights: Annotated[str | None, "file (or package:NAME) of weights for the backbone; null: random"] = None
+    model_name_or_path: Annotated[str | None, "folder or Hub id of a detector to start from; its head is made anew"] = (
+        None
+    )
+    num_queries: Annotated[int | None, "most boxes found in an image; null: as model_size has it"] = None
+    num_denoising: Annotated[int | None, "denoising queries in training; null: as model_size has it"] = None
+    decoder_layers: Annotated[int | None, "layers of the decoder; null: as model_size has it"] = None
+    # Images.
+    image_size: Annotated[int | list[int], "edge, or [height, width], in pixels; images are stretched to it"] = 640
+    augment: Annotated[bool, "false: train on the images as they are"] = True
+    flip_horizontal: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
+    flip_vertical: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
+    scale_jitter: Annotated[float, "largest zoom in or out, as a fraction"] = 0.3
+    brightness: Annotated[float, "largest change of brightness, as a fraction"] = 0.2
+    contrast: Annotated[float, "largest change of contrast, as a fraction"] = 0.2
+    noise: Annotated[float, "largest standard deviation of noise, as a fraction of white"] = 0.02
+    dataloader_num_workers: Annotated[int, "processes that decode images ahead; 0: none"] = 0
+    num_threads: Annotated[int | None, "threads on a CPU; null: all cores, shared out among the processes"] = None
+    # Optimisation. Steps are optimizer steps.
+    num_train_epochs: Annotated[float, "passes over the training images"] = 50
+    max_train_steps: Annotated[int | None, "steps; wins over num_train_epochs"] = None
+    per_device_train_batch_size: Annotated[int, "images a batch, on each device"] = 8
+    per_device_eval_batch_size: Annotated[int | None, "the same for scoring; null: as in training"] = None
+    gradient_accumulation_steps: Annotated[int, "batches a step"] = 1
+    learning_rate: Annotated[float, "AdamW's, at its highest"] = 2e-4
+    backbone_learning_rate: Annotated[float | None, "the backbone's; null: learning_rate"] = None
+    weight_decay: Annotated[float, "AdamW's, on weights with more than one dimension"] = 1e-4
+    warmup_steps: Annotated[int, "steps in which the learning rate grows; a cosine follows"] = 500
+    max_grad_norm: Annotated[float, "gradients are clipped to this norm"] = 0.1
+    ema_decay: Annotated[float, "of the moving average of the weights that is scored and saved; 0: none"] = 0.999
+    mixed_precision: Annotated[str, "auto (fp16 on CUDA, else no), no, fp16 or bf16"] = "auto"
+    max_nonfinite_steps: Annotated[int, "steps in a row that may fail; fp16 may need 20 to find its scale"] = 30
+    seed: Annotated[int, "decides weights, order and augmentation"] = 0
+    # What is left behind, and when.
+    output_dir: Annotated[str, "where everything is written"] = "outputs/run"
+    overwrite_output_dir: Annotated[bool, "true: replace the run that is there"] = False
+    eval_steps: Annotated[int | None, "steps between scores on validation; null: an epoch"] = None
+    checkpointing_steps: Annotated[int | None, "steps between checkpoints; null: an epoch"] = None
+    checkpoints_total_limit: Annotated[int, "checkpoints that are kept"] = 2
+    resume_from_checkpoint: Annotated[str | None, "latest, or a checkpoint-* folder"] = None
+    report_to: Annotated[str, "tensorboard, none, or another tracker of accelerate"] = "tensorboard"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -97,26 +101,73 @@ class Settings:
         return size[0], size[1]
 
 
-def parse(arguments: list[str], default_config: str) -> Settings:
-    """Settings out of `[FILE.yaml] [--key value | --key=value]...`; without a file, `configs/<default_config>`.
+def parse(arguments: list[str]) -> Settings:
+    """Settings out of `FILE.yaml [--key value | --key=value]...`.
 
     Raises:
         SettingsError: an unknown key (the nearest one is named), a missing file, or a value of another type.
     """
-    rest = list(arguments)
-    file = Path(rest.pop(0)) if rest and not rest[0].startswith("--") else CONFIGS / default_config
-    if not file.is_file():
-        there = ", ".join(sorted(path.name for path in CONFIGS.glob("*.yaml")))
-        raise SettingsError(f"there is no config file {file}; training/configs/ has {there}")
-    values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    file = _find(arguments[0])
+    values = {**read_yaml(file), **_command_line(arguments[1:])}
+    if not values.get("dataset_name"):
+        raise SettingsError(f"dataset_name is not set, neither in {file} nor as --dataset_name")
+    return Settings(**values)
+
+
+def with_config(arguments: list[str], default: str) -> list[str]:
+    """The arguments with a configuration file in front, where the user named none.
+
+    That is `configs/<default>`; but where `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the
+    run's own settings.
+    """
+    if arguments and not arguments[0].startswith("--"):
+        return arguments
+    values = _command_line(arguments)
+    own = Path(values.get("output_dir") or "") / RUN_SETTINGS
+    resumes = values.get("resume_from_checkpoint") and values.get("output_dir") and own.is_file()
+    return [str(own if resumes else CONFIGS / default), *arguments]
+
+
+def _find(name: str) -> Path:
+    """A configuration file by its path from here or, as a second try, from the checkout."""
+    for file in (Path(name).expanduser(), CHECKOUT / name):
+        if file.is_file():
+            return file
+    there = ", ".join(sorted(path.name for path in CONFIGS.glob("*.yaml")))
+    raise SettingsError(
+        f"there is no config file {name}: looked for {Path(name).expanduser().absolute()} (the current directory is "
+        f"{Path.cwd()}) and {CHECKOUT / name}; {CONFIGS}/ has {there}"
+    )
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Keys and values of a configuration file.
+
+    Raises:
+        SettingsError: it is no YAML (with the line), does not hold `key: value` lines, or has an unknown key.
+    """
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "no YAML"
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"{file}{where}: {problem}; it must hold `key: value` lines") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is no text in UTF-8 ({error.reason}); it must hold `key: value` lines") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{file} must hold `key: value` lines, it holds a {type(values).__name__}")
     for key in values:
         _known(key, str(file))
+    return values
+
+
+def _command_line(arguments: list[str]) -> dict[str, Any]:
+    values, rest = dict[str, Any](), list(arguments)
     while rest:
         token = rest.pop(0)
         if not token.startswith("--"):
-            raise SettingsError(f"{token!r} was not expected; settings are given as --key value")
+            hint = "; the config file comes first" if token.endswith((".yaml", ".yml")) else ""
+            raise SettingsError(f"{token!r} was not expected; settings are given as --key value{hint}")
         key, equals, text = token[2:].partition("=")
         _known(key, "the command line")
         if not equals:
@@ -124,10 +175,25 @@ def parse(arguments: list[str], default_config: str) -> Settings:
                 raise SettingsError(f"--{key} lacks a value")
             text = rest.pop(0)
         # Text stays text where text is meant: a folder named 2024, a `no`.
-        values[key] = text if _kinds(key) <= {str, type(None)} and text != "null" else yaml.safe_load(text)
-    if not values.get("dataset_name"):
-        raise SettingsError(f"dataset_name is not set, neither in {file} nor as --dataset_name")
-    return Settings(**values)
+        try:
+            values[key] = text if _kinds(key) <= {str, type(None)} and text != "null" else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError(f"--{key} {text}: this can't be read as a value") from error
+    return values
+
+
+def differences(settings: Settings, file: Path) -> list[str]:
+    """What a run that goes on does otherwise than `file`, its train_config.yaml, says: a line a setting."""
+    if not file.is_file():
+        return []
+    now = dataclasses.asdict(settings)
+    before = {**dataclasses.asdict(Settings(dataset_name=now["dataset_name"])), **read_yaml(file)}
+    return [
+        f"{name} is {now[name]!r}, the run was started with {before[name]!r}"
+        for name in now
+        if now[name] != before[name]
+        and name not in ("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "num_threads")
+    ]
 
 
 def save(settings: Settings, file: Path) -> None:

@@ -1,9 +1,9 @@
 """Train a detector on one source.
 
-accelerate launch training/train.py training/configs/neu_det.yaml --data_dir /data/NEU-DET --output_dir outputs/neu_det
+python training/train.py training/configs/neu_det.yaml --data_dir /data/NEU-DET --output_dir outputs/neu_det
 
-The first argument may be a yaml file; every key of it can be overridden as `--key value` (see settings.py for all of
-them).
+The first argument may be a yaml file; every key of it can be overridden as `--key value`. Ctrl-C (or SIGTERM) saves a
+checkpoint first. docs/training.md tells the rest, and `accelerate launch` for more than one device.
 Reads from top to bottom: settings, data, model, optimizer, the loop, the final scores.
 """
 
@@ -13,6 +13,7 @@ import importlib.util
 import json
 import math
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,13 +38,31 @@ from transformers.utils import logging as transformers_logging
 from radikal_datasets.errors import RadikalError, SourceNotFoundError
 from training import models
 from training.checkpoints import Progress, load_model, prepare_output, save_checkpoint, save_model
-from training.data import class_names, eval_loader, load_splits, train_loader
+from training.data import class_names, eval_loader, load_splits, remarks, train_loader
 from training.engine import MovingAverage, NonFiniteError, any_rank, evaluate, float32_loss, parameter_groups
-from training.settings import Settings, SettingsError, parse, resolve_precision, save
+from training.folders import check_apart, held, is_first
+from training.settings import (
+    RUN_SETTINGS,
+    Settings,
+    SettingsError,
+    differences,
+    parse,
+    resolve_precision,
+    save,
+    with_config,
+)
+from training.stopping import StoppedError, StopSignals
+from training.usage import help_text
+
+DEFAULT_CONFIG = "gdxray_castings.yaml"
 
 
-def train(settings: Settings) -> dict[str, Any]:
-    """Run the whole training and return what metrics.json holds."""
+def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
+    """Run the whole training and return what metrics.json holds.
+
+    Raises:
+        StoppedError: `stop` got a signal; there is a checkpoint of the last step.
+    """
     # --- one accelerator: device, precision, ranks ------------------------------------------------------------------
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "no").lower() in ("1", "true", "yes", "on")
     precision = resolve_precision(settings.mixed_precision, cuda=torch.cuda.is_available() and not on_cpu)
@@ -68,6 +87,8 @@ def train(settings: Settings) -> dict[str, Any]:
     with accelerator.main_process_first():  # the first rank fills the cache
         splits = load_splits(settings)
     names = class_names(splits["train"])
+    for line in remarks(splits):
+        accelerator.print(line, flush=True)
 
     # --- model ------------------------------------------------------------------------------------------------------
     if settings.model_name_or_path:
@@ -114,8 +135,10 @@ def train(settings: Settings) -> dict[str, Any]:
     if state is not None:
         accelerator.load_state(str(state))
         accelerator.print(f"resuming from {state} at step {progress.step} of {total_steps}")
-    elif accelerator.is_main_process:
-        save(settings, output_dir / "train_config.yaml")
+        for line in differences(settings, state.parents[1] / RUN_SETTINGS):
+            accelerator.print(f"warning: {line}")
+    if accelerator.is_main_process and (state is None or not (output_dir / RUN_SETTINGS).is_file()):
+        save(settings, output_dir / RUN_SETTINGS)
     if tracking:
         accelerator.init_trackers("tracker", config={k: str(v) for k, v in vars(settings).items()})
     step_images = (
@@ -127,6 +150,8 @@ def train(settings: Settings) -> dict[str, Any]:
         f"{len(names)} classes, {loader.num_images} training images, {total_steps} steps of {step_images} images "
         f"on {accelerator.num_processes} x {accelerator.device.type}, precision {precision}"
     )
+    checkpoints = math.ceil((total_steps - progress.step) / checkpoint_steps)
+    accelerator.print(f"checkpoint every {checkpoint_steps} steps, about {checkpoints} of them", flush=True)
 
     # --- the loop ---------------------------------------------------------------------------------------------------
     bar = tqdm(
@@ -136,6 +161,7 @@ def train(settings: Settings) -> dict[str, Any]:
     window_loss, window_parts, window_ids = 0.0, 0, list[str]()
     shown_loss, started = math.nan, time.perf_counter()
     model.train()
+    stop.in_loop = True
     while progress.step < total_steps:
         for batch in loader:
             with accelerator.accumulate(model):
@@ -192,16 +218,24 @@ def train(settings: Settings) -> dict[str, Any]:
                     numbers = {k: v for k, v in progress.history[-1]["scores"].items() if isinstance(v, float)}
                     accelerator.log({f"validation/{k}": v for k, v in numbers.items()}, step=progress.step)
                 model.train()
-            if progress.step % checkpoint_steps == 0 or last:
+            told = any_rank(accelerator, stop.signum is not None)
+            if progress.step % checkpoint_steps == 0 or last or told:
                 if not math.isnan(started):
                     progress.seconds += time.perf_counter() - started
                 save_checkpoint(accelerator, output_dir, progress.step, settings.checkpoints_total_limit)
                 started = time.perf_counter()
+            if told:
+                bar.close()
+                accelerator.end_training()
+                raise StoppedError(stop.signum or signal.SIGTERM, progress.step)
             if math.isnan(started):
                 started = time.perf_counter()
             if last:
                 break
     bar.close()
+    stop.in_loop, stop.step = False, progress.step
+    if stop.signum is not None:  # it came behind the last look
+        raise StoppedError(stop.signum, progress.step)
 
     # --- the test split, looked at once, with the weights that validation chose ---------------------------------------
     accelerator.wait_for_everyone()
@@ -266,13 +300,27 @@ def model_title(model: Any) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; every error a user can cause is one message without a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(help_text("usage: train.py [FILE.yaml] [--key value]...\n\nTrain a detector on one source."))
+        return 0
+    stop = StopSignals()
     try:
-        train(parse(sys.argv[1:] if arguments is None else arguments, "gdxray_castings.yaml"))
-    except SourceNotFoundError as error:
-        print(f"{error}\n\nTo see a whole run on made-up images first:  make demo", file=sys.stderr)
-        return 1
+        complete = with_config(arguments, DEFAULT_CONFIG)
+        if complete is not arguments and is_first():
+            print(f"no configuration file given: took {complete[0]}", file=sys.stderr)
+        settings = parse(complete)
+        check_apart(settings)
+        with stop, held(Path(settings.output_dir)):
+            train(settings, stop)
+    except StoppedError as stopped:
+        if is_first():
+            print(stopped, flush=True)
+        return stopped.exit_code
     except (SettingsError, models.ModelError, NonFiniteError, RadikalError) as error:
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, SourceNotFoundError):
+            print("\nTo see a whole run on made-up images first:  make demo", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 
 import pytest
@@ -16,17 +18,24 @@ def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
     for name in ("raw", "hub", "run"):
         (folder / name).mkdir(parents=True)
         (folder / name / "old").write_text("old")
+    (folder / "index.html").write_text("the old page")
     assert demo.main(["--folder", str(folder), "--max_train_steps", "3", "--report_to", "none"]) == 0
-    assert "validation mAP50" in capfd.readouterr().out.strip().splitlines()[-1]
+    lines = capfd.readouterr().out.strip().splitlines()
+    assert lines[0] == f"{folder}/ exists: replacing it"
+    assert "validation mAP50" in lines[-1] and "minutes in all" in lines[-1]
     assert json.loads((folder / "run" / "metrics.json").read_text())["training"]["steps"] == 3
-    assert "made up" in (folder / "index.html").read_text() and not list(folder.rglob("old"))
+    page = (folder / "index.html").read_text()
+    assert "made up" in page and "chosen on the validation split" in page and not list(folder.rglob("old"))
+    assert re.search(r"<dt>minutes in all</dt><dd>([\d.]+)", page)[1] in lines[-1]
 
 
-def test_a_step_that_fails_is_named(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(
-        demo,
-        "_tool",
-        lambda *arguments: demo._command([sys.executable, "-c", "raise SystemExit(3)"], " ".join(arguments)),
-    )
-    assert demo.main(["--folder", str(tmp_path / "demo")]) == 1
-    assert "`sample gdxray" in capfd.readouterr().err
+def test_a_step_that_fails_is_named_as_it_ran_and_the_old_page_stays(tmp_path, capfd, monkeypatch):
+    page = tmp_path / "demo" / "index.html"
+    page.parent.mkdir()
+    page.write_text("the old page")
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    monkeypatch.setattr(demo, "_tool", lambda *_: demo._command(command))
+    assert demo.main(["--folder", str(page.parent)]) == 1
+    out, err = capfd.readouterr()
+    assert shlex.join(command) in err and f"$ {shlex.join(command)}\n" in out
+    assert page.read_text() == "the old page"

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.loaders.conftest import drawn_row
-from training.operating_point import best_operating_point
-from training.page import Picture, write_page
+from training.operating_point import best_operating_point, faultless
+from training.page import Picture, evenly_mixed, write_page
 
 
 def test_operating_point_maximises_f1():
@@ -37,3 +37,23 @@ def test_page_needs_nothing_else(tmp_path, name):
     assert "made up" in text and "<script" not in text
     assert len(re.findall("<rect", text)) == 2  # one true, one predicted above the threshold
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+    assert [file.name for file in tmp_path.iterdir()] == ["p.html"]
+
+
+def test_faultless_asks_for_every_box_and_nothing_else():
+    truth = {"boxes": [[0, 0, 10, 10]], "labels": [0]}
+    found = {"boxes": [[0, 0, 10, 10], [50, 50, 60, 60]], "labels": [0, 0], "scores": [0.9, 0.4]}
+    assert faultless(found, truth, 0.5)
+    assert not faultless(found, truth, 0.3)  # a false call
+    assert not faultless(found, truth, 0.95)  # a miss
+    assert faultless(found, {"boxes": [], "labels": []}, 0.95)
+
+
+def test_pictures_are_mixed_in_the_proportion_of_all():
+    right = [False] * 10 + [True] * 30
+    shown = evenly_mixed(right, 8)
+    assert [right[i] for i in shown] == [True, True, False, True, True, True, False, True]
+    assert len(set(shown)) == 8
+    assert sorted(evenly_mixed(right, 99)) == list(range(40))
+    assert evenly_mixed([], 5) == []
+    assert evenly_mixed([False, False], 1) == [0]

@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from training.settings import CONFIGS, Settings, SettingsError, parse, resolve_precision, save
+from training.settings import (
+    CHECKOUT,
+    CONFIGS,
+    Settings,
+    SettingsError,
+    differences,
+    parse,
+    resolve_precision,
+    save,
+    with_config,
+)
+from training.usage import described, help_text, markdown_table
 
 
 @pytest.fixture
@@ -15,13 +26,13 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_yaml_and_overrides(config):
-    settings = parse([str(config), "--num_train_epochs", "3", "--output_dir=out", "--max_train_steps", "1e2"], "")
+    settings = parse([str(config), "--num_train_epochs", "3", "--output_dir=out", "--max_train_steps", "1e2"])
     assert settings.learning_rate == 1e-4 and settings.mixed_precision == "no" and settings.canvas == (256, 1600)
     assert settings.num_train_epochs == 3.0 and settings.output_dir == "out" and settings.max_train_steps == 100
 
 
 def test_text_stays_text(config):
-    settings = parse([str(config), "--output_dir", "2024", "--dataset_config_name", "no", "--data_dir", "null"], "")
+    settings = parse([str(config), "--output_dir", "2024", "--dataset_config_name", "no", "--data_dir", "null"])
     assert (settings.output_dir, settings.dataset_config_name, settings.data_dir) == ("2024", "no", None)
 
 
@@ -35,35 +46,86 @@ def test_text_stays_text(config):
         (["--max_train_steps", "0"], "at least 1"),
         (["--mixed_precision", "fp8"], "auto, no, fp16 or bf16"),
         (["stray"], "'stray' was not expected"),
+        (["other.yaml"], "the config file comes first"),
+        (["--image_size", "[32"], r"--image_size \[32: this can't be read"),
     ],
 )
 def test_mistakes_are_named(config, arguments, message):
     with pytest.raises(SettingsError, match=message):
-        parse([str(config), *arguments], "")
+        parse([str(config), *arguments])
 
 
 def test_unknown_key_in_a_file(tmp_path):
     (tmp_path / "c.yaml").write_text("dataset_name: x\nbackbon: resnet18\n")
     with pytest.raises(SettingsError, match="'backbon', which is not a setting; the nearest is 'backbone'"):
-        parse([str(tmp_path / "c.yaml")], "")
+        parse([str(tmp_path / "c.yaml")])
     with pytest.raises(SettingsError, match=r"there is no config file .*training/configs/ has .*demo.yaml"):
-        parse([str(tmp_path / "missing.yaml")], "")
+        parse([str(tmp_path / "missing.yaml")])
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        parse(["missing.yaml"])
+    assert str(tmp_path / "missing.yaml") in str(caught.value)
+    assert f"current directory is {tmp_path}" in str(caught.value)
+    # A file of the checkout is found from anywhere.
+    assert parse(["training/configs/demo.yaml"]) == parse([str(CONFIGS / "demo.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dataset_name: x\nimage_size: [1, 2\nseed: 1\n", r"c\.yaml, line 3, column \d+: "),
+        ("- a\n- b\n", "it holds a list"),
+        ("\xff", "no text in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path, text, message):
+    (tmp_path / "c.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError, match=message):
+        parse([str(tmp_path / "c.yaml")])
+
+
+def test_without_a_file_the_default_or_the_run_to_go_on_with(config, tmp_path):
+    assert with_config([str(config), "--seed", "1"], "demo.yaml") == [str(config), "--seed", "1"]
+    resume = ["--output_dir", str(tmp_path), "--resume_from_checkpoint", "latest"]
+    assert with_config(resume, "demo.yaml")[0] == str(CONFIGS / "demo.yaml")
+    save(parse([str(config)]), tmp_path / "train_config.yaml")
+    assert with_config(resume, "demo.yaml") == [str(tmp_path / "train_config.yaml"), *resume]
+    assert with_config(resume[:2], "demo.yaml")[0] == str(CONFIGS / "demo.yaml")
+
+
+def test_differences_from_the_run_to_go_on_with(config, tmp_path):
+    save(parse([str(config)]), tmp_path / "run.yaml")
+    assert differences(parse([str(config), "--resume_from_checkpoint", "latest"]), tmp_path / "run.yaml") == []
+    (line,) = differences(parse([str(config), "--learning_rate", "0.5"]), tmp_path / "run.yaml")
+    assert line == "learning_rate is 0.5, the run was started with 0.0001"
+    assert differences(parse([str(config)]), tmp_path / "none.yaml") == []
+
+
+def test_every_setting_is_described_in_the_help_and_in_the_docs():
+    assert [one.name for one in described()] == list(vars(parse([str(CONFIGS / "demo.yaml")])))
+    assert all(f"--{one.name}  ({one.kind}, {one.default})" in help_text("x") and one.meaning for one in described())
+    assert markdown_table() in (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8"), (
+        "the table of docs/training.md is old; python -m training.usage prints the new one"
+    )
 
 
 def test_image_size_must_fit_the_strides(config):
     with pytest.raises(SettingsError, match="multiples of 32"):
-        _ = parse([str(config), "--image_size", "100"], "").canvas
+        _ = parse([str(config), "--image_size", "100"]).canvas
 
 
 def test_saved_settings_start_the_same_run(config, tmp_path):
-    settings = parse([str(config), "--image_size", "96", "--seed", "3"], "")
+    settings = parse([str(config), "--image_size", "96", "--seed", "3"])
     save(settings, tmp_path / "train_config.yaml")
-    assert parse([str(tmp_path / "train_config.yaml")], "") == settings
+    assert parse([str(tmp_path / "train_config.yaml")]) == settings
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_configs_are_valid_and_tell_their_memory(file):
-    settings = parse([str(file)], "")
+    settings = parse([str(file)])
     assert settings.canvas
     assert isinstance(settings, Settings)
     assert "GPU memory" in file.read_text()

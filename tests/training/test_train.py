@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 import yaml
 from transformers import pipeline
 
-from tests.loaders.conftest import drawn_row
+from tests.loaders.conftest import drawn_row, make_split
 from tests.training.conftest import ROOT, launch, write_hub_folder
 from training import score, train
 from training.checkpoints import load_model
+from training.data import remarks
 
 KEYS = {"map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "map_per_class"}
 
@@ -62,7 +65,9 @@ def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
     assert {p.name for p in run.glob("checkpoint-*")} == {"checkpoint-4", "checkpoint-5"}  # the oldest is removed
     assert {p.parent.name for p in run.rglob("config.json")} == {"best", "last"}
     assert yaml.safe_load((run / "train_config.yaml").read_text())["max_train_steps"] == 5
-    assert "step 5: loss" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "step 5: loss" in out and "checkpoint every 2 steps, about 3 of them" in out
+    assert not list(run.glob("run.*"))  # the lock
     found = pipeline("object-detection", model=str(run / "best"), threshold=0.0)(_picture())
     assert found and found[0]["label"] in ("hole", "scratch")
 
@@ -71,6 +76,11 @@ def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
     assert json.loads((tmp_path / "s.json").read_text()) == metrics["test"]
     assert score.main([str(run), "--split", "unlabeled"]) == 1
     assert "it has train, validation, test" in capsys.readouterr().err
+    assert score.main([str(run), "--data_dir", "elsewhere"]) == 1
+    assert "Leave --data_dir out" in capsys.readouterr().err
+    (run / "best").rename(run / "gone")
+    assert score.main([str(run)]) == 1
+    assert "this run has no scored model yet" in capsys.readouterr().err
 
     # A second run into the same folder is refused, replaced only when asked to.
     assert train.main([str(tiny_config), "--max_train_steps", "1"]) == 1
@@ -137,6 +147,68 @@ def test_resume_within_a_process_from_a_named_checkpoint(tiny_config, tmp_path, 
     shutil.copytree(tmp_path / "a" / "best", tmp_path / "b" / "best")
     assert train.main([*common, *keep, *from_third]) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "train_config.yaml").is_file()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_path, monkeypatch, capsys, signum, code):
+    """The signal arrives while step 5 is computed; the checkpoint is of step 5, which no setting asked for."""
+    from accelerate.state import AcceleratorState
+
+    before = signal.getsignal(signum)
+    common = [str(tiny_config), "--max_train_steps", "7", "--eval_steps", "3", "--gradient_accumulation_steps", "2"]
+    stopped = [*common, "--output_dir", str(tmp_path / "stopped")]
+    calls = []
+
+    def clip(self, *arguments, **options):
+        calls.append(0)
+        if len(calls) == 5:
+            signal.raise_signal(signum)
+            signal.raise_signal(signum)  # what a launcher passes on in the same moment is no second Ctrl-C
+        return original(self, *arguments, **options)
+
+    original = train.Accelerator.clip_grad_norm_
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Accelerator, "clip_grad_norm_", clip)
+        assert train.main(stopped) == code
+    out, err = capsys.readouterr()
+    assert out.strip().splitlines()[-1] == "stopped at step 5; go on with --resume_from_checkpoint latest"
+    assert "once more to end at once" in err and "Traceback" not in out + err
+    assert signal.getsignal(signum) is before and not list((tmp_path / "stopped").glob("run.*"))
+    if signum == signal.SIGTERM:
+        return
+    AcceleratorState._reset_state(reset_partial_state=True)
+    # Without a configuration file the run's own settings count, and what differs from them is told.
+    own = ["--output_dir", str(tmp_path / "stopped"), "--resume_from_checkpoint", "latest", "--ema_decay", "0.9"]
+    assert train.main([*own, "--seed", "0", "--per_device_eval_batch_size", "4"]) == 0
+    out, err = capsys.readouterr()
+    assert "at step 5 of 7" in out and f"took {tmp_path / 'stopped' / 'train_config.yaml'}" in err
+    assert "warning: per_device_eval_batch_size is 4, the run was started with None" in out
+    assert out.count("warning:") == 1
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert train.main([*common, "--output_dir", str(tmp_path / "whole")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_folder_in_use_is_refused_and_names_the_process(tiny_config, tmp_path, capsys):
+    from training.folders import held
+
+    with held(tmp_path / "run"):
+        assert train.main([str(tiny_config)]) == 1
+        assert f"process {os.getpid()} is training into {tmp_path / 'run'}" in capsys.readouterr().err
+        assert {p.name for p in (tmp_path / "run").iterdir()} == {"run.lock", "run.pid"}
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").touch()
+    assert train.main([str(tiny_config)]) == 1
+    assert "can't be made" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("inside", ["", "deep/run"])
+def test_output_among_the_images_is_refused(tiny_config, tiny_data, capsys, inside):
+    before = sorted(tiny_data.rglob("*"))
+    assert train.main([str(tiny_config), "--output_dir", str(tiny_data / inside)]) == 1
+    assert "lies in the data folder" in capsys.readouterr().err
+    assert sorted(tiny_data.rglob("*")) == before
 
 
 def test_splits_that_are_not_there(tiny_config, tmp_path, capsys):
@@ -146,7 +218,7 @@ def test_splits_that_are_not_there(tiny_config, tmp_path, capsys):
     metrics = metrics_of(tmp_path / "run")
     assert metrics["validation"] is None and metrics["test"] is None
     out = capsys.readouterr().out
-    assert "no validation split to score" in out and "no test split to score" in out
+    assert "there is no validation split; there is no test split: nothing will be scored" in out
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
 
 
@@ -193,9 +265,55 @@ def test_mistakes_end_with_one_message(tiny_config, tmp_path, capsys, monkeypatc
     assert train.main([str(tiny_config), "--lr", "1"]) == 1
     assert "'lr', which is not a setting; the nearest is" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--resume_from_checkpoint", "latest"]) == 1
-    assert "has no checkpoint-* folder" in capsys.readouterr().err
+    assert "no run was started there" in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "train_config.yaml").touch()
+    assert train.main([str(tiny_config), "--resume_from_checkpoint", "latest"]) == 1
+    assert "was stopped before its first checkpoint" in capsys.readouterr().err
+    assert train.main([str(tiny_config), "--resume_from_checkpoint", "last"]) == 1
+    assert "did you mean latest?" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--model_type", "yolo"]) == 1
     assert "there are rt_detr_v2, detr" in capsys.readouterr().err
+    assert train.main([str(tiny_config), "--dataset_name", "no/such_set"]) == 1
+    err = capsys.readouterr().err
+    assert "dataset_name no/such_set can't be loaded: there is no such folder" in err and len(err.splitlines()) == 1
+
+
+def test_datasets_that_do_not_fit_are_told_with_what_is_needed(tiny_config, tmp_path, capsys):
+    whole = make_split([drawn_row(i) for i in range(5)])
+    features = {**whole.features, "labels": datasets.List(datasets.Value("int64"))}
+    for name, split in {
+        "columns": whole.remove_columns(["width", "annotated"]),
+        "classes": whole.cast(datasets.Features(features)),
+    }.items():
+        (tmp_path / name).mkdir()
+        split.to_parquet(tmp_path / name / "train.parquet")
+        assert train.main([str(tiny_config), "--dataset_name", str(tmp_path / name)]) == 1
+    err = capsys.readouterr().err
+    assert "lacks the columns width, annotated. Needed are image_id, image, width" in err
+    assert "it must be a list of ClassLabel" in err
+    assert train.main([str(tiny_config), "--dataset_config_name", "castings"]) == 1
+    assert "Give --dataset_config_name (null: none)." in capsys.readouterr().err
+
+
+def test_remarks_on_splits_and_classes():
+    both = make_split([drawn_row(i) for i in range(6)])
+    without = make_split([drawn_row(i, labels=[0] * len(drawn_row(i)["labels"])) for i in range(6)])
+    unknown = make_split([drawn_row(i, annotated=False) for i in range(3)])
+    assert remarks({"train": both, "validation": both, "test": both}) == []
+    assert remarks({"train": both, "validation": both}) == ["there is no test split: only validation will be scored"]
+    assert remarks({"train": without, "validation": unknown, "test": both}) == [
+        "none of the images of the validation split is annotated: only the test split will be scored, with the last "
+        "model",
+        "no training image holds: scratch",
+    ]
+
+
+def test_a_signal_before_the_first_step_ends_the_run_without_a_traceback(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "load_splits", lambda _: signal.raise_signal(signal.SIGINT))
+    assert train.main([str(tiny_config)]) == 130
+    assert "stopped before the first step" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_config_and_data_it_says_what_to_do(tmp_path):
@@ -204,6 +322,8 @@ def test_without_config_and_data_it_says_what_to_do(tmp_path):
     out, err = process.communicate(timeout=240)
     assert process.returncode != 0
     assert "make demo" in err and "GDXray" in err
+    assert "no configuration file given: took" in err and "configs/gdxray_castings.yaml" in err
+    assert not list(tmp_path.iterdir())
     assert "Traceback" not in out + err
 
 
