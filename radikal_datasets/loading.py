@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
 import logging
 import os
 from collections.abc import Iterator
@@ -111,6 +113,7 @@ def load_dataset(
         "cache_dir": None if cache_dir is None else str(cache_dir),
         **kwargs,
     }
+    _check_spelling(str(path), kwargs)
     source = _source_of(path)
     if source is None:
         common["data_dir"] = None if data_dir is None else os.fspath(data_dir)
@@ -132,6 +135,27 @@ def load_dataset(
     if protocol is not None:
         settings["protocol"] = protocol
     return datasets.load_dataset(path, config.name, data_dir=place.address, **settings, **common)
+
+
+def _check_spelling(path: str, arguments: dict[str, Any]) -> None:
+    """Refuses slips of the pen that `datasets` would take for a repository's name or a setting of another builder.
+
+    Raises:
+        UnknownSourceError: "neu_det" or "radikal-datasets/neu_det", and no folder of that name.
+        TypeError: with a source of ours, an argument that `datasets.load_dataset` does not have.
+    """
+    namespace, _, name = path.rpartition("/")
+    if namespace.replace("-", "_") == DEFAULT_NAMESPACE:
+        known = inspect.signature(datasets.load_dataset).parameters
+        for argument in arguments.keys() - known.keys() if namespace == DEFAULT_NAMESPACE else ():
+            near = difflib.get_close_matches(argument, [*known, "protocol", "strict"], 1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"load_dataset() has no argument {argument!r}.{meant}")
+    elif namespace:
+        return
+    if namespace != DEFAULT_NAMESPACE and name.replace("-", "_") in source_names() and not Path(path).exists():
+        meant = f"{DEFAULT_NAMESPACE}/{name.replace('-', '_')}"
+        raise UnknownSourceError(f"{path!r} is no folder here, and no source. Did you mean {meant!r}?")
 
 
 def _load_from_hub(repo: str, name: str | None, protocol: str | None, strict: bool, common: dict[str, Any]) -> Any:
@@ -209,7 +233,8 @@ def _local(source: Source, path: str, why: str) -> _Place:
         path = str(Path(path).expanduser())
         if not Path(path).exists():
             raise SourceNotFoundError(
-                f"{why}={path}: there is no such folder or archive. {source.name} is had from {source.download_page} "
+                f"{why}={path}: there is no such folder or archive (looked at {Path(path).absolute()}). "
+                f"{source.name} is had from {source.download_page} "
                 f"and should look like this:\n{source.layout}"
             )
         if is_hub_folder(path):

@@ -151,6 +151,10 @@ class Source:
         roots = layout_roots(tree, self.marker)
         if not roots:
             some = ", ".join(list(tree.files)[:3]) or "nothing"
+            if "manifest.json" in tree.files:
+                raise LayoutError(
+                    f"{data_dir} was written by prepare: load it, push it, or give the raw tree it was made of."
+                )
             links = "".join(f"\nNot followed: {unsafe}" for unsafe in tree.unsafe[:3])
             raise LayoutError(
                 f"{data_dir}: {len(tree.files):,} files, but none in the layout of {self.name} (found {some} ...). "

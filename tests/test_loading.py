@@ -13,7 +13,7 @@ import pytest
 from datasets import load_dataset as plain_load_dataset  # before radikal_datasets, as in a user's notebook
 
 import radikal_datasets
-from radikal_datasets import load_dataset
+from radikal_datasets import build_hub_folder, load_dataset, verify
 from radikal_datasets.errors import (
     ConfigNameError,
     LayoutError,
@@ -212,3 +212,25 @@ def test_works_from_an_empty_folder_in_a_process_of_its_own(tree: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0
     assert not any(empty.iterdir())
+
+
+@pytest.mark.parametrize("path", ["neu_det", "neu-det", "radikal-datasets/neu_det", "radikal-datasets/neu-det"])
+def test_slips_of_the_pen_are_told_before_anybody_is_asked(path: str) -> None:
+    with pytest.raises(UnknownSourceError, match="Did you mean 'radikal_datasets/neu_det'"):
+        load_dataset(path)
+
+
+def test_nearly_a_source() -> None:
+    with pytest.raises(UnknownSourceError, match=r"Did you mean neu_det\?"):
+        load_dataset("radikal_datasets/neudet")
+
+
+def test_an_argument_that_does_not_exist() -> None:
+    with pytest.raises(TypeError, match=r"no argument 'datadir'\. Did you mean 'data_dir'"):
+        load_dataset("radikal_datasets/neu_det", datadir="x")
+
+
+def test_a_prepared_folder_is_no_raw_tree(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+    build_hub_folder("neu_det", data_dir=sample_tree("neu_det"), output_dir=tmp_path / "hub")
+    with pytest.raises(LayoutError, match="was written by prepare"):
+        verify("neu_det", data_dir=tmp_path / "hub")

@@ -28,7 +28,7 @@ from . import shards
 from .card import ConfigCard, merge_cards, new_card
 from .card_text import CARD_FILENAME, parse_card, read_card
 from .manifest import MANIFEST_FILENAME, PREVIEWS, ConfigEntry, FileEntry, Manifest
-from .notes import NotedConfig, Notes, sha256_of
+from .notes import NOTES_FILENAME, NotedConfig, Notes, sha256_of
 from .previews import contact_sheet
 from .shards import MAX_SHARD_BYTES
 from .staging import Stage, recover_all
@@ -120,7 +120,8 @@ def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:
     if output.is_file():
         raise OutputError(f"{output} is a file. Give a folder.")
     others = sorted(path.name for path in output.glob("[!.]*") if path.name not in (CARD_FILENAME, MANIFEST_FILENAME))
-    if there is None and others:  # pictures, say, or another raw tree: nobody would find out which of the two is loaded
+    ours = there is not None or any((output / name).is_file() for name in (MANIFEST_FILENAME, NOTES_FILENAME))
+    if others and not ours:  # pictures, say, or another raw tree: nobody would find out which of the two is loaded
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         raise OutputError(f"{output} holds other files ({names}) and no set of ours. Give a new or an empty folder.")
     for builder in builders:

@@ -211,9 +211,9 @@ class _Push:
         uploads: dict[str, CountedUpload] = {}
         with large_files_by(xet=xet), bar:
             self._send(first, uploads, bar)
-            commit = self._commit(uploads, bar)
-        self._verify(commit)
-        return self._result(remote, first, commit)
+            done = self._commit(uploads, bar)
+        self._verify(done)
+        return self._result(remote, first, done.commit)
 
     # ---- what to do ----
 
@@ -269,7 +269,7 @@ class _Push:
                 what="sending",
             )
 
-    def _commit(self, uploads: dict[str, CountedUpload], bar: Any) -> str:
+    def _commit(self, uploads: dict[str, CountedUpload], bar: Any) -> Snapshot:
         def attempt() -> str:
             remote = self.repository.read(self.branch)
             plan = self.plan(remote)
@@ -292,8 +292,10 @@ class _Push:
         for _ in range(5):
             commit = retrying(attempt, what="commit")
             tip = retrying(lambda: self.repository.read(self.branch), what="reading the tip")
-            if tip.commit == commit or self.plan(tip).nothing_to_do:
-                return commit
+            if tip.commit == commit:
+                return tip
+            if self.plan(tip).nothing_to_do:  # somebody else came after us, and left what is ours as it was
+                return retrying(lambda ours=commit: self.repository.read(ours), what="reading the commit")
         raise HubContentError(
             f"{self.repository.address}: other pushes keep undoing this one. Push one after the other, or to a Hub "
             "that honours `parentCommit`."
@@ -301,17 +303,16 @@ class _Push:
 
     # ---- afterwards ----
 
-    def _verify(self, commit: str) -> None:
-        remote = retrying(lambda: self.repository.read(commit), what="reading the commit")
-        plan = self.plan(remote)
-        if not plan.nothing_to_do:
+    def _verify(self, done: Snapshot) -> None:
+        plan = self.plan(done)
+        if done.commit is None or not plan.nothing_to_do:
             wrong = ", ".join([*plan.add, *plan.remove, *plan.texts][:5])
             raise HubContentError(
-                f"{self.repository.address} at {commit} is not what was sent: {wrong}. Push again; if it stays so, "
-                "this Hub loses files."
+                f"{self.repository.address} at {done.commit} is not what was sent: {wrong}. Push again; if it stays "
+                "so, this Hub loses files."
             )
         for name in self.manifest.configs:
-            retrying(lambda name=name: self._load_a_row(name, commit), what=f"loading a row of {name}")
+            retrying(lambda name=name: self._load_a_row(name, str(done.commit)), what=f"loading a row of {name}")
 
     def _load_a_row(self, config: str, commit: str) -> None:
         """Through the card and the configuration's own files, as `load_dataset` finds them at that commit.

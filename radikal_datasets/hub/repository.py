@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from huggingface_hub import HfApi, RepoFile
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+from huggingface_hub.utils import hf_raise_for_status
 
 from ..endpoint import Hub, status_of
 from ..errors import NotPrivateError
@@ -117,12 +116,8 @@ class Repository:
             self.api.create_branch(self.repo_id, branch=branch, repo_type="dataset", exist_ok=True)
             return self.read(branch)
 
-    def _text(self, path: str, commit: str) -> str | None:
-        with tempfile.TemporaryDirectory() as folder:  # not the user's cache: every commit would stay there
-            try:
-                file = self.api.hf_hub_download(
-                    self.repo_id, path, repo_type="dataset", revision=commit, cache_dir=folder
-                )
-            except EntryNotFoundError:
-                return None
-            return Path(file).read_text(encoding="utf-8")
+    def _text(self, path: str, commit: str) -> str:
+        # Not through the user's cache: the card of every commit would stay there.
+        response = self.hub.get(f"/datasets/{self.repo_id}/resolve/{commit}/{path}")
+        hf_raise_for_status(response)
+        return response.content.decode("utf-8")

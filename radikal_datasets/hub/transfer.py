@@ -160,10 +160,15 @@ class _CountedReader(io.BufferedReader):
 
     def __init__(self, raw: io.FileIO, count: Callable[[int], None] | None):
         super().__init__(raw)
-        self._count = count
+        self._count, self._position = count, 0  # `tell` would ask the operating system each time
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
+        self._position += len(data)
         if self._count is not None:
-            self._count(self.tell())
+            self._count(self._position)
         return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._position = super().seek(offset, whence)
+        return self._position

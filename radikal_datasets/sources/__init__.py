@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 
@@ -22,7 +23,9 @@ def builder_class(name: str) -> type[InspectionBuilder]:
         UnknownSourceError: no such source.
     """
     if name not in source_names():
-        raise UnknownSourceError(f"There is no source {name!r}. There are {', '.join(source_names())}.")
+        near = difflib.get_close_matches(name.replace("-", "_"), source_names(), 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise UnknownSourceError(f"There is no source {name!r}.{meant} There are {', '.join(source_names())}.")
     module = importlib.import_module(f"{__name__}.{name}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, InspectionBuilder) and value.__module__ == module.__name__:
