@@ -123,6 +123,8 @@ class _Endpoint:
         for rule in self._rules:
             params = rule.match(request.method, segments)
             if params is not None:
+                if rule.most > MAX_JSON:  # so much is only kept in memory for those who may change the repository
+                    await run_in_threadpool(Exchange(self._state, request, params, b"").own_repository)
                 body = await _body(request, rule.most)
                 return await run_in_threadpool(rule.handler, Exchange(self._state, request, params, body))
         raise RequestError(404, f"This Hub has nothing at {request.url.path[:200]}")

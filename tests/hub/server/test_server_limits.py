@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from radikal_datasets.hub.server import exchange, objects
+from radikal_datasets.hub.server import app, exchange, objects
 from radikal_datasets.hub.server.commits import sign
 from radikal_datasets.hub.server.database import Database
 from radikal_datasets.hub.server.objects import ObjectStore
@@ -166,6 +166,18 @@ def test_a_commit_far_too_large(service: Service) -> None:
             yield b" " * (1 << 20)
 
     assert service.call("POST", "/api/datasets/ann/x/commit/main", content=pieces()).status_code == 413
+
+
+@pytest.mark.parametrize(("who", "status"), [(None, 401), ("reader", 403), ("bob", 404), ("nonsense", 401)])
+def test_a_large_body_is_only_taken_from_those_who_may_commit(service: Service, who: str | None, status: int) -> None:
+    service.create("x")
+
+    async def no_body(*_: Any) -> bytes:
+        raise AssertionError("the body was read")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "_body", no_body)
+        assert service.call("POST", "/api/datasets/ann/x/commit/main", who, content=b" ").status_code == status
 
 
 def test_metadata_that_would_grow_without_end(service: Service) -> None:
