@@ -11,6 +11,8 @@ from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, Revisio
 
 from .errors import HubAccessError, HubError, HubUnavailableError
 
+_CUT_CONNECTIONS = (ConnectionResetError, ConnectionRefusedError, ConnectionAbortedError, BrokenPipeError)
+
 
 def chain_of(error: BaseException) -> list[BaseException]:
     """An error and those it was made from, the first cause last; bounded, for chains can be rings."""
@@ -28,6 +30,8 @@ def status_of(error: BaseException) -> int | None:
         response = getattr(link, "response", None)
         if response is not None and isinstance(getattr(response, "status_code", None), int):
             return response.status_code
+        if _is_cut(link):  # what is behind it is what was being handled: an earlier answer, to another request
+            return None
     return None
 
 
@@ -38,11 +42,23 @@ def unanswered(error: BaseException) -> bool:
     for link in chain_of(error):
         if isinstance(link, OfflineModeIsEnabled):
             return False
-        if isinstance(link, (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)):
-            return True
-        if type(link).__module__.partition(".")[0] in ("httpx2", "httpcore2", "httpx", "aiohttp"):
+        if isinstance(link, ConnectionError) or _is_cut(link):
             return True
     return False
+
+
+def _is_cut(link: BaseException) -> bool:
+    """True for what the network itself raises, and for a request that another thread's cut connection has ended.
+
+    huggingface_hub closes the one client of all threads when a connection fails.
+    """
+    if isinstance(link, OfflineModeIsEnabled):
+        return False
+    if isinstance(link, (TimeoutError, socket.gaierror, ssl.SSLError)) or type(link) in _CUT_CONNECTIONS:
+        return True
+    if isinstance(link, RuntimeError) and "client has been closed" in str(link):
+        return True
+    return type(link).__module__.partition(".")[0] in ("httpx2", "httpcore2", "httpx", "aiohttp")
 
 
 @dataclass(frozen=True)

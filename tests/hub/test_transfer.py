@@ -44,7 +44,13 @@ def test_what_another_try_may_mend_is_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [httpx2.ConnectError("refused"), httpx2.ReadTimeout("slow"), ConnectionResetError(), wrapped(TimeoutError())],
+    [
+        httpx2.ConnectError("refused"),
+        httpx2.ReadTimeout("slow"),
+        ConnectionResetError(),
+        wrapped(TimeoutError()),
+        wrapped(RuntimeError("Cannot send a request, as the client has been closed.")),
+    ],
 )
 def test_a_cut_connection_is_tried_again(error: Exception) -> None:
     assert transfer.retrying(Failing(error), what="test", sleep=lambda _: None) == "done"
@@ -63,6 +69,21 @@ def test_what_stays_wrong_is_not(error: Exception) -> None:
     with pytest.raises(type(error)):
         transfer.retrying(call, what="test", sleep=lambda _: None)
     assert call.calls == 1
+
+
+def test_a_connection_cut_while_an_answer_was_handled_is_tried_again() -> None:
+    """A repository is made because the Hub says that there is none, and the Hub dies meanwhile."""
+    try:
+        try:
+            raise http_error(404)
+        except HfHubHTTPError:
+            try:
+                raise ConnectionResetError
+            except ConnectionResetError as reset:
+                raise httpx2.ReadError("cut") from reset
+    except httpx2.ReadError as error:
+        cut = error
+    assert transfer.retrying(Failing(cut), what="test", sleep=lambda _: None) == "done"
 
 
 def test_tries_are_bounded() -> None:
