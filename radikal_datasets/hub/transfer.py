@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from ..endpoint import Hub, status_of, unanswered
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+_bound: ContextVar[float | None] = ContextVar("_bound", default=None)  # seconds, see `bounded_requests`
 
 #: Somebody else committed first (412), or is about to (409): worth many short waits.
 CONFLICT = frozenset({409, 412})
@@ -54,6 +56,7 @@ def retrying(call: Callable[[], Result], *, what: str, sleep: Callable[[float], 
     """
     conflicts = troubles = 0
     while True:
+        _bound_session()
         try:
             return call()
         except Exception as error:
@@ -118,13 +121,20 @@ def large_files_by(*, xet: bool) -> Iterator[None]:
 @contextmanager
 def bounded_requests(seconds: float) -> Iterator[None]:
     """Gives the clients' requests a timeout where they name none; they would wait for ever."""
-    client = get_session()
-    before = client.timeout
-    client.timeout = seconds
+    before, bound = get_session().timeout, _bound.set(seconds)
+    _bound_session()
     try:
         yield
     finally:
-        client.timeout = before
+        _bound.reset(bound)
+        get_session().timeout = before
+
+
+def _bound_session() -> None:
+    # huggingface_hub makes a new client after each failed connection: `retrying` sets it again.
+    seconds = _bound.get()
+    if seconds is not None:
+        get_session().timeout = seconds
 
 
 class CountedUpload(CommitOperationAdd):

@@ -12,7 +12,7 @@ import datasets
 import datasets.config
 import httpx2
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from typer.testing import CliRunner
 
@@ -34,6 +34,7 @@ from radikal_datasets.hub.manifest import Manifest
 from radikal_datasets.hub.push import push_to_hub
 from radikal_datasets.hub.repository import Repository
 from tests.hub.embedded import RunningHub, running_hub
+from tests.hub.fake import use_hub
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +48,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 @pytest.fixture
 def at_hub(hub: RunningHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunningHub:
     """Points all clients of this process at the embedded Hub, as user ann."""
-    for module in (constants, datasets.config):
-        monkeypatch.setattr(module, "HF_HUB_OFFLINE", False)
-    for module, names in (
-        (constants, ("ENDPOINT", "HUGGINGFACE_CO_URL_TEMPLATE")),
-        (datasets.config, ("HF_ENDPOINT", "HUB_DATASETS_URL", "HF_UPDATE_DOWNLOAD_COUNTS", "USE_PARQUET_EXPORT")),
-    ):
-        for name in names:  # so that they are put back
-            monkeypatch.setattr(module, name, getattr(module, name))
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK", "HF_UPDATE_DOWNLOAD_COUNTS"):
-        monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("HF_ENDPOINT", hub.url + "/")
+    use_hub(monkeypatch, hub.url + "/", tmp_path)
     monkeypatch.setenv("HF_TOKEN", hub.token("ann"))
     monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", tmp_path / "home")
     monkeypatch.setattr(transfer, "_LONGEST_WAIT", 0.02)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import close_session, constants
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import get_session
 
 from radikal_datasets.hub import transfer
 
@@ -112,6 +113,22 @@ def test_the_switch_for_xet_is_put_back() -> None:
         assert constants.HF_HUB_DISABLE_XET
         raise KeyError
     assert before == constants.HF_HUB_DISABLE_XET
+
+
+def test_requests_stay_bounded_after_a_failed_connection() -> None:
+    """huggingface_hub throws its client away then, and with it what was set on it."""
+    before, seen = get_session().timeout, []
+
+    def call() -> None:
+        seen.append(get_session().timeout.read)
+        if len(seen) == 1:
+            close_session()
+            raise httpx2.ConnectError("refused")
+
+    with transfer.bounded_requests(7.0):
+        transfer.retrying(call, what="test", sleep=lambda _: None)
+    assert seen == [7.0, 7.0]
+    assert get_session().timeout == before
 
 
 class Bar:
