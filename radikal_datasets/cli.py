@@ -97,7 +97,7 @@ def sample(
 ) -> None:
     """Draws a small made-up tree in a source's own layout, for a dry run."""
     traps = make_sample(source, out, images=images, seed=seed, broken=broken)
-    console.print(f"{out}: made-up images in the layout of {source}. {len(traps)} things planted: {out}.traps.json")
+    console.print(f"{out}: made-up images in the layout of {source}. Planted: {len(traps)}, see {out}.traps.json")
 
 
 @app.command()
@@ -183,10 +183,10 @@ def _print_verification(result: Verification) -> None:
         console.print(f"Not in this tree: {', '.join(result.absent)}", highlight=False)
     problems = [problem for report in result.reports.values() for problem in report.problems]
     lost = {
-        what: sum(problem.count for problem in problems if problem.effect == effect)
-        for what, effect in (("images", Effect.IMAGE_LOST), ("boxes", Effect.BOX_LOST))
+        names: sum(problem.count for problem in problems if problem.effect == effect)
+        for names, effect in ((("image", "images"), Effect.IMAGE_LOST), (("box", "boxes"), Effect.BOX_LOST))
     }
-    told = " and ".join(f"{count:,} {what}" for what, count in lost.items() if count)
+    told = " and ".join(f"{count:,} {what if count > 1 else one}" for (one, what), count in lost.items() if count)
     verdict = f"{told} would be lost, see above." if told else "Nothing of this tree is lost."
     console.print(f"[bold]{verdict}[/bold]")
 
