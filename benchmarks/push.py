@@ -24,7 +24,7 @@ from radikal_datasets import build_hub_folder
 from radikal_datasets.samples import make_sample
 
 CHECKOUT = Path(__file__).parents[1]
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(CHECKOUT))  # for the tests' helper below
 from tests.hub.embedded import running_hub  # noqa: E402
 
 SCRIPTS = Path(sys.executable).parent

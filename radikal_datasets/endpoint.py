@@ -16,8 +16,6 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import build_hf_headers, get_session, httpx
 
 from .client_errors import read_error
-from .client_errors import status_of as status_of
-from .client_errors import unanswered as unanswered
 from .errors import HubAccessError, HubError, HubUnavailableError
 
 DEFAULT_NAMESPACE = "radikal_datasets"

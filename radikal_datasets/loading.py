@@ -145,16 +145,17 @@ def _check_spelling(path: str, arguments: dict[str, Any]) -> None:
         TypeError: with a source of ours, an argument that `datasets.load_dataset` does not have.
     """
     namespace, _, name = path.rpartition("/")
-    if namespace.replace("-", "_") == DEFAULT_NAMESPACE:
+    if namespace == DEFAULT_NAMESPACE:
         known = inspect.signature(datasets.load_dataset).parameters
-        for argument in arguments.keys() - known.keys() if namespace == DEFAULT_NAMESPACE else ():
+        for argument in arguments.keys() - known.keys():
             near = difflib.get_close_matches(argument, [*known, "protocol", "strict"], 1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"load_dataset() has no argument {argument!r}.{meant}")
-    elif namespace:
         return
-    if namespace != DEFAULT_NAMESPACE and name.replace("-", "_") in source_names() and not Path(path).exists():
-        meant = f"{DEFAULT_NAMESPACE}/{name.replace('-', '_')}"
+    source = name.replace("-", "_")
+    nearly_ours = namespace.replace("-", "_") in ("", DEFAULT_NAMESPACE) and source in source_names()
+    if nearly_ours and not Path(path).exists():
+        meant = f"{DEFAULT_NAMESPACE}/{source}"
         raise UnknownSourceError(f"{path!r} is no folder here, and no source. Did you mean {meant!r}?")
 
 

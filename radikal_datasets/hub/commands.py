@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import splits
+from .doctor import diagnose
 from .push import PushResult, push_to_hub
 
 console = Console()
@@ -78,8 +79,6 @@ def doctor(
 
     Exits 0 where nothing failed, 1 otherwise.
     """
-    from .doctor import diagnose
-
     checks = diagnose(repo_id=repo_id, write=not read_only)
     if as_json:
         rows = [{"name": c.name, "ok": c.ok, "found": c.found, "remedy": c.remedy} for c in checks]

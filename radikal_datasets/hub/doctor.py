@@ -154,7 +154,9 @@ class _Examination:
     def repository(self) -> tuple[bool | None, str, str]:
         assert self.repo_id is not None
         info = self.hub.api.dataset_info(self.repo_id, timeout=TIMEOUT)
-        private = {True: "private", False: "PUBLIC"}.get(info.private, "it does not say whether it is private")  # type: ignore[arg-type]
+        private = "it does not say whether it is private"
+        if info.private is not None:
+            private = "private" if info.private else "PUBLIC"
         remedy = "" if info.private else f"hf repos settings {self.repo_id} --type dataset --private"
         return bool(info.private), f"{self.repo_id}: {private}, at commit {info.sha}", remedy
 

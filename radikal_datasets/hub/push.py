@@ -18,7 +18,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from .. import splits
-from ..endpoint import DEFAULT_NAMESPACE, Hub, hub_repo, status_of, unanswered
+from ..client_errors import status_of, unanswered
+from ..endpoint import DEFAULT_NAMESPACE, Hub, hub_repo
 from ..errors import ConfigNameError, HubContentError, HubError, LicenceError, RadikalError
 from ..hub_loading import Commit
 from ..schema import features

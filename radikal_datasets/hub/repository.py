@@ -10,7 +10,8 @@ from huggingface_hub import HfApi, RepoFile
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from huggingface_hub.utils import hf_raise_for_status
 
-from ..endpoint import Hub, status_of
+from ..client_errors import status_of
+from ..endpoint import Hub
 from ..errors import NotPrivateError
 from .card_text import CARD_FILENAME
 from .manifest import MANIFEST_FILENAME

@@ -23,7 +23,8 @@ from huggingface_hub.utils import (
     get_session,
 )
 
-from ..endpoint import Hub, status_of, unanswered
+from ..client_errors import status_of, unanswered
+from ..endpoint import Hub
 
 logger = logging.getLogger(__name__)
 

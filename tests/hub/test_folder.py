@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import os
@@ -15,22 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import DatasetCard
 
-from radikal_datasets import build_hub_folder, load_dataset
-from radikal_datasets.errors import HubFolderError, LayoutError, OutputError
+from radikal_datasets import build_hub_folder
+from radikal_datasets.errors import HubFolderError, LayoutError
 from radikal_datasets.hub import folder as hub_folder
 from radikal_datasets.hub import previews, shards, staging
 from radikal_datasets.hub.manifest import Manifest, check_folder
 from radikal_datasets.loading import is_hub_folder
 from radikal_datasets.schema import features
 from radikal_datasets.sources import source_info
-
-
-def checksums(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
-    }
+from tests.hub.files import checksums
 
 
 def test_shards_are_bounded_complete_and_the_same_twice(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
@@ -108,60 +100,6 @@ def test_a_killed_prepare_is_cleaned_up_by_the_next(sample_tree: Callable[..., P
     there = {".radikal.json", "README.md", "default", "manifest.json", "previews"}
     assert {path.name for path in tmp_path.iterdir()} == there
     assert "# notes" in (tmp_path / "README.md").read_text()
-
-
-@pytest.mark.parametrize("below", [".", "hub", "bottle/.."])
-def test_nothing_is_written_into_the_raw_tree(below: str, sample_tree: Callable[..., Path], tmp_path: Path) -> None:
-    tree = tmp_path / "raw"
-    shutil.copytree(sample_tree("mvtec_ad"), tree)
-    before = checksums(tree)
-    with pytest.raises(OutputError, match="raw tree"):
-        build_hub_folder("mvtec_ad", "bottle", data_dir=tree, output_dir=tree / below)
-    assert checksums(tree) == before
-
-
-def test_files_that_are_not_ours_are_not_replaced(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
-    tree, notes = sample_tree("deeppcb"), tmp_path / "default" / "notes.txt"
-    notes.parent.mkdir()
-    notes.write_text("mine")
-    with pytest.raises(OutputError, match="default"):
-        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path)
-    assert notes.read_text() == "mine"
-    build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path / "hub")
-    notes = tmp_path / "hub" / "default" / "notes.txt"
-    notes.write_text("mine")
-    with pytest.raises(OutputError, match=r"notes\.txt"):
-        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path / "hub", protocol="70-15-15")
-    assert notes.read_text() == "mine"
-
-
-def test_nothing_is_written_beside_files_that_are_not_ours(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
-    """Among pictures, or in another raw tree, where the next load would take one of the two in silence."""
-    tree = tmp_path / "other"
-    shutil.copytree(sample_tree("deeppcb"), tree)
-    before = checksums(tree)
-    with pytest.raises(OutputError, match="holds other files"):
-        build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tree)
-    with pytest.raises(OutputError, match="holds other files"):
-        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path)
-    assert checksums(tree) == before
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match="is a file"):
-        build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path / "file")
-
-
-def test_a_readme_of_ones_own_becomes_part_of_the_card(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("my notes\n")
-    build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path)
-    assert "my notes" in (tmp_path / "README.md").read_text()
-
-
-def test_a_folder_belongs_to_one_source(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
-    build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path)
-    with pytest.raises(OutputError, match="holds deeppcb"):
-        build_hub_folder("neu_det", data_dir=sample_tree("neu_det"), output_dir=tmp_path)
-    with pytest.raises(LayoutError, match="prepared from deeppcb"):
-        load_dataset("radikal_datasets/neu_det", data_dir=tmp_path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

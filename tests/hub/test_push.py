@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,8 @@ from radikal_datasets.hub import transfer
 from radikal_datasets.hub.manifest import Manifest
 from radikal_datasets.hub.push import push_to_hub
 from radikal_datasets.hub.repository import Repository
-from tests.hub.embedded import RunningHub, running_hub
+from tests.hub.embedded import RunningHub
 from tests.hub.fake import use_hub
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with running_hub(tmp_path_factory.mktemp("embedded") / "hub") as running:
-        running.add_user("ann", ["radikal_datasets"])
-        running.add_user("bob")
-        yield running
 
 
 @pytest.fixture

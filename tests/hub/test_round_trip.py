@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import pytest
 
 from radikal_datasets import build_hub_folder
 from radikal_datasets.sources import source_names
-from tests.hub.embedded import RunningHub, running_hub
+from tests.hub.embedded import RunningHub
+from tests.hub.files import checksums
 
 # datasets and huggingface_hub alone; prints what it read as JSON.
 STOCK = """
@@ -57,14 +57,6 @@ print("FOUND" + json.dumps(found))
 """
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    with running_hub(tmp_path_factory.mktemp("embedded") / "hub") as running:
-        running.add_user("ann", ["radikal_datasets"])
-        running.add_user("bob")
-        yield running
-
-
 def run(code: list[str], hub: RunningHub, token: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "RADIKAL"))} | {
         "HF_ENDPOINT": hub.url,
@@ -76,14 +68,6 @@ def run(code: list[str], hub: RunningHub, token: str, home: Path) -> subprocess.
     done = subprocess.run(code, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
-
-
-def checksums(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".")
-    }
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .faults import RequestError, revision_not_found
 from .names import short_ref
@@ -142,10 +143,10 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
-    def _one(self, query: str, values: Sequence[object] = ()) -> tuple | None:  # type: ignore[type-arg]
+    def _one(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
         return self._connection.execute(query, values).fetchone()
 
-    def _all(self, query: str, values: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
+    def _all(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
 
     # ---- users and tokens ----
@@ -384,7 +385,7 @@ def _insert_commit(
     return commit
 
 
-def _repository(row: tuple) -> RepositoryRow:  # type: ignore[type-arg]
+def _repository(row: tuple[Any, ...]) -> RepositoryRow:
     return RepositoryRow(row[0], row[1], row[2], row[3], bool(row[4]), row[5])
 
 
