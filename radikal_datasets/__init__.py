@@ -1,5 +1,6 @@
 """Six industrial-inspection sources behind one `load_dataset` call and one schema."""
 
+from .combining import combine
 from .endpoint import stay_at_endpoint as _stay_at_endpoint
 from .health.verify import verify
 from .hub.folder import build_hub_folder
@@ -9,7 +10,7 @@ from .loading import load_dataset
 from .sources import list_sources, source_info
 
 __version__ = "0.1.0"
-__all__ = ["build_hub_folder", "list_sources", "load_dataset", "push_to_hub", "source_info", "verify"]
+__all__ = ["build_hub_folder", "combine", "list_sources", "load_dataset", "push_to_hub", "source_info", "verify"]
 
 _stay_at_endpoint()
 _install()

@@ -30,6 +30,10 @@ class LayoutError(RadikalError):
     """A folder or archive that is there but does not hold the source's files."""
 
 
+class CombiningError(RadikalError, ValueError):
+    """Sets that can't be combined as asked: what is in the way, in which set, and what to do."""
+
+
 class OutputError(RadikalError):
     """A folder that must not be written to."""
 

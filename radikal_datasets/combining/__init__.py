@@ -1,0 +1,5 @@
+"""Several sources as one: one label space, every source's own splits, no image in two of them."""
+
+from .combine import combine
+
+__all__ = ["combine"]
