@@ -93,6 +93,8 @@ class Source:
         download: what `radikal-datasets download` fetches; None where people have to fetch it themselves.
         modality, real, truth, best_use: for the table one chooses from.
         notes: what one should know of the data, a sentence each.
+        augmentations: names of the changes that leave its images as the camera could have made them, and its truth
+            true: fields of `loaders.augmentation.Augmentation`.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Source:
     truth: str = "boxes"
     best_use: str = ""
     notes: tuple[str, ...] = ()
+    augmentations: tuple[str, ...] = ()
 
     @property
     def config_names(self) -> list[str]:

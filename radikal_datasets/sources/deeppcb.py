@@ -88,6 +88,9 @@ SOURCE = Source(
         "Most defects were added by hand to images of real boards, as the publisher says.",
         "The lists name files that do not exist: _test or _temp goes before .jpg.",
     ),
+    # Boards are laid out in any direction, their tracks along the camera's lines or across, and any parts of them may
+    # be side by side. No change of gray levels: the images are binarised.
+    augmentations=("flip_horizontal", "flip_vertical", "turn", "translate", "scale", "mosaic"),
 )
 
 

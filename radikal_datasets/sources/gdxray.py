@@ -94,6 +94,21 @@ SOURCE = Source(
         "33 of the 67 castings series were never annotated: split unlabeled, never negatives.",
         "C0055 alone holds 42 % of all castings boxes and is always in train.",
     ),
+    # A part is in the beam in any pose, nearer to the tube or further away. Dose, voltage and detector change
+    # brightness, contrast and gamma; the fewer quanta, the more noise; the focal spot blurs.
+    augmentations=(
+        "flip_horizontal",
+        "flip_vertical",
+        "turn",
+        "rotation",
+        "translate",
+        "scale",
+        "brightness",
+        "contrast",
+        "gamma",
+        "noise",
+        "blur",
+    ),
 )
 
 

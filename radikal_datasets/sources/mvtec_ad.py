@@ -138,6 +138,9 @@ SOURCE = Source(
         "A defect image without its mask is kept as annotated=False: nobody knows where its defect is.",
         "One mask may hold several defects: each 8-connected component is an instance.",
     ),
+    # Parts are laid out alike below a fixed camera, to a few degrees and pixels. No flips: print on capsules and pills
+    # would be mirrored, and a transistor in another pose, or a metal nut upside down, is itself a defect.
+    augmentations=("rotation", "translate", "brightness", "contrast", "gamma", "noise", "blur"),
 )
 
 

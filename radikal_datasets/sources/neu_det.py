@@ -75,6 +75,19 @@ NEU-DET/
         "Every XML says depth 1; the JPEGs are RGB with equal channels.",
         "Kaggle's train and validation folders are a layout, not a protocol: the splits are the same from either.",
     ),
+    # Rolling has a direction: scratches and rolled-in scale run along it, so no turns. The light differs from image to
+    # image already.
+    augmentations=(
+        "flip_horizontal",
+        "flip_vertical",
+        "translate",
+        "scale",
+        "brightness",
+        "contrast",
+        "gamma",
+        "noise",
+        "blur",
+    ),
 )
 
 

@@ -67,6 +67,20 @@ SOURCE = Source(
         "A mask holds all defects of a class; instances are its 8-connected components.",
         "The test images' truth was never published: they are the split `unlabeled`.",
     ),
+    # The strip passes below the camera in one direction, so no turns; defects are anywhere on it, so their masks may be
+    # pasted. Light, exposure and focus differ from line to line.
+    augmentations=(
+        "flip_horizontal",
+        "flip_vertical",
+        "translate",
+        "scale",
+        "brightness",
+        "contrast",
+        "gamma",
+        "noise",
+        "blur",
+        "copy_paste",
+    ),
 )
 
 
