@@ -1,61 +1,179 @@
-"""One undecoded image of a row to a uint8 tensor."""
+"""Encoded images to uint8 planes: libjpeg-turbo for JPEG, OpenCV for PNG, Pillow for whatever else there is."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import cv2
 import numpy as np
+import simplejpeg
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
+from loaders.arrow import Encoded
 from radikal_datasets.errors import UnreadableImageError
+from radikal_datasets.images import MAX_PIXELS
+
+#: How an image is brought to another size.
+#: - "fast": JPEG shrinks to half or less while it is decoded; then bilinear, or the mean of the covered pixels where a
+#:   side still shrinks to half or less.
+#: - "exact": torchvision's anti-aliased bilinear, as transformers' image processors do it; several times slower.
+Resize = Literal["fast", "exact"]
 
 _REMEDY = (
     "Run `radikal-datasets verify SOURCE --data-dir DIR --deep` on the raw tree to list every such file, mend or "
     "remove it, and load or prepare the set again."
 )
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# Bit depth and colour type of a PNG lie at fixed places, in the header chunk that comes first.
+_PNG_KIND, _PNG_GRAY8, _PNG_RGB8 = slice(24, 26), b"\x08\x00", b"\x08\x02"
 
 
-def decode_image(image: dict[str, Any], image_id: str, size: tuple[int, int]) -> torch.Tensor:
-    """The planes of one image.
+class Decoder:
+    """Decodes one image after the other; each thread has its own, for the memory it reuses."""
 
-    Args:
-        image: `{"bytes": ..., "path": ...}`, an `Image(decode=False)` cell.
-        image_id: names the image in errors.
-        size: (height, width) in pixels that the dataset's columns promise; boxes are in this frame.
+    def __init__(self) -> None:
+        self._scratch = np.empty(0, np.uint8)
 
-    Returns:
-        uint8, (1, H, W) for gray images, else (3, H, W) in RGB order. EXIF turns are not applied: the annotations are
-        in the frame of the file's own pixels.
+    def __call__(
+        self, data: Encoded, *, color: bool, expected: tuple[int, int] | None = None,
+        at_least: tuple[int, int] = (0, 0), out: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, tuple[int, int]]:  # fmt: skip
+        """The pixels of one encoded image, in the file's own frame: EXIF turns are not applied, for boxes know none.
 
-    Raises:
-        UnreadableImageError: the file is missing, broken, or of another size than `size`.
-    """
-    path = image.get("path")
-    where = f"image {image_id!r} ({path})" if path else f"image {image_id!r}"
-    data = image.get("bytes")
-    if data is None and not path:
-        raise UnreadableImageError(where, "the row holds neither bytes nor a path", _REMEDY)
-    try:
-        if data is None:
-            data = Path(str(path)).read_bytes()
+        Args:
+            data: bytes, or the path of a file.
+            color: three planes (gray ones repeated), or the luminance alone. 16-bit gray keeps its upper byte.
+            expected: (height, width) the image most likely has: saves looking first. It is not enforced.
+            at_least: (height, width) that will do; a JPEG of twice that or more is decoded to a smaller size, which
+                saves time. (0, 0): full size.
+            out: uint8 array that may be decoded into, where it is contiguous and has the image's shape: saves a copy.
+
+        Returns:
+            uint8 (H, W, 3) in RGB order, or (H, W): `out` itself, or memory that is valid until the next call. And the
+            (height, width) the file says it has.
+
+        Raises:
+            OSError, ValueError, SyntaxError, DecompressionBombError: what the libraries raise on a broken file.
+        """
+        if isinstance(data, str):
+            data = memoryview(Path(data).read_bytes())
+        if data[:3] == _JPEG:
+            return self._jpeg(data, color, expected, at_least, out)
+        if data[:8] == _PNG and (kind := data[_PNG_KIND]) in (_PNG_GRAY8, _PNG_RGB8):
+            flag = cv2.IMREAD_GRAYSCALE if kind == _PNG_GRAY8 else cv2.IMREAD_COLOR_RGB
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+            if pixels is not None:  # else Pillow says what is wrong with it
+                return _planes(pixels, color), pixels.shape[:2]
+        return self._by_pillow(data, color)
+
+    @staticmethod
+    def straight(data: Encoded | None, target: np.ndarray) -> bool:
+        """Decodes into contiguous `target`, uint8 (H, W) or (H, W, 3), if it is a JPEG of just that size.
+
+        The short way for sets that need no resizing: at 200x200 pixels the long way's looking around costs a twentieth
+        of the decoding. Whatever is odd about the file, also that it is broken, is left to the long way.
+        """
+        if type(data) is not memoryview or data[:3] != _JPEG:
+            return False
+        try:
+            found = simplejpeg.decode_jpeg(data, "GRAY" if target.ndim == 2 else "RGB", buffer=target)
+        except ValueError:
+            return False
+        return found.shape[:2] == target.shape[:2]
+
+    def _jpeg(
+        self, data: memoryview, color: bool, expected: tuple[int, int] | None, at_least: tuple[int, int],
+        out: np.ndarray | None,
+    ) -> tuple[np.ndarray, tuple[int, int]]:  # fmt: skip
+        space = "RGB" if color else "GRAY"
+        smaller = expected is None or (
+            min(at_least) > 0 and expected[0] >= 2 * at_least[0] and expected[1] >= 2 * at_least[1]
+        )
+        if not smaller and expected is not None:
+            direct = out is not None and out.shape[:2] == expected and out.flags.c_contiguous
+            buffer = out if direct else self._room(expected, color)
+            try:
+                pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer)
+            except ValueError:
+                pass  # too large for the buffer, CMYK or broken: the slow way finds out
+            else:
+                found = pixels.shape[:2]
+                if direct and found == expected:
+                    return out, found  # type: ignore[return-value]
+                return (pixels if color else pixels[..., 0]), found
+        header: Any = simplejpeg.decode_jpeg_header(data)
+        height, width, file_space, _ = header
+        if file_space == "CMYK":
+            return self._by_pillow(data, color)
+        if height * width > MAX_PIXELS:
+            raise ValueError(f"header claims {width}x{height} pixels; taken for a decompression bomb")
+        scaling: dict[str, Any] = {}
+        if min(at_least) > 0 and height >= 2 * at_least[0] and width >= 2 * at_least[1]:
+            scaling = {"min_height": at_least[0], "min_width": at_least[1], "min_factor": 2}
+            header = simplejpeg.decode_jpeg_header(data, **scaling)
+        direct = out is not None and out.shape[:2] == header[:2] and out.flags.c_contiguous
+        buffer = out if direct else self._room(header[:2], color)
+        pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer, **scaling)
+        if direct:
+            return out, (height, width)  # type: ignore[return-value]
+        return (pixels if color else pixels[..., 0]), (height, width)
+
+    @staticmethod
+    def _by_pillow(data: memoryview, color: bool) -> tuple[np.ndarray, tuple[int, int]]:
         with Image.open(io.BytesIO(data)) as picture:
-            array = _planes(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(where, f"{type(error).__name__}: {error}", _REMEDY) from error
-    if array.shape[:2] != size:
-        found = f"it is {array.shape[1]}x{array.shape[0]} pixels, its row says {size[1]}x{size[0]}"
-        raise UnreadableImageError(where, found, _REMEDY)
-    return torch.from_numpy(array).permute(2, 0, 1)
+            pixels = _pixels_of(picture)
+        return _planes(pixels, color), pixels.shape[:2]
+
+    def _room(self, size: tuple[int, int], color: bool) -> np.ndarray:
+        """Memory for an image of (height, width)."""
+        count = size[0] * size[1] * (3 if color else 1)
+        if len(self._scratch) < count:
+            self._scratch = np.empty(count, np.uint8)
+        return self._scratch[:count]
 
 
-def _planes(picture: Image.Image) -> np.ndarray:
-    """(H, W, 1 or 3) uint8 of a Pillow image of any mode."""
+def is_gray(data: Encoded) -> bool:
+    """Whether an image is gray: one plane, or three equal ones (as NEU-DET's JPEG files have)."""
+    pixels, _ = Decoder()(data, color=True)
+    return bool((pixels[..., :2] == pixels[..., 1:]).all())
+
+
+def resize_into(target: np.ndarray, pixels: np.ndarray, how: Resize) -> None:
+    """Writes `pixels`, uint8 (h, w) or (h, w, 3), into `target`, uint8 (H, W) or (H, W, 3), resized to fill it."""
+    height, width = target.shape[:2]
+    if pixels.shape[:2] == (height, width):
+        target[...] = pixels
+    elif how == "exact":
+        planes = torch.from_numpy(pixels if pixels.ndim == 3 else pixels[..., None]).permute(2, 0, 1)
+        resized = v2.functional.resize(planes, [height, width], antialias=True)
+        target[...] = resized.permute(1, 2, 0).numpy().reshape(target.shape)
+    else:
+        halved = pixels.shape[0] >= 2 * height or pixels.shape[1] >= 2 * width
+        cv2.resize(pixels, (width, height), dst=target, interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR)
+
+
+def unreadable(image_id: str, data: Encoded | None, found: str) -> UnreadableImageError:
+    """The error for an image that can't be used, naming it and its file where there is one."""
+    where = f"image {image_id!r} ({data})" if isinstance(data, str) else f"image {image_id!r}"
+    return UnreadableImageError(where, found, _REMEDY)
+
+
+def _planes(pixels: np.ndarray, color: bool) -> np.ndarray:
+    """(H, W) or (H, W, 3) as what was asked for."""
+    if color:
+        return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+
+
+def _pixels_of(picture: Image.Image) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3) of a Pillow image of any mode."""
     if picture.mode.startswith("I;16"):
         # 16-bit X-rays: the upper byte. Pillow's own convert("L") would clip everything above 255 to white.
-        return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)[..., None]
+        return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
     if picture.mode in ("1", "L", "LA"):
-        return np.array(picture.convert("L"))[..., None]
+        return np.array(picture.convert("L"))
     return np.array(picture.convert("RGB"))

@@ -9,14 +9,35 @@ import torch
 # backbones.
 IMAGENET_MEAN: tuple[float, float, float] = (0.485, 0.456, 0.406)
 IMAGENET_STD: tuple[float, float, float] = (0.229, 0.224, 0.225)
+# The same for gray images in a network that takes three equal planes: the means of the three. With equal numbers a
+# gray batch is one plane in memory, seen as three.
+GRAY_MEAN: tuple[float, float, float] = (0.449, 0.449, 0.449)
+GRAY_STD: tuple[float, float, float] = (0.226, 0.226, 0.226)
+
+
+def scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], *, one_plane: bool
+) -> tuple[list[float], list[float]]:
+    """`value * scale + shift` for gray levels 0..255, of each plane.
+
+    Args:
+        one_plane: the images are gray. Where `mean` and `std` are the same for all planes, one of each is enough then.
+    """
+    scale = [1 / (255 * s) for s in std]
+    shift = [-m / s for m, s in zip(mean, std, strict=True)]
+    if one_plane and len(set(mean)) == len(set(std)) == 1:
+        return scale[:1], shift[:1]
+    return scale, shift
 
 
 def normalize(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
-    """uint8 (B, 1 or 3, H, W) to float32 (B, 3, H, W), `(x / 255 - mean) / std`, on the device the images are on.
+    """(B, 1 or 3, H, W) of gray levels 0..255 to float32 (B, 3, H, W), `(x / 255 - mean) / std`, on the same device.
 
-    A gray plane is repeated here and not earlier, so that only one plane travels to the device.
+    A gray plane is repeated here and not earlier, so that only one plane travels to the device; where all planes would
+    be the same it is not copied at all, but seen three times (`expand`).
     """
-    shape = (1, len(mean), 1, 1)
-    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device).view(shape)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(shape)
-    return images.expand(-1, len(mean), -1, -1).float() * scale + shift
+    scale, shift = scale_and_shift(mean, std, one_plane=images.shape[1] == 1)
+    shape = (1, len(scale), 1, 1)
+    scales, shifts = (torch.tensor(values, device=images.device).view(shape) for values in (scale, shift))
+    normal = torch.addcmul(shifts, images.float(), scales)
+    return normal.expand(-1, len(mean), -1, -1)

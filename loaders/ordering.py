@@ -1,9 +1,11 @@
-"""In which order images come: a pure function of seed, epoch, number of images, batch size and ranks."""
+"""In which order images come and which rank gets them: pure functions of seed, epoch, counts and ranks."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 
@@ -13,30 +15,42 @@ def mix(*numbers: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def epoch_batches(
-    count: int, batch_size: int, *, seed: int, epoch: int, shuffle: bool, drop_last: bool, world_size: int, rank: int
-) -> list[tuple[list[int], bool]]:
-    """The batches of one rank in one epoch.
+def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """int64 (count,): 0..count-1 in the order of an epoch."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, epoch))).numpy()
+
+
+@dataclass(frozen=True)
+class Share:
+    """One batch of one rank.
+
+    Attributes:
+        number: of the batch in its epoch, over all ranks, from 0.
+        start, stop: its images, as places in the epoch's order.
+        repeated: another rank has this batch too; it is there only to fill up the last step.
+    """
+
+    number: int
+    start: int
+    stop: int
+    repeated: bool
+
+
+def shares(count: int, batch_size: int, *, drop_last: bool, world_size: int, rank: int) -> list[Share]:
+    """The batches of one rank, dealt out in turn: equally many on every rank.
 
     Args:
-        count: images there are; they are numbered from 0.
+        count: images of the epoch.
         drop_last: leave out an incomplete last batch, where there is another.
 
     Returns:
-        One (indices, repeated) a step, equally many on every rank. `repeated` marks a batch that another rank has too,
-        there only to fill up the last step: at most `world_size - 1` of them over all ranks.
+        Over all ranks at most `world_size - 1` repeated ones; the others hold each image once.
     """
-    if count == 0:
-        return []
-    if shuffle:
-        generator = torch.Generator().manual_seed(mix(seed, epoch))
-        order = torch.randperm(count, generator=generator).tolist()
-    else:
-        order = list(range(count))
-    batches = [order[start : start + batch_size] for start in range(0, count, batch_size)]
-    if drop_last and len(batches) > 1 and len(batches[-1]) < batch_size:
-        batches.pop()
+    starts = list(range(0, count, batch_size))
+    if drop_last and len(starts) > 1 and count % batch_size:
+        starts.pop()
+    batches = [Share(n, start, min(start + batch_size, count), False) for n, start in enumerate(starts)]
     missing = -len(batches) % world_size
-    marked = [(batch, False) for batch in batches]
-    marked += [(batches[i % len(batches)], True) for i in range(missing)]
-    return marked[rank::world_size]
+    repeats = [batches[n % len(batches)] for n in range(missing)]
+    batches += [Share(batch.number, batch.start, batch.stop, True) for batch in repeats]
+    return batches[rank::world_size]

@@ -10,13 +10,18 @@ import datasets
 import datasets.exceptions
 from accelerate import Accelerator
 
-from loaders import Augmentation, DetectionLoader
+from loaders import Augmentation, DetectionLoader, Tiling, cpu_cores
 from radikal_datasets import load_dataset
 from radikal_datasets.errors import RadikalError
 from training.settings import Settings, SettingsError
 
 #: What a dataset must have; other columns are left alone.
 COLUMNS = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")
+#: Settings that are fields of `Augmentation` by the same name; its `scale` is `scale_jitter` here.
+AUGMENTATIONS = (
+    "flip_horizontal", "flip_vertical", "turn", "rotation", "translate", "brightness", "contrast", "gamma", "noise",
+    "blur", "mosaic", "erase", "copy_paste",
+)  # fmt: skip
 
 
 def load_splits(settings: Settings) -> datasets.DatasetDict:
@@ -96,15 +101,17 @@ def remarks(splits: Mapping[Any, datasets.Dataset]) -> list[str]:
 
 def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accelerator, **norm: Any) -> DetectionLoader:
     """Shuffled, augmented batches of this rank."""
-    augment = Augmentation(
-        settings.flip_horizontal, settings.flip_vertical, settings.scale_jitter, settings.brightness,
-        settings.contrast, settings.noise,
-    )  # fmt: skip
+    try:
+        augment = Augmentation(
+            scale=settings.scale_jitter,
+            **{name: getattr(settings, name) for name in AUGMENTATIONS},
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     loader = DetectionLoader(
-        split, settings.per_device_train_batch_size, settings.canvas, device=accelerator.device,
-        augment=augment if settings.augment else None, seed=settings.seed, drop_last=True,
-        rank=accelerator.process_index, world_size=accelerator.num_processes,
-        num_workers=settings.dataloader_num_workers, **norm,
+        split, settings.per_device_train_batch_size, settings.canvas, augment=augment if settings.augment else None,
+        seed=settings.seed, drop_last=True, masks=settings.augment and settings.copy_paste > 0,
+        **_common(settings, settings.empty_tiles, accelerator), **norm,
     )  # fmt: skip
     if loader.num_images == 0:
         raise SettingsError(f"{settings.dataset_name}: the train split has no annotated image")
@@ -119,6 +126,20 @@ def eval_loader(
         return None
     return DetectionLoader(
         splits[name], settings.per_device_eval_batch_size or settings.per_device_train_batch_size, settings.canvas,
-        device=accelerator.device, shuffle=False, rank=accelerator.process_index, world_size=accelerator.num_processes,
-        num_workers=settings.dataloader_num_workers, **norm,
+        shuffle=False, **_common(settings, 1.0, accelerator), **norm,
     )  # fmt: skip
+
+
+def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) -> dict[str, Any]:
+    """What loaders for training and for scoring share."""
+    size = settings.tile_size
+    try:
+        shape = size if size is None or isinstance(size, int) else (size[0], size[1])
+        tiles = None if shape is None else Tiling(shape, settings.tile_overlap, empty_tiles)
+    except (ValueError, IndexError) as error:
+        raise SettingsError(f"tile_size is {size}, tile_overlap {settings.tile_overlap}: {error}") from error
+    return {
+        "device": accelerator.device, "rank": accelerator.process_index, "world_size": accelerator.num_processes,
+        "threads": settings.dataloader_num_workers or max(1, cpu_cores() // accelerator.num_processes),
+        "resize": settings.resize, "tiles": tiles,
+    }  # fmt: skip

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
-from loaders import DetectionLoader
+from loaders import DetectionLoader, merge_tiles
 from training.detection_map.detection_map import DetectionMap
 
 
@@ -120,6 +120,9 @@ def evaluate(
         found += predict(model, processor, batch, accelerator)
     loader.set_epoch(0)
     found = sorted(gather_object(found), key=lambda pair: pair[0]) if accelerator.num_processes > 1 else found
+    if loader.tiles is not None:
+        merged = merge_tiles({"image_id": image_id, **prediction} for image_id, prediction in found)
+        found = [(i, {name: value.tolist() for name, value in one.items()}) for i, one in merged.items()]
     rows = loader.dataset.select_columns(["image_id", "boxes", "labels"])
     truth = {row["image_id"]: {"boxes": row["boxes"], "labels": row["labels"]} for row in rows}  # pyright: ignore
     return DetectionMap(keep_in_memory=True).compute(  # pyright: ignore[reportReturnType]
@@ -135,7 +138,8 @@ def predict(
 ) -> list[tuple[str, dict[str, Any]]]:
     """(image_id, boxes, scores and labels) of every image of a batch that is not a repetition.
 
-    Boxes are x_min, y_min, x_max, y_max in pixels of the original image, clipped to it.
+    Boxes are x_min, y_min, x_max, y_max in pixels of the original image, clipped to it. Where the batch holds tiles, of
+    the tile; `window` and `image_size` are there too then, as `merge_tiles` takes them.
     """
     inputs = {name: batch[name] for name in ("pixel_values", "pixel_mask") if name in batch}
     with accelerator.autocast():
@@ -144,13 +148,15 @@ def predict(
     sizes = batch["canvas_size"].to(outputs.logits.device)
     results = processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=sizes)
     found = []
-    for image_id, (height, width), repeated, result in zip(
-        batch["image_id"], batch["orig_size"].tolist(), batch["repeated"].tolist(), results, strict=True
+    for number, (image_id, (height, width), repeated, result) in enumerate(
+        zip(batch["image_id"], batch["orig_size"].tolist(), batch["repeated"].tolist(), results, strict=True)
     ):
         if not repeated:
             limit = torch.tensor([width, height, width, height], dtype=torch.float32)
             boxes = torch.minimum(result["boxes"].cpu().clamp_min(0), limit)
             values = {"scores": result["scores"].tolist(), "labels": result["labels"].tolist()}
+            if "window" in batch:
+                values |= {name: batch[name][number].tolist() for name in ("window", "image_size")}
             found.append((image_id, {"boxes": boxes.tolist(), **values}))
     return found
 

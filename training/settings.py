@@ -45,14 +45,28 @@ class Settings:
     decoder_layers: Annotated[int | None, "layers of the decoder; null: as model_size has it"] = None
     # Images.
     image_size: Annotated[int | list[int], "edge, or [height, width], in pixels; images are stretched to it"] = 640
+    resize: Annotated[str, "exact, as the saved image processor does it; or fast"] = "exact"
+    tile_size: Annotated[int | list[int] | None, "edge, or [height, width], of tiles to cut images to; null: none"] = (
+        None
+    )
+    tile_overlap: Annotated[float, "least part of a tile that its neighbours share"] = 0.2
+    empty_tiles: Annotated[float, "part of the tiles without a defect that an epoch trains on"] = 0.1
     augment: Annotated[bool, "false: train on the images as they are"] = True
     flip_horizontal: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
     flip_vertical: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
+    turn: Annotated[float, "how probable a turn by 90, 180 or 270 degrees is, 0 to 1"] = 0.0
+    rotation: Annotated[float, "largest turn besides, in degrees"] = 0.0
+    translate: Annotated[float, "largest shift, as a fraction of the image"] = 0.0
     scale_jitter: Annotated[float, "largest zoom in or out, as a fraction"] = 0.3
     brightness: Annotated[float, "largest change of brightness, as a fraction"] = 0.2
     contrast: Annotated[float, "largest change of contrast, as a fraction"] = 0.2
+    gamma: Annotated[float, "largest change of gamma, as a fraction"] = 0.0
     noise: Annotated[float, "largest standard deviation of noise, as a fraction of white"] = 0.02
-    dataloader_num_workers: Annotated[int, "processes that decode images ahead; 0: none"] = 0
+    blur: Annotated[float, "largest standard deviation of a blur, in pixels"] = 0.0
+    mosaic: Annotated[float, "how probable a collage of four images is, 0 to 1"] = 0.0
+    erase: Annotated[float, "how probable an erased rectangle is, 0 to 1"] = 0.0
+    copy_paste: Annotated[float, "how probable pasted defects of another image are; the source must have masks"] = 0.0
+    dataloader_num_workers: Annotated[int, "threads that decode images ahead; 0: one for each core"] = 0
     num_threads: Annotated[int | None, "threads on a CPU; null: all cores, shared out among the processes"] = None
     # Optimisation. Steps are optimizer steps.
     num_train_epochs: Annotated[float, "passes over the training images"] = 50
@@ -83,6 +97,8 @@ class Settings:
             setattr(self, field.name, _checked(field.name, getattr(self, field.name)))
         if self.mixed_precision not in ("auto", "no", "fp16", "bf16"):
             raise SettingsError(f"mixed_precision is {self.mixed_precision!r}; it can be auto, no, fp16 or bf16")
+        if self.resize not in ("exact", "fast"):
+            raise SettingsError(f"resize is {self.resize!r}; it can be exact or fast")
         positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_nonfinite_steps"]
         positive += ["num_threads", "checkpoints_total_limit", "max_train_steps", "eval_steps", "checkpointing_steps"]
         for name in positive:

@@ -35,6 +35,7 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 from transformers.utils import logging as transformers_logging
 
+from loaders import cpu_cores
 from radikal_datasets.errors import RadikalError, SourceNotFoundError
 from training import models
 from training.checkpoints import Progress, load_model, prepare_output, save_checkpoint, save_model
@@ -285,11 +286,6 @@ def score(
 def short(scores: dict[str, Any] | None) -> str:
     """The two numbers one looks at first."""
     return "not scored" if scores is None else f"mAP {scores['map']:.3f} mAP50 {scores['map_50']:.3f}"
-
-
-def cpu_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def model_title(model: Any) -> str:

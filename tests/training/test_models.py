@@ -74,7 +74,8 @@ def test_pipeline_repeats_the_loaders_preprocessing(tmp_path, model_type):
     model = tiny(model_type).eval()
     save_model(model, image_processor(model_type, (64, 96)), tmp_path / "best")
     processor = AutoImageProcessor.from_pretrained(tmp_path / "best")
-    (batch,) = DetectionLoader(make_split([row]), 1, (64, 96), **normalization(processor))
+    loader = DetectionLoader(make_split([row]), 1, (64, 96), resize="exact", **normalization(processor))
+    (batch,) = loader
     image = Image.open(io.BytesIO(row["bytes"]))
     theirs = processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(batch["pixel_values"], theirs, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,173 @@
+"""`Augmentation`: how strongly to change training batches, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+from loaders.augmentation import geometry, mixing, photometry
+from loaders.augmentation.batch import Batch
+from radikal_datasets.sources import source_info
+
+#: What `for_source` takes for a change whose default is 0. Copy-paste is not among them: it needs masks, so it has to
+#: be asked for.
+MILD = {
+    "turn": 0.5,
+    "rotation": 5.0,
+    "translate": 0.1,
+    "shear": 2.0,
+    "mosaic": 0.25,
+    "gamma": 0.2,
+    "blur": 1.0,
+    "erase": 0.1,
+}
+
+_PROBABILITIES = ("flip_horizontal", "flip_vertical", "turn", "mosaic", "erase", "copy_paste", "min_visible")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly to change training images; a callable that changes a whole batch on the device its images are on.
+
+    All zero: nothing is changed. In this order: mosaic, copy-paste, geometry, erasing, photometry. The geometry of an
+    image is one matrix and at most one interpolation; flips and turns alone are exact. Everything happens within the
+    content: nothing is drawn into the padding, and but for a mosaic, which fills the canvas, content keeps its size.
+    Each image draws its own values, evenly unless said otherwise.
+
+    Attributes:
+        flip_horizontal, flip_vertical: probability of each.
+        turn: probability of a turn by 90, 180 or 270 degrees; content that isn't square is turned by 180 alone.
+        rotation: largest angle either way, degrees. Without masks a box becomes the box around its turned corners,
+            which is larger than the object; with masks it stays tight.
+        translate: largest shift either way, as a fraction of the content's height and width.
+        scale: largest zoom, in both directions: 0.5 shows between 1/1.5 and 1.5 times the size, even on a log scale.
+            Zooming in crops at random, zooming out places at random and fills with the image's mean.
+        shear: largest angle either way by which vertical lines lean, degrees.
+        mosaic: probability that an image becomes a collage of itself and three images of the batch at half size.
+        brightness, contrast: largest relative change.
+        gamma: largest change of the exponent: 0.5 draws between 1/1.5 and 1.5, even on a log scale.
+        noise: largest deviation of additive Gaussian noise, as a fraction of white.
+        blur: largest deviation of a Gaussian blur, pixels of the canvas.
+        erase: probability that a rectangle of 2 to 20 % of the content is filled with the image's mean.
+        copy_paste: probability that the instances of another image of the batch are pasted by their masks, where they
+            overlap no box.
+        min_visible: a box of which less than this part is left goes, with its label and mask.
+
+    Raises:
+        ValueError: a probability that is not within 0..1, or a strength that is negative.
+    """
+
+    flip_horizontal: float = 0.5
+    flip_vertical: float = 0.5
+    turn: float = 0.0
+    rotation: float = 0.0
+    translate: float = 0.0
+    scale: float = 0.3
+    shear: float = 0.0
+    mosaic: float = 0.0
+    brightness: float = 0.2
+    contrast: float = 0.2
+    gamma: float = 0.0
+    noise: float = 0.02
+    blur: float = 0.0
+    erase: float = 0.0
+    copy_paste: float = 0.0
+    min_visible: float = 0.25
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _PROBABILITIES:
+                if not 0 <= value <= 1:
+                    raise ValueError(f"{field.name}={value} is not within 0..1")
+            elif not 0 <= value < float("inf"):
+                raise ValueError(f"{field.name}={value} is not a finite number from 0 up")
+        # At 90 degrees an image is sheared out to infinity.
+        if self.shear >= 90:
+            raise ValueError(f"shear={self.shear} is not below 90 degrees")
+
+    @classmethod
+    def for_source(cls, name: str, **changes: float) -> Augmentation:
+        """What is true to a source: mild strengths for what its `Source.augmentations` names, 0 for all else.
+
+        Args:
+            name: a source, as in `load_dataset("radikal_datasets/<name>")`.
+            changes: strengths to use instead, by field. `copy_paste` stays 0 unless given here: it needs masks.
+
+        Raises:
+            radikal_datasets.errors.UnknownSourceError: no such source.
+            ValueError: a change that isn't true to the source.
+        """
+        true_to_it = source_info(name).augmentations
+        untrue = [field for field in changes if field not in (*true_to_it, "min_visible")]
+        if untrue:
+            raise ValueError(
+                f"{', '.join(untrue)}: not true to {name}, whose images the camera could not have made so. True to it "
+                f"are {', '.join(true_to_it)}. To use it all the same, give Augmentation all fields yourself."
+            )
+        strengths: dict[str, Any] = {field.name: 0.0 for field in fields(cls) if field.name != "min_visible"}
+        strengths |= {field: getattr(cls, field) or MILD.get(field, 0.0) for field in true_to_it}
+        return cls(**{**strengths, **changes})
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Change a batch.
+
+        Args:
+            batch: is left as it is; what comes back shares with it what was not changed.
+            generator: on the CPU. Every parameter is drawn from it, so that the outcome is a function of the batch and
+                this generator's state; noise comes from a generator on the images' device, seeded by a draw from it.
+
+        Returns:
+            The changed batch. Gray levels are changed plane by plane: of a pair the third plane is no longer exactly
+            the difference of the other two, and has to be computed again.
+
+        Raises:
+            ValueError: `copy_paste` is above 0 and the batch has no masks.
+        """
+        before = batch.images
+        # A gray plane that is only seen as three is changed once.
+        one_plane = before.shape[1] > 1 and before.stride(1) == 0
+        if one_plane:
+            batch = replace(batch, images=before[:, :1])
+        batch = self._light(self._shape(batch, generator), generator)
+        if one_plane:
+            batch = replace(batch, images=batch.images.expand(-1, before.shape[1], -1, -1))
+        return batch
+
+    def _shape(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """What moves pixels, boxes and masks."""
+        if self.mosaic:
+            batch = mixing.mosaic(batch, self.mosaic, generator)
+        if self.copy_paste:
+            batch = mixing.copy_paste(batch, self.copy_paste, generator)
+        flips_turns = self.flip_horizontal, self.flip_vertical, self.turn
+        affine = self.rotation, self.translate, self.scale, self.shear
+        turns = geometry.draw_turns(batch.content, *flips_turns, generator) if any(flips_turns) else None
+        if any(affine):
+            matrices = geometry.draw_affine(batch.content, *affine, generator)
+            if turns is not None:
+                matrices = matrices @ geometry.turn_matrices(turns, batch.content)
+            batch = geometry.resample(batch, matrices, self.min_visible)
+        elif turns is not None:
+            batch = geometry.turn_exactly(batch, turns)
+        if self.erase:
+            batch = mixing.erase(batch, self.erase, self.min_visible, generator)
+        return batch
+
+    def _light(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """What changes gray levels only."""
+        if not (self.brightness or self.contrast or self.gamma or self.blur or self.noise):
+            return batch
+        images = batch.images
+        if self.brightness or self.contrast:
+            images = photometry.brightness_contrast(batch, self.brightness, self.contrast, generator)
+        if self.gamma:
+            images = photometry.gamma(images, self.gamma, generator)
+        if self.blur:
+            images = photometry.blur(images, batch.content, self.blur, generator)
+        if self.noise:
+            images = photometry.noise(images, self.noise, generator)
+        # Every change above made a tensor of its own.
+        return replace(batch, images=batch.on_content(images.clamp_(0, photometry.WHITE)))

@@ -1,0 +1,68 @@
+"""`ClassificationLoader`: one split to batches for image classifiers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+
+from loaders.loader import Loader
+from loaders.truth import Truth
+
+#: Name of the class of images without a defect.
+DEFECT_FREE = "defect_free"
+
+
+class ClassificationLoader(Loader):
+    """Batches for transformers' and timm's image classifiers.
+
+    A batch is the dict that `DetectionLoader` gives, but `labels` is one tensor on `device`:
+
+    - `target="defect"`: int64 (B,), 1 where the image has a defect, else 0.
+    - `target="class"`: int64 (B,), the class whose boxes cover most of the image (of equal ones the first); 0 where
+      there is no defect, class i of the dataset is i + 1.
+    - `target="classes"`: float32 (B, classes), 1 for each class that the image holds.
+
+    With augmentation or tiles the label is that of what is shown.
+
+    Args:
+        target: what the labels mean.
+        options: those of `DetectionLoader`.
+
+    Attributes:
+        class_names: of the labels.
+    """
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset | datasets.IterableDataset,
+        batch_size: int,
+        image_size: int | tuple[int, int],
+        *,
+        target: Literal["defect", "class", "classes"] = "defect",
+        **options: Any,
+    ) -> None:
+        if target not in ("defect", "class", "classes"):
+            raise ValueError(f"target {target!r} must be defect, class or classes")
+        super().__init__(dataset, batch_size, image_size, **options)
+        names = dataset.features["labels"].feature.names  # type: ignore[index,union-attr]
+        self.target = target
+        self.class_names = {
+            "defect": [DEFECT_FREE, "defect"], "class": [DEFECT_FREE, *names], "classes": list(names),
+        }[target]  # fmt: skip
+        self._classes = len(names)
+
+    def _with_labels(self, result: dict[str, Any], truth: Truth, masks: torch.Tensor | None) -> dict[str, Any]:
+        area = np.zeros((len(truth.counts), self._classes))
+        np.add.at(area, (truth.owners, truth.labels), np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], axis=1))
+        holds = area > 0
+        if self.target == "defect":
+            found = holds.any(1).astype(np.int64)
+        elif self.target == "class":
+            found = np.asarray(np.where(holds.any(1), area.argmax(1) + 1, 0))
+        else:
+            found = holds.astype(np.float32)
+        result["labels"] = torch.from_numpy(found).to(self.device, non_blocking=True)
+        return result

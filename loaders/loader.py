@@ -1,0 +1,292 @@
+"""What all loaders here share: which images come when, and their way from encoded bytes to planes on the device."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+
+from loaders.augmentation import Augment, Batch
+from loaders.canvas import Canvas, Channels
+from loaders.decoding import Resize, is_gray
+from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD, normalize, scale_and_shift
+from loaders.ordering import mix
+from loaders.planning import Order, StreamPlan, TablePlan
+from loaders.records import Record, StreamRecords, TableRecords
+from loaders.ring import ByteBatches, FloatBatches, Job, Ring
+from loaders.sampling import Sampler
+from loaders.staging import on_device
+from loaders.tiling import Tiling
+from loaders.truth import Truth, on_canvas
+from radikal_datasets.errors import UnreadableImageError
+
+
+@dataclass
+class RawBatch:
+    """Undecorated batch of `raw()`.
+
+    Attributes:
+        pixels: uint8 (B, C, H, W), a view of the ring: it is written over when the next batch is asked for. C is 1 for
+            gray sets, else 3.
+        records: names, sizes and truth, in pixels of the file.
+        repeated: bool (B,), as in `DetectionLoader`.
+    """
+
+    pixels: torch.Tensor
+    records: list[Record]
+    repeated: np.ndarray
+
+
+class Loader:
+    """Batches of one split; the arguments are explained at `DetectionLoader`."""
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset | datasets.IterableDataset,
+        batch_size: int,
+        image_size: int | tuple[int, int],
+        *,
+        device: str | torch.device = "cpu",
+        augment: Augment | None = None,
+        channels: Channels | Literal["auto"] = "auto",
+        sampler: Sampler | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
+        keep_aspect: bool = False,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        threads: int | None = None,
+        prefetch: int = 2,
+        tiles: Tiling | None = None,
+        masks: bool = False,
+        resize: Resize = "fast",
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> None:
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.image_size = (height, width)
+        threads = cpu_cores() if threads is None else threads
+        if min(batch_size, height, width, threads, prefetch) < 1:
+            raise ValueError(
+                f"batch_size {batch_size}, image_size {self.image_size}, threads {threads} and prefetch {prefetch} "
+                "must be positive"
+            )
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is not one of the {world_size} ranks 0..{world_size - 1}")
+        if (channels, resize, on_error) not in itertools.product(
+            ("auto", "gray", "rgb", "pair"), ("fast", "exact"), ("raise", "skip")
+        ):
+            raise ValueError(
+                f"channels {channels!r} must be auto, gray, rgb or pair; resize {resize!r} fast or exact; on_error "
+                f"{on_error!r} raise or skip"
+            )
+        self.dataset, self.batch_size, self.device = dataset, batch_size, torch.device(device)
+        self.augment, self.seed, self.shuffle, self.drop_last = augment, seed, shuffle, drop_last
+        self.sampler, self.tiles, self.masks, self.on_error = sampler, tiles, masks, on_error
+        self.rank, self.world_size, self.threads, self.prefetch = rank, world_size, threads, prefetch
+        self.mean, self.std = mean, std
+        #: image_id -> what was wrong with it, of those left out by `on_error="skip"`.
+        self.skipped: dict[str, str] = {}
+        self.epoch, self._position = 0, 0
+        self._memory: dict[bool, FloatBatches | ByteBatches] = {}
+        self._canvas = Canvas(self.image_size, "rgb" if channels == "auto" else channels, keep_aspect, resize)
+        order = Order(batch_size, seed, shuffle, drop_last, rank, world_size)
+        if isinstance(dataset, datasets.Dataset):
+            table = TableRecords(dataset, masks=masks, reference=channels == "pair")
+            self._plan: TablePlan | StreamPlan = TablePlan(table, order, tiles, sampler, masks)
+            if channels == "auto":
+                self._look_at(self._plan.some_records())
+        elif sampler is not None:
+            raise ValueError("a streamed dataset has no row numbers to sample by; load it without streaming=True")
+        else:
+            stream = StreamRecords(dataset, masks=masks, reference=channels == "pair")
+            self._plan = StreamPlan(stream, order, tiles, prefetch, masks)
+            self._plan.look_at = self._look_at if channels == "auto" else None
+        self._channels_known = channels != "auto" or isinstance(self._plan, TablePlan)
+
+    @property
+    def channels(self) -> Channels:
+        """What the planes are; "auto" is settled by looking at images of the set (of a stream: at its first)."""
+        return self._canvas.channels
+
+    @property
+    def num_images(self) -> int:
+        """Annotated images of the split, over all ranks; TypeError for a streamed dataset."""
+        return self._plan.num_images
+
+    def __len__(self) -> int:
+        """Steps of the present epoch as a whole, the same on every rank; TypeError for a streamed dataset."""
+        return self._plan.steps(self.epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start at the beginning of `epoch` (counted from 0) with the next iteration."""
+        self.epoch, self._position = epoch, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands: `position` batches of `epoch` were handed out on this rank."""
+        planes = {"channels": self.channels if self._channels_known else "auto"}
+        return {"epoch": self.epoch, "position": self._position, **self._fingerprint(), **planes}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on behind the last batch that was handed out when `state` was taken.
+
+        A streamed dataset is read again up to that place, without decoding, for a shuffle buffer has no other way back.
+
+        Raises:
+            ValueError: the state is of another dataset size, batch size, seed or number of ranks.
+        """
+        for name, value in self._fingerprint().items():
+            if state[name] != value:
+                raise ValueError(
+                    f"can't resume: the saved loader had {name}={state[name]}, this one has {value}. Resume with the "
+                    "settings the run was started with."
+                )
+        self.epoch, self._position = int(state["epoch"]), int(state["position"])
+        if not self._channels_known and state["channels"] != "auto":
+            self._settle(state["channels"])
+
+    def raw(self) -> Iterator[RawBatch]:
+        """The rest of the present epoch as uint8 batches, on the CPU and without augmentation, in reused memory."""
+        for job in self._filled(floats=False):
+            yield RawBatch(self._planes(job), job.records, job.repeated)
+            self._position += 1
+        self.set_epoch(self.epoch + 1)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rest of the present epoch; when it ends, the next iteration begins the following epoch."""
+        epoch = self.epoch
+        # Without a GPU and augmentation the threads that decode write the floats as well.
+        floats = self.device.type == "cpu" and self.augment is None
+        for job, planes in on_device(self._filled(floats=floats), self._planes, self.device):
+            batch = self._finish(job, planes.expand(-1, 3, -1, -1) if floats else planes, epoch)
+            del planes  # or a ring of floats would take the batch for one in use
+            self._position += 1
+            yield batch
+            del batch
+        self.set_epoch(epoch + 1)
+
+    def _look_at(self, records: list[Record]) -> None:
+        """Settles what the planes are: one, if all of these images are gray."""
+        self._settle("gray" if all(map(_is_gray_or_broken, records)) else "rgb")
+
+    def _settle(self, channels: Channels) -> None:
+        self._canvas.channels, self._channels_known = channels, True
+        if isinstance(self._plan, StreamPlan):
+            self._plan.look_at = None
+
+    def _fingerprint(self) -> dict[str, int]:
+        # A stream does not say how long it is before it is read.
+        count = self.num_images if isinstance(self._plan, TablePlan) else -1
+        return {
+            "images": count, "batch_size": self.batch_size, "seed": self.seed, "world_size": self.world_size,
+        }  # fmt: skip
+
+    # --- from bytes to the device -------------------------------------------------------------------------------------
+
+    def _filled(self, *, floats: bool) -> Iterator[Job]:
+        """Decoded jobs of the rest of the epoch, in order; broken images told or replaced."""
+        jobs = self._plan.jobs(self.epoch, self._position)
+        first = next(jobs, None)  # asked for here, because with a stream it settles the channels
+        if first is None:
+            return
+        memory = self._memory.get(floats)
+        if memory is None:  # kept for the epochs to come: memory that was never touched is slow to write to
+            if floats:
+                scale, shift = scale_and_shift(self.mean, self.std, one_plane=self.channels == "gray")
+                memory = FloatBatches(self._canvas, self.batch_size, scale, shift)
+            else:
+                memory = ByteBatches(self._canvas, self.batch_size, pinned=self.device.type == "cuda")
+            self._memory[floats] = memory
+        for job in Ring(memory, self.threads, self.prefetch).run(itertools.chain([first], jobs)):
+            if job.errors:
+                self._make_good(job)
+            yield job
+
+    def _make_good(self, job: Job) -> None:
+        """Raises the first error of a batch; with on_error="skip" puts another image of the batch in the place.
+
+        Raises:
+            UnreadableImageError: as `on_error` says; also where no image of the batch can be read.
+        """
+        good = next((n for n in range(len(job.records)) if n not in job.errors), None)
+        for position, error in sorted(job.errors.items()):
+            if self.on_error == "raise" or good is None or not isinstance(error, UnreadableImageError):
+                raise error
+            self.skipped[job.records[position].image_id] = str(error)
+            job.array[position], job.masks[position] = job.array[good], job.masks[good]
+            job.records[position] = job.records[good]
+            job.repeated[position] = True
+
+    def _planes(self, job: Job) -> torch.Tensor:
+        """(B, C, H, W), whatever the order of the ring's memory."""
+        planes = torch.from_numpy(job.array)[: len(job.records)]
+        if planes.dtype == torch.float32 or self.channels == "pair":
+            return planes
+        return planes[:, None] if self.channels == "gray" else planes.permute(0, 3, 1, 2)
+
+    def _finish(self, job: Job, planes: torch.Tensor, epoch: int) -> dict[str, Any]:
+        """The batch as it is handed out; `planes` are float32 where they are normalised already."""
+        shown = np.array([r.size if r.window is None else r.window[2:] for r in job.records], np.int64)
+        truth = on_canvas(job.records, shown, self._canvas)
+        masks = None
+        if self.masks:
+            found = [mask for mask in job.masks if mask is not None]
+            masks = torch.from_numpy(np.concatenate(found) if found else np.zeros((0, *self.image_size), bool))
+            masks = masks.to(self.device, non_blocking=True)
+        if self.augment is not None:
+            planes, truth, masks = self._augmented(planes, truth, masks, mix(self.seed, epoch, 2, job.number))
+        elif planes.dtype == torch.uint8:
+            planes = normalize(planes, self.mean, self.std)
+        result: dict[str, Any] = {"pixel_values": planes, "image_id": [record.image_id for record in job.records]}
+        if (truth.content != self.image_size).any():
+            inside = torch.from_numpy(truth.inside(self.image_size)).to(self.device, non_blocking=True)
+            # Padding is the mean colour, zero behind the normalisation, as transformers' processors have it.
+            result |= {"pixel_values": planes * inside[:, None], "pixel_mask": inside.to(torch.int64)}
+        result["orig_size"] = torch.from_numpy(shown)
+        result["canvas_size"] = torch.from_numpy((shown * (self.image_size / truth.content)).astype(np.float32))
+        result["repeated"] = torch.from_numpy(job.repeated)
+        if self.tiles is not None:
+            result["window"] = torch.tensor([record.window for record in job.records])
+            result["image_size"] = torch.tensor([record.size for record in job.records])
+        return self._with_labels(result, truth, masks)
+
+    def _augmented(
+        self, planes: torch.Tensor, truth: Truth, masks: torch.Tensor | None, seed: int
+    ) -> tuple[torch.Tensor, Truth, torch.Tensor | None]:
+        assert self.augment is not None
+        given = Batch(
+            planes.float(), torch.from_numpy(truth.content), torch.from_numpy(truth.boxes),
+            torch.from_numpy(truth.labels), torch.from_numpy(truth.owners), masks,
+        )  # fmt: skip
+        batch = self.augment(given, torch.Generator().manual_seed(seed))
+        images = batch.images
+        if self.channels == "pair":  # of what became of the two, and not what became of their difference
+            images = torch.cat([images[:, :2], (images[:, :1] - images[:, 1:2]).abs()], 1)
+        counts = np.bincount(batch.owners.numpy(), minlength=len(truth.counts))
+        moved = Truth(batch.content.numpy(), batch.boxes.numpy(), batch.labels.numpy(), counts)
+        return normalize(images, self.mean, self.std), moved, batch.masks
+
+    def _with_labels(self, result: dict[str, Any], truth: Truth, masks: torch.Tensor | None) -> dict[str, Any]:
+        """Adds what a model learns from."""
+        raise NotImplementedError
+
+
+def _is_gray_or_broken(record: Record) -> bool:
+    """A broken image says nothing about the set; it is told when its turn comes."""
+    try:
+        return record.image is None or is_gray(record.image)
+    except Exception:  # as many kinds as there are image libraries
+        return True
+
+
+def cpu_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

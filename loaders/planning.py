@@ -1,0 +1,202 @@
+"""Which images an epoch shows, in which order and in which batch: jobs for the ring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Protocol
+
+import numpy as np
+
+from loaders.ordering import Share, mix, permutation, shares
+from loaders.records import Record, StreamRecords, TableRecords, Window
+from loaders.ring import Job
+from loaders.sampling import Sampler
+from loaders.streaming import dealt, read_ahead
+from loaders.tiling import Tiling
+
+#: Images that are looked at to find out whether a set is gray.
+LOOKED_AT = 64
+
+
+@dataclass(frozen=True)
+class Order:
+    """How an epoch is put in order and dealt out; see `DetectionLoader`."""
+
+    batch_size: int
+    seed: int
+    shuffle: bool
+    drop_last: bool
+    rank: int
+    world_size: int
+
+
+class Plan(Protocol):
+    """The batches of one rank."""
+
+    def jobs(self, epoch: int, position: int) -> Iterator[Job]:
+        """From batch `position` of the epoch on."""
+        ...
+
+    def steps(self, epoch: int) -> int:
+        """How many batches a whole epoch has; TypeError where nobody knows."""
+        ...
+
+    @property
+    def num_images(self) -> int:
+        """Annotated images over all ranks; TypeError where nobody knows."""
+        ...
+
+
+class TablePlan:
+    """Of a dataset whose rows have numbers."""
+
+    def __init__(
+        self, records: TableRecords, order: Order, tiles: Tiling | None, sampler: Sampler | None, masks: bool
+    ) -> None:
+        self._records, self._order, self._tiles, self._sampler, self._masks = records, order, tiles, sampler, masks
+        self._tile_table: _TileTable | None = None
+        self._present: tuple[int, np.ndarray] | None = None
+
+    @property
+    def num_images(self) -> int:
+        """See `Plan`."""
+        return len(self._records.annotated)
+
+    def steps(self, epoch: int) -> int:
+        """See `Plan`."""
+        return len(self._shares(epoch))
+
+    def some_records(self) -> list[Record]:
+        """Annotated records evenly spread over the set."""
+        rows = self._records.annotated
+        spread = np.linspace(0, max(0, len(rows) - 1), min(LOOKED_AT, len(rows)))
+        return self._records(rows[np.unique(spread.astype(np.int64))]) if len(rows) else []
+
+    def jobs(self, epoch: int, position: int) -> Iterator[Job]:
+        """See `Plan`."""
+        entries = self._entries(epoch)
+        for share in self._shares(epoch)[position:]:
+            chosen = entries[share.start : share.stop]
+            if self._tiles is None:
+                records = self._records(chosen)
+            else:
+                table = self._all_tiles(self._tiles)
+                windows, whole = table.windows[chosen].tolist(), self._records(table.rows[chosen])
+                records = [_tile(r, tuple(w), self._tiles) for r, w in zip(whole, windows, strict=True)]
+            yield make_job(share.number, records, share.repeated, self._masks)
+
+    def _shares(self, epoch: int) -> list[Share]:
+        order = self._order
+        return shares(
+            len(self._entries(epoch)), order.batch_size, drop_last=order.drop_last, world_size=order.world_size,
+            rank=order.rank,
+        )  # fmt: skip
+
+    def _entries(self, epoch: int) -> np.ndarray:
+        """int64: what the epoch shows, in order; row numbers, or with tiles their numbers in the table of tiles."""
+        if self._present is not None and self._present[0] == epoch:
+            return self._present[1]
+        rows = self._records.annotated if self._sampler is None else self._sampler.rows(self._order.seed, epoch)
+        entries = rows if self._tiles is None else self._some_tiles(self._tiles, rows, epoch)
+        # A sampler's rows are in order already; its tiles would come image by image.
+        if self._order.shuffle and (self._sampler is None or self._tiles is not None):
+            entries = entries[permutation(len(entries), self._order.seed, epoch)]
+        self._present = (epoch, entries)
+        return entries
+
+    def _some_tiles(self, tiles: Tiling, rows: np.ndarray, epoch: int) -> np.ndarray:
+        """The tiles of `rows`; of those without a defect the share that the tiling shows."""
+        table = self._all_tiles(tiles)
+        first = table.first.tolist()
+        numbers = [np.arange(first[row], first[row + 1]) for row in rows.tolist()]
+        chosen = np.concatenate([*numbers, np.zeros(0, np.int64)])
+        drawn = np.random.default_rng(mix(self._order.seed, epoch, 1)).random(len(chosen))
+        return chosen[~table.empty[chosen] | (drawn < tiles.empty)]
+
+    def _all_tiles(self, tiles: Tiling) -> _TileTable:
+        if self._tile_table is None:
+            self._tile_table = _TileTable(self._records, tiles)
+        return self._tile_table
+
+
+class _TileTable:
+    """Every tile of every image: its row (n,), window (n, 4), whether it is empty (n,); of each row the first tile."""
+
+    def __init__(self, records: TableRecords, tiles: Tiling) -> None:
+        of_rows = [tiles.windows((height, width)) for height, width in records.sizes.tolist()]
+        boxes = records.boxes(np.arange(records.count))
+        counts = [len(windows) for windows in of_rows]
+        self.rows = np.repeat(np.arange(records.count), counts)
+        self.windows = np.array(list(chain.from_iterable(of_rows)), np.int64).reshape(-1, 4)
+        empty = [not len(tiles.truth(b, window)[1]) for b, ws in zip(boxes, of_rows, strict=True) for window in ws]
+        self.empty = np.array(empty, bool)
+        self.first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+class StreamPlan:
+    """Of a stream, in the stream's own order."""
+
+    def __init__(self, records: StreamRecords, order: Order, tiles: Tiling | None, prefetch: int, masks: bool) -> None:
+        self._records, self._order, self._tiles, self._prefetch, self._masks = records, order, tiles, prefetch, masks
+        #: Called with the first records of a stream before any job is made of them.
+        self.look_at: Callable[[list[Record]], None] | None = None
+
+    @property
+    def num_images(self) -> int:
+        """See `Plan`."""
+        raise TypeError("a streamed dataset does not say how many images it has")
+
+    def steps(self, epoch: int) -> int:
+        """See `Plan`."""
+        raise TypeError("a streamed dataset does not say how many batches it has")
+
+    def jobs(self, epoch: int, position: int) -> Iterator[Job]:
+        """See `Plan`. What lies before `position` is read again, for a shuffle buffer has no other way back."""
+        records = read_ahead(self._records.epoch(epoch), self._prefetch * self._order.batch_size)
+        if self.look_at is not None:
+            head = list(islice(records, LOOKED_AT))
+            self.look_at(head)
+            records = chain(head, records)
+        order = self._order
+        batches = dealt(
+            self._shown(records, epoch), order.batch_size, drop_last=order.drop_last, world_size=order.world_size,
+            rank=order.rank,
+        )  # fmt: skip
+        for number, chosen, repeated in islice(batches, position, None):
+            yield make_job(number, chosen, repeated, self._masks)
+
+    def _shown(self, records: Iterator[Record], epoch: int) -> Iterator[Record]:
+        """Each record, or its tiles; of those without a defect the share that the tiling shows."""
+        for count, record in enumerate(records):
+            if self._tiles is None:
+                yield record
+                continue
+            draw = np.random.default_rng(mix(self._order.seed, epoch, 1, count))
+            for window in self._tiles.windows(record.size):
+                tile = _tile(record, window, self._tiles)
+                if draw.random() < self._tiles.empty or len(tile.boxes):
+                    yield tile
+
+
+def _tile(record: Record, window: Window, tiles: Tiling) -> Record:
+    """One tile of an image, with the truth that it shows."""
+    boxes, kept = tiles.truth(record.boxes, window)
+    masks = [record.masks[i] for i in kept] if record.masks else ()
+    return replace(record, window=window, boxes=boxes, labels=record.labels[kept], masks=masks)
+
+
+def make_job(number: int, records: list[Record], repeated: bool, masks: bool) -> Job:
+    """A batch to be decoded.
+
+    Raises:
+        ValueError: masks are asked for and an image has boxes without them.
+    """
+    for record in records if masks else ():
+        if len(record.masks) != len(record.boxes):
+            raise ValueError(
+                f"image {record.image_id!r} has {len(record.boxes)} boxes and {len(record.masks)} masks: masks=True "
+                "needs a source with masks"
+            )
+    return Job(number, records, repeated)

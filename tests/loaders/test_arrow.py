@@ -1,0 +1,124 @@
+"""Rows read straight from Arrow are the rows that `datasets` gives."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loaders.records import StreamRecords, TableRecords
+from tests.loaders.conftest import drawn_row, make_split
+
+
+def twelve() -> datasets.Dataset:
+    rows = [drawn_row(i, annotated=i % 5 != 4) for i in range(12)]
+    split = make_split(rows).to_dict()
+    for i, boxes in enumerate(split["boxes"]):
+        split["masks"][i] = [{"bytes": b"mask %d" % i, "path": None}] * len(boxes)
+        split["reference"][i] = None if i % 4 == 3 else {"bytes": b"reference %d" % i, "path": None}
+    return datasets.Dataset.from_dict(split, features=make_split(rows).features)
+
+
+SPLIT = twelve()
+VIEWS = {
+    "as it is": SPLIT,
+    "in two halves": datasets.concatenate_datasets([SPLIT.select(range(5)), SPLIT.select(range(5, 12))]),
+    "shuffled": SPLIT.shuffle(seed=1),
+    "selected of a half": SPLIT.select(range(3, 12)).select([4, 0, 7]),
+    "columns of two tables": datasets.concatenate_datasets(
+        [
+            SPLIT.select_columns(["image_id", "image"]),
+            datasets.concatenate_datasets([SPLIT.select(range(3)), SPLIT.select(range(3, 12))]).remove_columns(
+                ["image_id", "image"]
+            ),
+        ],
+        axis=1,
+    ),
+    "repeated": SPLIT.select([2, 2, 2, 11, 2]),
+}
+
+
+def expected(dataset, row):
+    cells = dataset.cast_column("image", datasets.Image(decode=False)).select_columns(
+        ["image_id", "image", "width", "height", "boxes", "labels"]
+    )[row]
+    return (
+        cells["image_id"],
+        cells["image"]["bytes"],
+        (cells["height"], cells["width"]),
+        cells["boxes"],
+        cells["labels"],
+    )
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_rows_are_those_of_datasets(view):
+    dataset = VIEWS[view]
+    records = TableRecords(dataset, masks=True, reference=True)
+    assert records.count == len(dataset)
+    assert records.annotated.tolist() == [i for i, known in enumerate(dataset["annotated"]) if known]
+    for row, record in enumerate(records(np.arange(len(dataset)))):
+        name = int(record.image_id.split("/")[1])
+        assert (
+            record.image_id, bytes(record.image), record.size, record.boxes.tolist(), record.labels.tolist(),
+        ) == expected(dataset, row)  # fmt: skip
+        assert [bytes(mask) for mask in record.masks] == [b"mask %d" % name] * len(record.boxes)
+        assert record.reference is None if name % 4 == 3 else bytes(record.reference) == b"reference %d" % name
+        assert record.boxes.shape == (len(record.labels), 4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.lists(st.integers(0, 11), max_size=20), view=st.sampled_from(["as it is", "in two halves", "shuffled"]))
+def test_any_rows_in_any_order(rows, view):
+    dataset = VIEWS[view]
+    found = TableRecords(dataset, masks=False, reference=False)(np.array(rows, np.int64))
+    names = dataset["image_id"]
+    assert [record.image_id for record in found] == [names[row] for row in rows]
+    assert all(record.masks == () and record.reference is None for record in found)
+
+
+def test_images_are_views_and_not_copies():
+    record = TableRecords(SPLIT, masks=False, reference=False)(np.array([3]))[0]
+    again = TableRecords(SPLIT, masks=False, reference=False)(np.array([3]))[0]
+    places = [np.frombuffer(view, np.uint8).ctypes.data for view in (record.image, again.image)]
+    assert places[0] == places[1]
+
+
+def test_images_that_are_paths_are_read_when_they_are_needed(tmp_path):
+    rows = [drawn_row(i) for i in range(3)]
+    split = make_split(rows).to_dict()
+    for i, row in enumerate(rows):
+        (tmp_path / f"{i}.png").write_bytes(row["bytes"])
+        split["image"][i] = {"bytes": None, "path": str(tmp_path / f"{i}.png")}
+    dataset = datasets.Dataset.from_dict(split, features=make_split(rows).features)
+    found = TableRecords(dataset, masks=False, reference=False)(np.arange(3))
+    assert [record.image for record in found] == [str(tmp_path / f"{i}.png") for i in range(3)]
+
+
+def test_boxes_of_own_folders_may_be_lists_of_any_length():
+    features = make_split([drawn_row(0)]).features.copy()
+    features["boxes"] = datasets.List(datasets.List(datasets.Value("float64")))
+    features["labels"] = datasets.List(datasets.ClassLabel(names=["a", "b"]))
+    dataset = SPLIT.cast(features)
+    found = TableRecords(dataset, masks=False, reference=False)(np.arange(12))
+    for record, boxes in zip(found, SPLIT["boxes"], strict=True):
+        assert record.boxes.dtype == np.float32 and record.boxes.tolist() == boxes
+
+
+def test_a_stream_gives_the_same_records():
+    stream = StreamRecords(SPLIT.to_iterable_dataset(num_shards=3), masks=True, reference=True)
+    table = TableRecords(SPLIT, masks=True, reference=True)
+    for one, other in zip(stream.epoch(0), table(table.annotated), strict=True):
+        assert (one.image_id, bytes(one.image), one.size) == (other.image_id, bytes(other.image), other.size)
+        assert np.array_equal(one.boxes, other.boxes) and np.array_equal(one.labels, other.labels)
+        assert [bytes(m) for m in one.masks] == [bytes(m) for m in other.masks]
+        assert (one.reference is None) == (other.reference is None)
+
+
+def test_missing_columns_are_named():
+    with pytest.raises(ValueError, match=r"lacks the columns \['boxes', 'masks'\]"):
+        TableRecords(SPLIT.remove_columns(["boxes", "masks"]), masks=True, reference=False)
+    with pytest.raises(ValueError, match=r"lacks the columns \['reference'\]"):
+        StreamRecords(SPLIT.remove_columns(["reference"]).to_iterable_dataset(), masks=False, reference=True)

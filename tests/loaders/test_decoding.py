@@ -1,0 +1,155 @@
+"""Every kind of file comes out as Pillow reads it; broken ones are told."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from loaders.canvas import Canvas
+from loaders.decoding import Decoder, is_gray, resize_into
+from loaders.records import Record
+from radikal_datasets.errors import UnreadableImageError
+
+HEIGHT, WIDTH = 37, 53
+
+
+def picture(mode: str, seed: int = 0) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    smooth = cv2.GaussianBlur(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), (0, 0), 2)
+    stretched = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX)  # type: ignore[call-overload]
+    if mode == "I;16":
+        return Image.fromarray(stretched[..., 0].astype(np.uint16) * 257)
+    return Image.fromarray(stretched).convert(mode)
+
+
+def encoded(image: Image.Image, form: str, **options) -> memoryview:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return memoryview(out.getvalue())
+
+
+TURNED = Image.Exif()
+TURNED[274] = 6  # orientation: a quarter turn
+FILES = {
+    "jpeg gray": encoded(picture("L"), "JPEG"),
+    "jpeg color": encoded(picture("RGB"), "JPEG", quality=90),
+    "jpeg progressive": encoded(picture("RGB"), "JPEG", progressive=True),
+    "jpeg turned by EXIF": encoded(picture("RGB"), "JPEG", exif=TURNED),
+    "jpeg CMYK": encoded(picture("CMYK"), "JPEG"),
+    "png gray": encoded(picture("L"), "PNG"),
+    "png color": encoded(picture("RGB"), "PNG"),
+    "png palette": encoded(picture("P"), "PNG"),
+    "png alpha": encoded(picture("RGBA"), "PNG"),
+    "png gray alpha": encoded(picture("LA"), "PNG"),
+    "png 1 bit": encoded(picture("1"), "PNG"),
+    "bmp": encoded(picture("RGB"), "BMP"),
+    "tiff": encoded(picture("CMYK"), "TIFF"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_color_is_what_pillow_reads(name):
+    pixels, size = Decoder()(FILES[name], color=True)
+    assert size == (HEIGHT, WIDTH)
+    assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(FILES[name])).convert("RGB")))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_gray_is_the_luminance(name):
+    pixels, size = Decoder()(FILES[name], color=False)
+    assert pixels.shape == size == (HEIGHT, WIDTH)
+    theirs = np.asarray(Image.open(io.BytesIO(FILES[name])).convert("RGB").convert("L")).astype(int)
+    exact = not name.startswith("jpeg")  # a JPEG's own luminance needs no way through rounded colours
+    assert np.abs(pixels.astype(int) - theirs).max() <= (1 if exact else 3)
+
+
+def test_sixteen_bits_keep_their_upper_byte():
+    pixels, _ = Decoder()(encoded(picture("I;16"), "PNG"), color=False)
+    assert np.array_equal(pixels, np.asarray(picture("I;16")).astype(np.uint16) >> 8)
+    assert pixels.max() > 200 and pixels.min() < 50
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("expected", [None, (HEIGHT, WIDTH), (8, 8), (200, 200)])
+def test_a_wrong_guess_of_the_size_changes_nothing(color, expected):
+    plain, _ = Decoder()(FILES["jpeg color"], color=color)
+    shape = (*expected, 3) if expected and color else expected
+    out = None if shape is None else np.zeros(shape, np.uint8)
+    pixels, size = Decoder()(FILES["jpeg color"], color=color, expected=expected, out=out)
+    assert size == (HEIGHT, WIDTH) and np.array_equal(pixels, plain)
+    assert (pixels is out) == (expected == (HEIGHT, WIDTH))
+
+
+def test_memory_is_reused_from_small_to_large_and_back():
+    decoder = Decoder()
+    large = simplejpeg.encode_jpeg(np.zeros((300, 200, 1), np.uint8), colorspace="GRAY")
+    for data, shape in [(FILES["jpeg gray"], (HEIGHT, WIDTH)), (memoryview(large), (300, 200))] * 2:
+        assert decoder(data, color=False)[0].shape == shape
+
+
+def test_gray_files_are_told_from_coloured_ones():
+    assert is_gray(FILES["png gray"]) and is_gray(FILES["jpeg gray"])
+    assert is_gray(encoded(picture("L").convert("RGB"), "JPEG"))  # as NEU-DET's
+    assert not is_gray(FILES["jpeg color"]) and not is_gray(FILES["png color"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(8, 90), st.integers(8, 90)),
+    target=st.tuples(st.integers(4, 120), st.integers(4, 120)),
+    how=st.sampled_from(["fast", "exact"]),
+    form=st.sampled_from(["JPEG", "PNG"]),
+)
+def test_resizing_keeps_places(size, target, how, form):
+    """A ramp stays a ramp from edge to edge, whatever is shrunk while decoding and whatever after it."""
+    ramp = np.linspace(0, 255, size[1])[None].repeat(size[0], 0).round().astype(np.uint8)
+    data = encoded(Image.fromarray(ramp), form, **({"quality": 98} if form == "JPEG" else {}))
+    canvas, out = Canvas(target, "gray", False, how), np.zeros(target, np.uint8)
+    canvas.paint(Decoder(), Record("made", data, size, np.zeros((0, 4)), np.zeros(0)), out)
+    middles = (np.arange(target[1]) + 0.5) / target[1] * size[1] - 0.5
+    expected = np.interp(middles, np.arange(size[1]), ramp[0].astype(float))
+    step = 255 / (size[1] - 1)  # half a pixel of the file is what a kernel may see beyond the edge
+    assert np.abs(out.astype(float) - expected).max() <= 4 + step
+
+
+@pytest.mark.parametrize("how", ["fast", "exact"])
+def test_same_size_is_not_touched(how):
+    pixels = np.asarray(picture("RGB"))
+    target = np.zeros_like(pixels)
+    resize_into(target, pixels, how)
+    assert np.array_equal(target, pixels)
+
+
+def bomb() -> bytes:
+    """A PNG whose header claims 60,000 x 60,000 pixels."""
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + head
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff", b"\xff\xd8\xff", bytes(FILES["jpeg gray"][:200]), bytes(FILES["png gray"][:300]), bomb(), None],
+)  # fmt: skip
+def test_broken_files_are_named(data):
+    record = Record("made/7", None if data is None else memoryview(data), (4, 4), np.zeros((0, 4)), np.zeros(0))
+    with pytest.raises(UnreadableImageError, match="made/7"):
+        Canvas((8, 8), "gray", False, "fast").paint(Decoder(), record, np.zeros((8, 8), np.uint8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(["jpeg gray", "jpeg color", "png gray", "png color"]), cut=st.floats(0, 0.98))
+def test_a_truncated_file_is_never_taken_for_a_whole_one(name, cut):
+    data = FILES[name][: int(len(FILES[name]) * cut)]
+    record = Record("made/7", data, (HEIGHT, WIDTH), np.zeros((0, 4)), np.zeros(0))
+    with pytest.raises(UnreadableImageError, match="made/7"):
+        Canvas((HEIGHT, WIDTH), "gray", False, "fast").paint(Decoder(), record, np.zeros((HEIGHT, WIDTH), np.uint8))
