@@ -156,8 +156,8 @@ class Loader:
     def raw(self) -> Iterator[RawBatch]:
         """The rest of the present epoch as uint8 batches, on the CPU and without augmentation, in reused memory."""
         for job in self._filled(floats=False):
-            yield RawBatch(self._planes(job), job.records, job.repeated)
             self._position += 1
+            yield RawBatch(self._planes(job), job.records, job.repeated)
         self.set_epoch(self.epoch + 1)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -133,11 +133,13 @@ def eval_loader(
 def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) -> dict[str, Any]:
     """What loaders for training and for scoring share."""
     size = settings.tile_size
+    if isinstance(size, list) and len(size) != 2:
+        raise SettingsError(f"tile_size is {size}; it must be an edge or [height, width], in pixels of the file")
     try:
-        shape = size if size is None or isinstance(size, int) else (size[0], size[1])
+        shape = (size[0], size[1]) if isinstance(size, list) else size
         tiles = None if shape is None else Tiling(shape, settings.tile_overlap, empty_tiles)
-    except (ValueError, IndexError) as error:
-        raise SettingsError(f"tile_size is {size}, tile_overlap {settings.tile_overlap}: {error}") from error
+    except ValueError as error:
+        raise SettingsError(f"tile_size {size}, tile_overlap, empty_tiles: {error}") from error
     return {
         "device": accelerator.device, "rank": accelerator.process_index, "world_size": accelerator.num_processes,
         "threads": settings.dataloader_num_workers or max(1, cpu_cores() // accelerator.num_processes),
