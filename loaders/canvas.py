@@ -51,8 +51,8 @@ class Canvas:
             UnreadableImageError: a file is missing, broken, or of another size than the record says.
             ValueError: a pair without a template.
         """
-        plain = record.size == self.size and record.window is None and self.channels != "pair"
-        if plain and decoder.straight(record.image, target):
+        whole = record.window is None and self.channels != "pair" and not self.keep_aspect
+        if whole and decoder.shown_whole(record.image, record.size, target, self.resize):
             return
         content = self.content(record.shown) if self.keep_aspect else self.size
         height, width = content

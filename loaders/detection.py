@@ -39,7 +39,7 @@ class DetectionLoader(Loader):
         device: where `pixel_values` and `labels` end up. On a GPU bytes travel, and floats are made there.
         augment: an `Augmentation`, or a function of (Batch, torch.Generator); None: nothing but the resize.
         channels: "gray" luminance; "rgb"; "pair" image, template (`reference`) and their absolute difference; "auto"
-            gray if the images of the set are (64 of them are looked at), else rgb.
+            gray if the images of the set are (of the 64 that are looked at, one in twenty may be coloured), else rgb.
         sampler: which rows make an epoch (`loaders.sampling`); None: each annotated row once.
         seed: with the epoch decides order and augmentation.
         shuffle: another order each epoch, or the dataset's own.
@@ -66,16 +66,15 @@ class DetectionLoader(Loader):
         thick = boxes[:, 2:] > boxes[:, :2]
         if not thick.all():  # thinner than float32 can tell
             keep = np.flatnonzero(thick.all(1))
-            counts = np.bincount(truth.owners[keep], minlength=len(counts))
+            counts = np.bincount(truth.owners[keep], minlength=len(counts)).tolist()
             boxes, labels = boxes[keep], labels[keep]
             masks = masks if masks is None else masks[torch.from_numpy(keep).to(masks.device)]
-        split = counts.tolist()
-        classes = torch.from_numpy(labels).to(self.device, non_blocking=True).split_with_sizes(split)
+        classes = torch.from_numpy(labels).to(self.device, non_blocking=True).split_with_sizes(counts)
         fractions = torch.from_numpy(boxes @ self._to_fractions).to(self.device, non_blocking=True)
-        columns = zip(classes, fractions.split_with_sizes(split), strict=True)
+        columns = zip(classes, fractions.split_with_sizes(counts), strict=True)
         result["labels"] = [{"class_labels": found, "boxes": places} for found, places in columns]
         if masks is not None:
-            for label, some in zip(result["labels"], masks.split_with_sizes(split), strict=True):
+            for label, some in zip(result["labels"], masks.split_with_sizes(counts), strict=True):
                 label["masks"] = some
         return result
 

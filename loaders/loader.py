@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, product
 from typing import Any, Literal
 
 import datasets
@@ -25,6 +27,8 @@ from loaders.staging import on_device
 from loaders.tiling import Tiling
 from loaders.truth import Truth, on_canvas
 from radikal_datasets.errors import UnreadableImageError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -81,7 +85,7 @@ class Loader:
             )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of the {world_size} ranks 0..{world_size - 1}")
-        if (channels, resize, on_error) not in itertools.product(
+        if (channels, resize, on_error) not in product(
             ("auto", "gray", "rgb", "pair"), ("fast", "exact"), ("raise", "skip")
         ):
             raise ValueError(
@@ -155,9 +159,10 @@ class Loader:
 
     def raw(self) -> Iterator[RawBatch]:
         """The rest of the present epoch as uint8 batches, on the CPU and without augmentation, in reused memory."""
-        for job in self._filled(floats=False):
-            self._position += 1
-            yield RawBatch(self._planes(job), job.records, job.repeated)
+        with closing(self._filled(floats=False)) as jobs:
+            for job in jobs:
+                self._position += 1
+                yield RawBatch(self._planes(job), job.records, job.repeated)
         self.set_epoch(self.epoch + 1)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -165,17 +170,30 @@ class Loader:
         epoch = self.epoch
         # Without a GPU and augmentation the threads that decode write the floats as well.
         floats = self.device.type == "cpu" and self.augment is None
-        for job, planes in on_device(self._filled(floats=floats), self._planes, self.device):
-            batch = self._finish(job, planes.expand(-1, 3, -1, -1) if floats else planes, epoch)
-            del planes  # or a ring of floats would take the batch for one in use
-            self._position += 1
-            yield batch
-            del batch
+        with closing(self._filled(floats=floats)) as jobs:
+            for job, planes in on_device(jobs, self._planes, self.device):
+                batch = self._finish(job, planes.expand(-1, 3, -1, -1) if floats else planes, epoch)
+                del planes  # or a ring of floats would take the batch for one in use
+                self._position += 1
+                yield batch
+                del batch
         self.set_epoch(epoch + 1)
 
     def _look_at(self, records: list[Record]) -> None:
-        """Settles what the planes are: one, if all of these images are gray."""
-        self._settle("gray" if all(map(_is_gray_or_broken, records)) else "rgb")
+        """Settles what the planes are: one, if these images are gray; one in twenty may be coloured all the same."""
+        colored, most = [], len(records) // 20
+        for record in records:
+            if not _is_gray_or_broken(record):
+                colored.append(record.image_id)
+                if len(colored) > most:
+                    self._settle("rgb")
+                    return
+        if colored:
+            logger.warning(
+                "%d of %d images looked at are coloured, such as %s: the set is taken for gray, and they are shown by "
+                "their luminance. channels='rgb' keeps colours.", len(colored), len(records), colored[0],
+            )  # fmt: skip
+        self._settle("gray")
 
     def _settle(self, channels: Channels) -> None:
         self._canvas.channels, self._channels_known = channels, True
@@ -191,7 +209,7 @@ class Loader:
 
     # --- from bytes to the device -------------------------------------------------------------------------------------
 
-    def _filled(self, *, floats: bool) -> Iterator[Job]:
+    def _filled(self, *, floats: bool) -> Generator[Job, None, None]:
         """Decoded jobs of the rest of the epoch, in order; broken images told or replaced."""
         jobs = self._plan.jobs(self.epoch, self._position)
         first = next(jobs, None)  # asked for here, because with a stream it settles the channels
@@ -205,10 +223,12 @@ class Loader:
             else:
                 memory = ByteBatches(self._canvas, self.batch_size, pinned=self.device.type == "cuda")
             self._memory[floats] = memory
-        for job in Ring(memory, self.threads, self.prefetch).run(itertools.chain([first], jobs)):
-            if job.errors:
-                self._make_good(job)
-            yield job
+        # Closed by name and not left to the garbage collector: a traceback somebody holds would keep threads alive.
+        with closing(jobs), closing(Ring(memory, self.threads, self.prefetch).run(chain([first], jobs))) as filled:
+            for job in filled:
+                if job.errors:
+                    self._make_good(job)
+                yield job
 
     def _make_good(self, job: Job) -> None:
         """Raises the first error of a batch; with on_error="skip" puts another image of the batch in the place.
@@ -246,12 +266,13 @@ class Loader:
         elif planes.dtype == torch.uint8:
             planes = normalize(planes, self.mean, self.std)
         result: dict[str, Any] = {"pixel_values": planes, "image_id": [record.image_id for record in job.records]}
-        if (truth.content != self.image_size).any():
-            inside = torch.from_numpy(truth.inside(self.image_size)).to(self.device, non_blocking=True)
+        if (inside := truth.inside(self.image_size)) is not None:
+            mask = torch.from_numpy(inside).to(self.device, non_blocking=True)
             # Padding is the mean colour, zero behind the normalisation, as transformers' processors have it.
-            result |= {"pixel_values": planes * inside[:, None], "pixel_mask": inside.to(torch.int64)}
+            result |= {"pixel_values": planes * mask[:, None], "pixel_mask": mask.to(torch.int64)}
+        whole = shown if truth.content is None else shown * (self.image_size / truth.content)
         result["orig_size"] = torch.from_numpy(shown)
-        result["canvas_size"] = torch.from_numpy((shown * (self.image_size / truth.content)).astype(np.float32))
+        result["canvas_size"] = torch.from_numpy(whole.astype(np.float32))
         result["repeated"] = torch.from_numpy(job.repeated)
         if self.tiles is not None:
             result["window"] = torch.tensor([record.window for record in job.records])
@@ -262,16 +283,20 @@ class Loader:
         self, planes: torch.Tensor, truth: Truth, masks: torch.Tensor | None, seed: int
     ) -> tuple[torch.Tensor, Truth, torch.Tensor | None]:
         assert self.augment is not None
+        content = truth.content
+        if content is None:
+            content = np.full((len(truth.counts), 2), self.image_size, np.int64)
         given = Batch(
-            planes.float(), torch.from_numpy(truth.content), torch.from_numpy(truth.boxes),
+            planes.float(), torch.from_numpy(content), torch.from_numpy(truth.boxes),
             torch.from_numpy(truth.labels), torch.from_numpy(truth.owners), masks,
         )  # fmt: skip
         batch = self.augment(given, torch.Generator().manual_seed(seed))
         images = batch.images
         if self.channels == "pair":  # of what became of the two, and not what became of their difference
             images = torch.cat([images[:, :2], (images[:, :1] - images[:, 1:2]).abs()], 1)
-        counts = np.bincount(batch.owners.numpy(), minlength=len(truth.counts))
-        moved = Truth(batch.content.numpy(), batch.boxes.numpy(), batch.labels.numpy(), counts)
+        counts = np.bincount(batch.owners.numpy(), minlength=len(truth.counts)).tolist()
+        content = None if truth.content is None else batch.content.numpy()
+        moved = Truth(content, batch.boxes.numpy(), batch.labels.numpy(), counts)
         return normalize(images, self.mean, self.std), moved, batch.masks
 
     def _with_labels(self, result: dict[str, Any], truth: Truth, masks: torch.Tensor | None) -> dict[str, Any]:

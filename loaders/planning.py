@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Protocol
@@ -35,7 +36,7 @@ class Order:
 class Plan(Protocol):
     """The batches of one rank."""
 
-    def jobs(self, epoch: int, position: int) -> Iterator[Job]:
+    def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
         """From batch `position` of the epoch on."""
         ...
 
@@ -74,7 +75,7 @@ class TablePlan:
         spread = np.linspace(0, max(0, len(rows) - 1), min(LOOKED_AT, len(rows)))
         return self._records(rows[np.unique(spread.astype(np.int64))]) if len(rows) else []
 
-    def jobs(self, epoch: int, position: int) -> Iterator[Job]:
+    def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
         """See `Plan`."""
         entries = self._entries(epoch)
         for share in self._shares(epoch)[position:]:
@@ -152,20 +153,21 @@ class StreamPlan:
         """See `Plan`."""
         raise TypeError("a streamed dataset does not say how many batches it has")
 
-    def jobs(self, epoch: int, position: int) -> Iterator[Job]:
+    def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
         """See `Plan`. What lies before `position` is read again, for a shuffle buffer has no other way back."""
-        records = read_ahead(self._records.epoch(epoch), self._prefetch * self._order.batch_size)
-        if self.look_at is not None:
-            head = list(islice(records, LOOKED_AT))
-            self.look_at(head)
-            records = chain(head, records)
-        order = self._order
-        batches = dealt(
-            self._shown(records, epoch), order.batch_size, drop_last=order.drop_last, world_size=order.world_size,
-            rank=order.rank,
-        )  # fmt: skip
-        for number, chosen, repeated in islice(batches, position, None):
-            yield make_job(number, chosen, repeated, self._masks)
+        with closing(read_ahead(self._records.epoch(epoch), self._prefetch * self._order.batch_size)) as read:
+            records: Iterator[Record] = read
+            if self.look_at is not None:
+                head = list(islice(read, LOOKED_AT))
+                self.look_at(head)
+                records = chain(head, read)
+            order = self._order
+            batches = dealt(
+                self._shown(records, epoch), order.batch_size, drop_last=order.drop_last, world_size=order.world_size,
+                rank=order.rank,
+            )  # fmt: skip
+            for number, chosen, repeated in islice(batches, position, None):
+                yield make_job(number, chosen, repeated, self._masks)
 
     def _shown(self, records: Iterator[Record], epoch: int) -> Iterator[Record]:
         """Each record, or its tiles; of those without a defect the share that the tiling shows."""

@@ -6,7 +6,7 @@ import itertools
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -183,7 +183,7 @@ class Ring:
         self.batches, self.threads, self.depth = batches, threads, depth
         self._stopping = False
 
-    def run(self, jobs: Iterator[Job]) -> Iterator[Job]:
+    def run(self, jobs: Iterator[Job]) -> Generator[Job, None, None]:
         """Each job when it is filled; its array is the caller's until the next one is asked for.
 
         An exception of `jobs` itself is raised behind the jobs that came before it. Leaving the loop early, or an

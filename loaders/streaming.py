@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from queue import Full, Queue
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ def dealt(
 _END = object()
 
 
-def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+def read_ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
     """The items, up to `depth` of them read in a thread while earlier ones are used.
 
     An exception of `items` is raised in its place. Leaving early ends the thread behind the item it is reading.

@@ -15,24 +15,26 @@ class Truth:
     """Boxes of all images of a batch, one behind the other.
 
     Attributes:
-        content: int64 (B, 2), (height, width) of each image on the canvas; the rest is padding.
+        content: int64 (B, 2), (height, width) of each image on the canvas; the rest is padding. None: no padding.
         boxes: float32 (N, 4), x_min y_min x_max y_max in pixels of the canvas.
         labels: int64 (N,).
-        counts: int64 (B,), how many boxes each image has.
+        counts: how many boxes each of the B images has.
     """
 
-    content: np.ndarray
+    content: np.ndarray | None
     boxes: np.ndarray
     labels: np.ndarray
-    counts: np.ndarray
+    counts: list[int]
 
     @property
     def owners(self) -> np.ndarray:
         """int64 (N,): which image each box belongs to."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
-    def inside(self, size: tuple[int, int]) -> np.ndarray:
-        """bool (B, H, W): where on a canvas of `size` the images are."""
+    def inside(self, size: tuple[int, int]) -> np.ndarray | None:
+        """bool (B, H, W): where on a canvas of `size` the images are; None where they are everywhere."""
+        if self.content is None or (self.content == size).all():
+            return None
         rows = np.arange(size[0])[None, :, None] < self.content[:, :1, None]
         return rows & (np.arange(size[1])[None, None] < self.content[:, 1:, None])
 
@@ -43,12 +45,13 @@ def on_canvas(records: list[Record], shown: np.ndarray, canvas: Canvas) -> Truth
     Args:
         shown: int64 (B, 2), (height, width) of what is shown of each record.
     """
-    counts = np.array([len(record.boxes) for record in records])
+    # For every batch, while the threads that decode wait for Python's lock: few steps, and no more than are needed.
+    counts = [len(record.boxes) for record in records]
+    content = None
     if canvas.keep_aspect:
         content = np.array([canvas.content((height, width)) for height, width in shown.tolist()], np.int64)
-    else:
-        content = np.full(shown.shape, canvas.size, np.int64)
-    scale = (content / shown).astype(np.float32)[:, [1, 0, 1, 0]]
-    boxes = np.concatenate([record.boxes for record in records]) * np.repeat(scale, counts, axis=0)
-    labels = np.concatenate([record.labels for record in records]).astype(np.int64, copy=False)
-    return Truth(content, boxes, labels, counts)
+    scale = ((canvas.size if content is None else content) / shown).astype(np.float32)
+    boxes = np.concatenate([record.boxes for record in records]).reshape(-1, 2, 2)
+    boxes = boxes * np.repeat(scale[:, None, ::-1], counts, axis=0)
+    labels = np.concatenate([record.labels for record in records])
+    return Truth(content, boxes.reshape(-1, 4), labels.astype(np.int64, copy=False), counts)

@@ -185,6 +185,17 @@ def test_files_of_three_equal_planes_are_gray():
     assert loader.channels == "gray" and next(loader.raw()).pixels.shape[1] == 1
 
 
+@pytest.mark.parametrize(("colored", "planes"), [(2, "gray"), (3, "rgb")])
+def test_a_stray_coloured_image_does_not_make_a_set_coloured(colored, planes, caplog):
+    rows = [drawn_row(i) for i in range(40)]
+    for row in rows[:colored]:
+        gray = np.asarray(Image.open(io.BytesIO(row["bytes"])))
+        row["bytes"] = encode(np.stack([gray, gray, gray // 2], -1))
+    loader = DetectionLoader(make_split(rows), 4, 32)
+    assert loader.channels == planes
+    assert ("2 of 40 images looked at are coloured, such as made/0" in caplog.text) == (planes == "gray")
+
+
 def test_gray_is_the_same_as_three_planes(drawn_split):
     for mean, std in [((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.4,) * 3, (0.2,) * 3)]:
         options = {"shuffle": False, "mean": mean, "std": std}
