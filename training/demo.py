@@ -67,6 +67,7 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     Returns:
         Minutes since then, as the page has them.
     """
+    import datasets
     from accelerate import Accelerator
     from transformers.utils import logging as transformers_logging
 
@@ -85,7 +86,7 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     pictures: dict[str, list[Picture]] = {}
     for name in ("validation", "test"):
         loader = eval_loader(splits, name, settings, accelerator, **models.normalization(processor))
-        dataset: Any = loader.dataset if loader else []
+        dataset: Any = loader.dataset.cast_column("image", datasets.Image(decode=False)) if loader else []
         rows = {row["image_id"]: row for row in dataset}
         pictures[name] = [
             Picture(
