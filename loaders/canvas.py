@@ -31,6 +31,7 @@ class Canvas:
         self.size, self.keep_aspect = size, keep_aspect
         self.channels: Channels = channels
         self.resize: Resize = resize
+        self._plain = channels != "pair" and not keep_aspect
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,8 +52,11 @@ class Canvas:
             UnreadableImageError: a file is missing, broken, or of another size than the record says.
             ValueError: a pair without a template.
         """
-        whole = record.window is None and self.channels != "pair" and not self.keep_aspect
-        if whole and decoder.shown_whole(record.image, record.size, target, self.resize):
+        if (
+            self._plain
+            and record.window is None
+            and decoder.shown_whole(record.image, record.size, target, self.resize)
+        ):
             return
         content = self.content(record.shown) if self.keep_aspect else self.size
         height, width = content

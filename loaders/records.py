@@ -57,7 +57,7 @@ class TableRecords:
         columns: dict[str, type] = {"image_id": Texts, "image": Images, "boxes": Boxes, "labels": Lists}
         columns |= {"masks": ImageLists} if masks else {}
         columns |= {"reference": Images} if reference else {}
-        self._blocks, self._masks = Blocks(dataset, columns), masks
+        self._blocks, self._masks, self._reference = Blocks(dataset, columns), masks, reference
         #: Rows of the dataset, annotated or not.
         self.count = self._blocks.count
         #: int32 (count, 2): (height, width) of every row.
@@ -69,11 +69,12 @@ class TableRecords:
         """The records of `rows`, int64 (n,)."""
         found = []
         sizes = map(tuple, self.sizes[rows].tolist())
-        for ((ids, images, boxes, labels, *more), at), size in zip(self._blocks.locate(rows), sizes, strict=True):
-            record = Record(ids[at], images[at], size, boxes[at], labels[at])
-            if more:
-                record.masks = more[0][at] if self._masks else ()
-                record.reference = None if self._masks and len(more) == 1 else more[-1][at]
+        for (columns, at), size in zip(self._blocks.locate(rows), sizes, strict=True):
+            record = Record(columns[0][at], columns[1][at], size, columns[2][at], columns[3][at])
+            if self._masks:
+                record.masks = columns[4][at]
+            if self._reference:
+                record.reference = columns[-1][at]
             found.append(record)
         return found
 

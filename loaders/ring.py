@@ -20,6 +20,11 @@ from loaders.records import Record
 # Threads and not processes: decoding and resizing let go of Python's lock, and what they write need not be copied.
 
 
+# A thread that has decoded a small image wants Python's lock for a few microseconds, every 200. By default whoever has
+# it may keep it for 5,000, and the threads did wait while whole batches were put together.
+_SWITCH_SECONDS = 5e-5
+
+
 class Job:
     """One batch on its way.
 
@@ -126,6 +131,7 @@ class FloatBatches:
     def __init__(self, canvas: Canvas, batch_size: int, scale: list[float], shift: list[float]) -> None:
         self.canvas, self._scale, self._shift = canvas, scale, shift
         self._shape, self._image = (batch_size, len(scale), *canvas.size), canvas.shape
+        self._one_plane = len(scale) == 1
         self._all: list[np.ndarray] = []
 
     def take(self) -> np.ndarray:
@@ -146,10 +152,15 @@ class FloatBatches:
 
     def write(self, worker: Worker, job: Job, position: int) -> None:
         """See `Batches`."""
-        record, planes, pixels = job.records[position], job.array[position], worker.scratch(self._image)
+        record, array, pixels = job.records[position], job.array, worker.scratch(self._image)
         self.canvas.paint(worker.decoder, record, pixels)
-        for plane, channel, scale, shift in zip(planes, self._channels(pixels), self._scale, self._shift, strict=True):
-            cv2.addWeighted(channel, scale, channel, 0.0, shift, plane, cv2.CV_32F)
+        if self._one_plane:
+            cv2.addWeighted(pixels, self._scale[0], pixels, 0.0, self._shift[0], array[position, 0], cv2.CV_32F)
+        else:
+            for plane, channel, scale, shift in zip(
+                array[position], self._channels(pixels), self._scale, self._shift, strict=True
+            ):
+                cv2.addWeighted(channel, scale, channel, 0.0, shift, plane, cv2.CV_32F)
         if record.masks:
             job.masks[position] = self.canvas.masks(worker.decoder, record)
 
@@ -196,8 +207,9 @@ class Ring:
         ]
         pending: deque[Job] = deque()
         failure: BaseException | None = None
-        more, cv2_threads = True, cv2.getNumThreads()
+        more, cv2_threads, interval = True, cv2.getNumThreads(), sys.getswitchinterval()
         cv2.setNumThreads(1)  # OpenCV's own threads would share out every single image
+        sys.setswitchinterval(min(interval, _SWITCH_SECONDS))
         try:
             for thread in threads:
                 thread.start()
@@ -234,6 +246,7 @@ class Ring:
             for job in pending:
                 self.batches.give_back(job.array)
             cv2.setNumThreads(cv2_threads)
+            sys.setswitchinterval(interval)
 
     def _work(self, queue: SimpleQueue[Job | None]) -> None:
         worker = Worker()
