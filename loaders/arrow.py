@@ -9,9 +9,9 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-# `dataset[i]` builds Python objects for every cell and copies every image; at 200x200 pixels that costs as much as the
-# decoding. Here a row costs a few slices. What is read of `datasets` is the table below a dataset (`Dataset.data`) and
-# the indices that select() and shuffle() leave instead of moving rows (`Dataset._indices`).
+# `dataset[i]` builds Python objects for every cell and copies every image; at 200x200 pixels that takes half as long as
+# the decoding. Here a row costs a few slices. What is read of `datasets` is the table below a dataset (`Dataset.data`)
+# and the indices that select() and shuffle() leave instead of moving rows (`Dataset._indices`).
 
 #: An encoded image: a view of its bytes, or the path of the file that holds them.
 Encoded = memoryview | str

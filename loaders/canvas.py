@@ -58,7 +58,7 @@ class Canvas:
             and decoder.shown_whole(record.image, record.size, target, self.resize)
         ):
             return
-        content = self.content(record.shown) if self.keep_aspect else self.size
+        content = self.content(record.shown)
         height, width = content
         if self.channels != "pair":
             area = target if content == self.size else target[:height, :width]
@@ -114,7 +114,7 @@ class Canvas:
         if encoded is None:
             raise unreadable(record.image_id, None, "the row holds neither bytes nor a path")
         try:
-            pixels, found = decoder(encoded, color=color, expected=expected, at_least=at_least, out=out)
+            pixels, found = decoder(encoded, color=color, at_least=at_least, out=out)
         except _BROKEN as error:
             raise unreadable(record.image_id, encoded, f"{type(error).__name__}: {error}") from error
         if expected is not None and found != expected:

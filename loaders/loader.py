@@ -254,7 +254,7 @@ class Loader:
 
     def _finish(self, job: Job, planes: torch.Tensor, epoch: int) -> dict[str, Any]:
         """The batch as it is handed out; `planes` are float32 where they are normalised already."""
-        shown = np.array([r.size if r.window is None else r.window[2:] for r in job.records], np.int64)
+        shown = np.array([record.shown for record in job.records], np.int64)
         truth = on_canvas(job.records, shown, self._canvas)
         masks = None
         if self.masks:

@@ -53,7 +53,7 @@ class TableRecords:
     """
 
     def __init__(self, dataset: datasets.Dataset, *, masks: bool, reference: bool) -> None:
-        check_columns(dataset.column_names, masks=masks, reference=reference)
+        needed_columns(dataset.column_names, masks=masks, reference=reference)
         columns: dict[str, type] = {"image_id": Texts, "image": Images, "boxes": Boxes, "labels": Lists}
         columns |= {"masks": ImageLists} if masks else {}
         columns |= {"reference": Images} if reference else {}
@@ -94,9 +94,7 @@ class StreamRecords:
         self.dataset, self._masks, self._reference = dataset, masks, reference
         names = dataset.column_names
         if names is not None:
-            check_columns(names, masks=masks, reference=reference)
-            wanted = [*COLUMNS, *(["masks"] if masks else []), *(["reference"] if reference else [])]
-            self.dataset = dataset.select_columns(wanted)
+            self.dataset = dataset.select_columns(needed_columns(names, masks=masks, reference=reference))
         self.dataset = self.dataset.decode(False)
 
     def epoch(self, epoch: int) -> Iterator[Record]:
@@ -118,14 +116,15 @@ class StreamRecords:
         )
 
 
-def check_columns(names: Sequence[str], *, masks: bool, reference: bool) -> None:
-    """Raises ValueError where a column that is needed is not there."""
+def needed_columns(names: Sequence[str], *, masks: bool, reference: bool) -> list[str]:
+    """The columns a loader reads, out of those there are; ValueError where one is missing."""
     wanted = [*COLUMNS, *(["masks"] if masks else []), *(["reference"] if reference else [])]
     if missing := [name for name in wanted if name not in names]:
         raise ValueError(
             f"the dataset lacks the columns {missing} (it has {list(names)}); a loader takes one split with "
             "radikal_datasets' schema"
         )
+    return wanted
 
 
 def _encoded(cell: Mapping[str, Any] | None) -> Encoded | None:

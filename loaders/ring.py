@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import torch
 
 from loaders.canvas import Canvas
 from loaders.decoding import Decoder
 from loaders.records import Record
 
 # Threads and not processes: decoding and resizing let go of Python's lock, and what they write need not be copied.
-
 
 # A thread that has decoded a small image wants Python's lock for a few microseconds, every 200. By default whoever has
 # it may keep it for 5,000, and the threads did wait while whole batches were put together.
@@ -62,6 +62,8 @@ class Job:
 class Batches(Protocol):
     """Memory for batches, and how one image gets there."""
 
+    canvas: Canvas
+
     def take(self) -> np.ndarray:
         """A batch that nobody uses."""
         ...
@@ -101,8 +103,6 @@ class ByteBatches:
         if self._free:
             return self._free.pop()
         if self._pinned:
-            import torch
-
             return torch.empty(self._shape, dtype=torch.uint8, pin_memory=True).numpy()
         return np.empty(self._shape, np.uint8)
 
@@ -112,17 +112,14 @@ class ByteBatches:
 
     def write(self, worker: Worker, job: Job, position: int) -> None:
         """See `Batches`."""
-        record = job.records[position]
-        self.canvas.paint(worker.decoder, record, job.array[position])
-        if record.masks:
-            job.masks[position] = self.canvas.masks(worker.decoder, record)
+        self.canvas.paint(worker.decoder, job.records[position], job.array[position])
 
 
 class FloatBatches:
     """float32 batches (B, planes, H, W), normalised by the thread that has just decoded: the image is still in cache.
 
     A batch that was handed out is used again when nothing refers to it any more; who keeps batches keeps them whole.
-    Touching new memory for every batch instead was measured at twice the time of writing it.
+    Touching new memory for every batch instead was measured at 1.7 times the time of writing it.
 
     Args:
         scale, shift: of each plane, `value * scale + shift`; one number of each for one plane.
@@ -152,8 +149,8 @@ class FloatBatches:
 
     def write(self, worker: Worker, job: Job, position: int) -> None:
         """See `Batches`."""
-        record, array, pixels = job.records[position], job.array, worker.scratch(self._image)
-        self.canvas.paint(worker.decoder, record, pixels)
+        array, pixels = job.array, worker.scratch(self._image)
+        self.canvas.paint(worker.decoder, job.records[position], pixels)
         if self._one_plane:
             cv2.addWeighted(pixels, self._scale[0], pixels, 0.0, self._shift[0], array[position, 0], cv2.CV_32F)
         else:
@@ -161,8 +158,6 @@ class FloatBatches:
                 array[position], self._channels(pixels), self._scale, self._shift, strict=True
             ):
                 cv2.addWeighted(channel, scale, channel, 0.0, shift, plane, cv2.CV_32F)
-        if record.masks:
-            job.masks[position] = self.canvas.masks(worker.decoder, record)
 
     def _channels(self, pixels: np.ndarray) -> Sequence[np.ndarray]:
         """What goes into each plane."""
@@ -256,6 +251,9 @@ class Ring:
                     return
                 try:
                     self.batches.write(worker, job, position)
+                    record = job.records[position]
+                    if record.masks:
+                        job.masks[position] = self.batches.canvas.masks(worker.decoder, record)
                 except Exception as error:  # told by whoever asks for the batch
                     job.errors[position] = error
                 job.finish_one()

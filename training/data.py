@@ -11,12 +11,11 @@ import datasets.exceptions
 from accelerate import Accelerator
 
 from loaders import Augmentation, DetectionLoader, Tiling, cpu_cores
+from loaders.records import COLUMNS
 from radikal_datasets import load_dataset
 from radikal_datasets.errors import RadikalError
 from training.settings import Settings, SettingsError
 
-#: What a dataset must have; other columns are left alone.
-COLUMNS = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")
 #: Settings that are fields of `Augmentation` by the same name; its `scale` is `scale_jitter` here.
 AUGMENTATIONS = (
     "flip_horizontal", "flip_vertical", "turn", "rotation", "translate", "brightness", "contrast", "gamma", "noise",

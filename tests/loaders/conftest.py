@@ -7,6 +7,7 @@ import io
 import datasets
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 CLASSES = ["hole", "scratch"]
@@ -68,6 +69,26 @@ def drawn_row(index: int, seed: int = 0, **changes) -> dict:
     return {**row, "boxes": boxes, "labels": labels, **changes}
 
 
+def take(loader, count: int) -> list[dict]:
+    """The next `count` batches, from one epoch into the next."""
+    taken: list[dict] = []
+    while len(taken) < count:
+        for batch in loader:
+            taken.append(batch)
+            if len(taken) == count:
+                break
+    return taken
+
+
 @pytest.fixture(scope="session")
 def drawn_split() -> datasets.Dataset:
     return make_split([drawn_row(i) for i in range(11)])
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Images are so small that threads cost more than they save, most of all where other tests run beside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

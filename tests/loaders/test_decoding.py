@@ -79,14 +79,33 @@ def test_sixteen_bits_keep_their_upper_byte():
 
 
 @pytest.mark.parametrize("color", [False, True])
-@pytest.mark.parametrize("expected", [None, (HEIGHT, WIDTH), (8, 8), (200, 200)])
-def test_a_wrong_guess_of_the_size_changes_nothing(color, expected):
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (8, 8), (200, 200)])
+def test_decoding_into_memory_of_the_right_size_or_another_changes_nothing(color, size):
     plain, _ = Decoder()(FILES["jpeg color"], color=color)
-    shape = (*expected, 3) if expected and color else expected
-    out = None if shape is None else np.zeros(shape, np.uint8)
-    pixels, size = Decoder()(FILES["jpeg color"], color=color, expected=expected, out=out)
-    assert size == (HEIGHT, WIDTH) and np.array_equal(pixels, plain)
-    assert (pixels is out) == (expected == (HEIGHT, WIDTH))
+    out = np.zeros((*size, 3) if color else size, np.uint8)
+    pixels, found = Decoder()(FILES["jpeg color"], color=color, out=out)
+    assert found == (HEIGHT, WIDTH) and np.array_equal(pixels, plain)
+    assert (pixels is out) == (size == (HEIGHT, WIDTH))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(list(FILES)),
+    goal=st.tuples(st.integers(4, 90), st.integers(4, 90)),
+    color=st.booleans(),
+    how=st.sampled_from(["fast", "exact"]),
+    said=st.sampled_from([(HEIGHT, WIDTH), (HEIGHT + 1, WIDTH), (2, 2), (300, 300)]),
+)
+def test_the_short_way_does_what_the_long_one_does(name, goal, color, how, said):
+    shape = (*goal, 3) if color else goal
+    short, long = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    taken = Decoder().shown_whole(FILES[name], said, short, how)
+    assert taken == (name.startswith("jpeg") and "CMYK" not in name and said == (HEIGHT, WIDTH))
+    if taken:
+        pixels, _ = Decoder()(FILES[name], color=color, at_least=goal if how == "fast" else (0, 0), out=long)
+        if pixels is not long:
+            resize_into(long, pixels, how)
+        assert np.array_equal(short, long)
 
 
 def test_memory_is_reused_from_small_to_large_and_back():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from loaders import IMAGENET_MEAN, IMAGENET_STD, Augmentation, DetectionLoader
 from loaders.ordering import permutation, shares
 from radikal_datasets.errors import UnreadableImageError
-from tests.loaders.conftest import drawn_row, encode, make_split
+from tests.loaders.conftest import drawn_row, encode, make_split, take
 
 STRONG = Augmentation(scale=0.6, noise=0.05)
 
@@ -186,15 +186,6 @@ def test_same_batches_with_any_number_of_threads(drawn_split, augment, prefetch)
 @settings(max_examples=50, deadline=None)
 @given(stop=st.integers(0, 9), seed=st.integers(0, 99), threads=st.sampled_from([1, 2, 8]))
 def test_resume_in_mid_epoch_neither_repeats_nor_loses(drawn_split, stop, seed, threads):
-    def take(loader, count):
-        taken = []
-        while len(taken) < count:
-            for batch in loader:
-                taken.append(batch)
-                if len(taken) == count:
-                    break
-        return taken
-
     def fresh():
         return DetectionLoader(drawn_split, 3, 40, augment=STRONG, seed=seed, threads=threads)
 

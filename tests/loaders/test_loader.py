@@ -18,7 +18,7 @@ from PIL import Image
 
 from loaders import Augmentation, DetectionLoader, Tiling
 from radikal_datasets.errors import UnreadableImageError
-from tests.loaders.conftest import drawn_row, encode, make_split
+from tests.loaders.conftest import drawn_row, encode, make_split, take
 from tests.loaders.test_detection import corners, gray_levels, same
 
 
@@ -349,15 +349,6 @@ def test_ranks_share_a_stream_as_they_share_a_table(drawn_split, world, drop_las
 
 @pytest.mark.parametrize("stop", range(7))
 def test_a_shuffled_stream_resumes_without_losing_an_image(drawn_split, stop):
-    def take(loader, count):
-        taken = []
-        while len(taken) < count:
-            for batch in loader:
-                taken.append(batch)
-                if len(taken) == count:
-                    break
-        return taken
-
     def fresh():
         return DetectionLoader(stream_of(drawn_split, shuffled=True), 3, 32, seed=1)
 
