@@ -49,9 +49,7 @@ class ClassificationLoader(Loader):
         super().__init__(dataset, batch_size, image_size, **options)
         names = dataset.features["labels"].feature.names  # type: ignore[index,union-attr]
         self.target = target
-        self.class_names = {
-            "defect": [DEFECT_FREE, "defect"], "class": [DEFECT_FREE, *names], "classes": list(names),
-        }[target]  # fmt: skip
+        self.class_names = target_names(names, target)
         self._classes = len(names)
 
     def _with_labels(self, result: dict[str, Any], truth: Truth, masks: torch.Tensor | None) -> dict[str, Any]:
@@ -66,3 +64,12 @@ class ClassificationLoader(Loader):
             found = holds.astype(np.float32)
         result["labels"] = torch.from_numpy(found).to(self.device, non_blocking=True)
         return result
+
+
+def target_names(classes: list[str], target: str) -> list[str]:
+    """Names of the labels of a target, in the order of their indices.
+
+    Args:
+        classes: of the dataset.
+    """
+    return {"defect": [DEFECT_FREE, "defect"], "class": [DEFECT_FREE, *classes], "classes": list(classes)}[target]

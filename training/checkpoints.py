@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from transformers import AutoModelForObjectDetection, PreTrainedModel
+from transformers import AutoModelForImageClassification, AutoModelForObjectDetection, PreTrainedModel
 
+from training.models import is_folded, unfolded_weights
+from training.models.families import family_of
 from training.settings import RUN_SETTINGS, SettingsError
 
 
@@ -20,8 +22,9 @@ from training.settings import RUN_SETTINGS, SettingsError
 class Progress:
     """How far a run is; saved in every checkpoint.
 
-    `skipped` counts steps left out for a loss or gradients that are not numbers, `scaler_skips` those that fp16's
-    GradScaler left out while it searched its scale; either kind adds to `skipped_in_a_row`.
+    `worse_in_a_row` counts scores on validation since the best one; `wait_seconds` the time the loop stood still until
+    a batch was there. `skipped` counts steps left out for a loss or gradients that are not numbers, `scaler_skips`
+    those that fp16's GradScaler left out while it searched its scale; either kind adds to `skipped_in_a_row`.
     """
 
     step: int = 0
@@ -30,6 +33,8 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     scaler_skips: int = 0
+    worse_in_a_row: int = 0
+    wait_seconds: float = 0.0
     best_step: int = 0
     best: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -122,9 +127,13 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
     temporary, old = folder.parent / f".{folder.name}.tmp", folder.parent / f".{folder.name}.old"
     for leftover in (temporary, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    weights: dict[str, Any] = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    model.save_pretrained(temporary, state_dict=weights if model.config.model_type == "detr" else None)
-    processor.save_pretrained(temporary)
+    weights = unfolded_weights(model) if is_folded(model) else dict[str, Any](model.state_dict())
+    family = family_of(model)
+    if family is not None and family.frozen_norms:  # which have no counters
+        weights = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
+    model.save_pretrained(temporary, state_dict=weights)
+    if model.config.model_type != "timm_wrapper":  # whose processor stands in the model's own config.json
+        processor.save_pretrained(temporary)
     if folder.exists():
         folder.rename(old)
     temporary.rename(folder)
@@ -132,8 +141,13 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
 
 
 def load_model(folder: Path | str) -> PreTrainedModel:
-    """A saved run's model, in eval mode."""
+    """A saved run's detector, in eval mode."""
     return AutoModelForObjectDetection.from_pretrained(folder).eval()
+
+
+def load_classifier(folder: Path | str) -> PreTrainedModel:
+    """A saved run's classifier, in eval mode."""
+    return AutoModelForImageClassification.from_pretrained(folder).eval()
 
 
 def _checkpoints(output_dir: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import datasets
 import datasets.exceptions
 from accelerate import Accelerator
 
-from loaders import Augmentation, DetectionLoader, Tiling, cpu_cores
+from loaders import Augmentation, ClassificationLoader, DetectionLoader, Tiling, cpu_cores
+from loaders.loader import Loader
 from loaders.records import COLUMNS
-from radikal_datasets import load_dataset
+from radikal_datasets import combine, load_dataset
 from radikal_datasets.errors import RadikalError
 from training.settings import Settings, SettingsError
 
@@ -38,8 +40,13 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
             f"the data are the folder {name} (dataset_name), which has no {settings.data_dir} (data_dir) in it. Leave "
             "--data_dir out, or give another folder as --dataset_name"
         )
+    own = {"name": settings.dataset_config_name, "data_dir": settings.data_dir, **protocol}
     try:
-        splits = load_dataset(name, settings.dataset_config_name, data_dir=settings.data_dir, **protocol)
+        if settings.combine_with is None:
+            splits = load_dataset(name, **own)
+        else:
+            first = {"path": name, **{key: value for key, value in own.items() if value is not None}}
+            splits = combine([first, *settings.combine_with], labels=settings.combine_labels)
     except RadikalError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
@@ -98,35 +105,66 @@ def remarks(splits: Mapping[Any, datasets.Dataset]) -> list[str]:
     return lines
 
 
-def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accelerator, **norm: Any) -> DetectionLoader:
-    """Shuffled, augmented batches of this rank."""
-    try:
-        augment = Augmentation(
-            scale=settings.scale_jitter,
-            **{name: getattr(settings, name) for name in AUGMENTATIONS},
-        )
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-    loader = DetectionLoader(
-        split, settings.per_device_train_batch_size, settings.canvas, augment=augment if settings.augment else None,
-        seed=settings.seed, drop_last=True, masks=settings.augment and settings.copy_paste > 0,
-        **_common(settings, settings.empty_tiles, accelerator), **norm,
+def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accelerator, **options: Any) -> Loader:
+    """Shuffled, augmented batches of this rank.
+
+    Args:
+        options: more of the loader's arguments, such as `mean` and `std`; `target` makes it a ClassificationLoader.
+    """
+    augment = augmentation(settings)
+    loader = _kind(options)(
+        split, settings.per_device_train_batch_size, settings.canvas, augment=augment, seed=settings.seed,
+        drop_last=True, masks=settings.augment and settings.copy_paste > 0,
+        **_common(settings, settings.empty_tiles, accelerator), **options,
     )  # fmt: skip
     if loader.num_images == 0:
         raise SettingsError(f"{settings.dataset_name}: the train split has no annotated image")
+    if len(loader) == 0:
+        raise SettingsError(
+            f"{settings.dataset_name}: {loader.num_images} training images make no whole batch of "
+            f"{settings.per_device_train_batch_size} on each of {accelerator.num_processes} devices; lower "
+            "per_device_train_batch_size"
+        )
     return loader
 
 
+def augmentation(settings: Settings, *, plain: bool = False) -> Augmentation | None:
+    """What the settings say; None for none.
+
+    Args:
+        plain: leave out what no real image looks like: mosaic, copy_paste and erase.
+
+    Raises:
+        SettingsError: a strength that can't be.
+    """
+    if not settings.augment:
+        return None
+    strengths = {name: getattr(settings, name) for name in AUGMENTATIONS}
+    try:
+        whole = Augmentation(scale=settings.scale_jitter, **strengths)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    return dataclasses.replace(whole, mosaic=0.0, copy_paste=0.0, erase=0.0) if plain else whole
+
+
 def eval_loader(
-    splits: datasets.DatasetDict, name: str, settings: Settings, accelerator: Accelerator, **norm: Any
-) -> DetectionLoader | None:
-    """The split in its own order without augmentation; None where there is nothing to score (`remarks` tells it)."""
+    splits: datasets.DatasetDict, name: str, settings: Settings, accelerator: Accelerator, **options: Any
+) -> Any:
+    """The split in its own order without augmentation; None where there is nothing to score (`remarks` tells it).
+
+    Args:
+        options: as for `train_loader`.
+    """
     if name not in splits or not any(splits[name]["annotated"]):
         return None
-    return DetectionLoader(
+    return _kind(options)(
         splits[name], settings.per_device_eval_batch_size or settings.per_device_train_batch_size, settings.canvas,
-        shuffle=False, **_common(settings, 1.0, accelerator), **norm,
+        shuffle=False, **_common(settings, 1.0, accelerator), **options,
     )  # fmt: skip
+
+
+def _kind(options: dict[str, Any]) -> Any:
+    return ClassificationLoader if "target" in options else DetectionLoader
 
 
 def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) -> dict[str, Any]:
@@ -142,5 +180,5 @@ def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) ->
     return {
         "device": accelerator.device, "rank": accelerator.process_index, "world_size": accelerator.num_processes,
         "threads": settings.dataloader_num_workers or max(1, cpu_cores() // accelerator.num_processes),
-        "resize": settings.resize, "tiles": tiles,
+        "resize": settings.resize, "tiles": tiles, "channels": settings.channels,
     }  # fmt: skip

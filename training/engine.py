@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch.nn.functional import interpolate
 from transformers import PreTrainedModel
 
 from loaders import DetectionLoader, merge_tiles
 from training.detection_map.detection_map import DetectionMap
+from training.models import is_folded
 
 
 class NonFiniteError(RuntimeError):
@@ -79,9 +81,10 @@ class MovingAverage:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         mine, theirs = _tensors(self.model), _tensors(model)
-        moving = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
-        for a, b in moving:
-            a.lerp_(b.to(a.dtype), 1 - decay)
+        moving = [(a, b.to(a.dtype)) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
+        if moving:
+            ours, new = ([pair[i] for pair in moving] for i in (0, 1))
+            torch._foreach_lerp_(ours, new, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
         for a, b in zip(mine, theirs, strict=True):
             if not a.is_floating_point():
                 a.copy_(b)
@@ -141,9 +144,8 @@ def predict(
     Boxes are x_min, y_min, x_max, y_max in pixels of the original image, clipped to it. Where the batch holds tiles, of
     the tile; `window` and `image_size` are there too then, as `merge_tiles` takes them.
     """
-    inputs = {name: batch[name] for name in ("pixel_values", "pixel_mask") if name in batch}
     with accelerator.autocast():
-        outputs = model(**inputs)
+        outputs = model(**model_inputs(batch, folded=is_folded(model)))
     outputs.logits, outputs.pred_boxes = outputs.logits.float(), outputs.pred_boxes.float()
     sizes = batch["canvas_size"].to(outputs.logits.device)
     results = processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=sizes)
@@ -159,6 +161,37 @@ def predict(
                 values |= {name: batch[name][number].tolist() for name in ("window", "image_size")}
             found.append((image_id, {"boxes": boxes.tolist(), **values}))
     return found
+
+
+def model_inputs(
+    batch: Mapping[str, Any], *, folded: bool, size: tuple[int, int] | None = None, labels: bool = False
+) -> dict[str, Any]:
+    """What a model's forward takes of a batch.
+
+    Args:
+        folded: the model takes one plane (`models.fold_gray`): the first of three equal ones.
+        size: (height, width) in pixels to resize to; None: as the batch has it.
+        labels: with the truth, for a loss. Boxes are fractions and need no resize.
+    """
+    names = ("pixel_values", "pixel_mask", "labels") if labels else ("pixel_values", "pixel_mask")
+    inputs = {name: batch[name] for name in names if name in batch}
+    if folded:
+        inputs["pixel_values"] = inputs["pixel_values"][:, :1]
+    if size is not None and size != tuple(inputs["pixel_values"].shape[-2:]):
+        inputs["pixel_values"] = interpolate(inputs["pixel_values"], size, mode="bilinear", antialias=True)
+        if "pixel_mask" in inputs:
+            mask = interpolate(inputs["pixel_mask"][:, None].float(), size, mode="nearest")
+            inputs["pixel_mask"] = mask[:, 0].to(torch.int64)
+    return inputs
+
+
+def training_mode(model: torch.nn.Module, *, freeze_batch_norms: bool) -> None:
+    """Put a model into training mode, its batch norms left out where they are frozen."""
+    model.train()
+    if freeze_batch_norms:
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval().requires_grad_(False)
 
 
 def any_rank(accelerator: Accelerator, flag: bool) -> bool:

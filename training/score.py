@@ -19,17 +19,20 @@ from accelerate import Accelerator
 from transformers import AutoImageProcessor
 from transformers.utils import logging as transformers_logging
 
+from loaders.classification import target_names
 from radikal_datasets.errors import RadikalError
 from training import models
-from training.checkpoints import load_model
+from training.checkpoints import load_classifier, load_model
+from training.classification import classifier_scores
 from training.data import class_names, eval_loader, load_splits
 from training.engine import evaluate
+from training.models.classifiers import classifier_normalization
 from training.settings import RUN_SETTINGS, Settings, SettingsError, parse
 from training.usage import help_text
 
 
 def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
-    """COCO scores of `run/best` (or of a model folder) on `split` of the run's dataset.
+    """Scores of `run/best` (or of a model folder) on `split` of the run's dataset.
 
     Args:
         overrides: `--key value` pairs that replace settings of the run, such as data_dir.
@@ -43,13 +46,21 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     if split not in splits:
         raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
     names = class_names(splits[split])
+    if settings.task == "classification":
+        options = {"target": settings.target, **classifier_normalization(model)}
+        names = target_names(names, settings.target)
+    else:
+        options = models.normalization(processor)
     known = [model.config.id2label[i] for i in range(len(model.config.id2label))]
     if names != known:
         raise SettingsError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
-    loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
+    loader = eval_loader(splits, split, settings, accelerator, **options)
     if loader is None:
         raise SettingsError(f"none of the images of split {split!r} is annotated: there is nothing to score against")
-    return evaluate(model.to(accelerator.device), processor, loader, names, accelerator)
+    model.to(accelerator.device)
+    if settings.task == "classification":
+        return classifier_scores(model, loader, accelerator)
+    return evaluate(model, processor, loader, names, accelerator)
 
 
 def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
@@ -69,7 +80,10 @@ def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
             "after eval_steps steps"
         )
     settings = parse([str(run / RUN_SETTINGS), *overrides])
-    return settings, load_model(run / "best"), AutoImageProcessor.from_pretrained(run / "best")
+    best = run / "best"
+    if settings.task == "classification":
+        return settings, load_classifier(best), AutoImageProcessor.from_pretrained(best)
+    return settings, load_model(best), AutoImageProcessor.from_pretrained(best)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,6 +23,17 @@ class SettingsError(ValueError):
     """A setting is unknown or has a value that can't be; the message names it."""
 
 
+_CHOICES = {
+    "task": ("detection", "classification"),
+    "target": ("defect", "class"),
+    "combine_labels": ("union", "source", "defect"),
+    "channels": ("auto", "gray", "rgb", "pair"),
+    "resize": ("exact", "fast"),
+    "lr_scheduler_type": ("cosine", "flat_cosine"),
+    "mixed_precision": ("auto", "no", "fp16", "bf16"),
+}
+
+
 @dataclass
 class Settings:
     """Every setting there is, named as in transformers' scripts where those have it; `--help` prints the texts."""
@@ -32,19 +43,32 @@ class Settings:
     dataset_config_name: Annotated[str | None, "the configuration, where the set has several"] = None
     data_dir: Annotated[str | None, "the publisher's files, where dataset_name is one of the six sources"] = None
     protocol: Annotated[str | None, "how it is split: recommended (null), official or 70-15-15"] = None
+    combine_with: Annotated[
+        list[Any] | None, "more sets to train on together: names, or mappings of load_dataset's arguments"
+    ] = None
+    combine_labels: Annotated[
+        str, "the classes of combined sets: union, source or defect (radikal_datasets.combine)"
+    ] = "union"
     # Model.
-    model_type: Annotated[str, "rt_detr_v2 or detr"] = "rt_detr_v2"
+    task: Annotated[str, "detection or classification"] = "detection"
+    target: Annotated[str, "what a classifier tells: defect (or not), or class (of the defect)"] = "defect"
+    model_type: Annotated[
+        str, "detr, conditional_detr, deformable_detr, dab_detr, rt_detr, rt_detr_v2, d_fine or deimv2"
+    ] = "rt_detr_v2"
     model_size: Annotated[str, "nano, small, medium or large"] = "small"
-    backbone: Annotated[str | None, "a timm model with strides 8, 16 and 32; null: as model_size has it"] = None
+    backbone: Annotated[
+        str | None, "a timm model (strides 8, 16 and 32, or a plain ViT); null: as model_size has it"
+    ] = None
     backbone_weights: Annotated[str | None, "file (or package:NAME) of weights for the backbone; null: random"] = None
-    model_name_or_path: Annotated[str | None, "folder or Hub id of a detector to start from; its head is made anew"] = (
-        None
-    )
+    model_name_or_path: Annotated[str | None, "folder or Hub id of a model to start from; its head is made anew"] = None
     num_queries: Annotated[int | None, "most boxes found in an image; null: as model_size has it"] = None
     num_denoising: Annotated[int | None, "denoising queries in training; null: as model_size has it"] = None
     decoder_layers: Annotated[int | None, "layers of the decoder; null: as model_size has it"] = None
     # Images.
     image_size: Annotated[int | list[int], "edge, or [height, width], in pixels; images are stretched to it"] = 640
+    channels: Annotated[str, "auto, gray, rgb, or pair: image, template and their difference as the three planes"] = (
+        "auto"
+    )
     resize: Annotated[str, "exact, as the saved image processor does it; or fast"] = "exact"
     tile_size: Annotated[int | list[int] | None, "edge, or [height, width], of tiles to cut images to; null: none"] = (
         None
@@ -66,6 +90,8 @@ class Settings:
     mosaic: Annotated[float, "how probable a collage of four images is, 0 to 1"] = 0.0
     erase: Annotated[float, "how probable an erased rectangle is, 0 to 1"] = 0.0
     copy_paste: Annotated[float, "how probable pasted defects of another image are; the source must have masks"] = 0.0
+    plain_epochs: Annotated[float, "last epochs without mosaic, copy_paste and erase"] = 0
+    multi_scale: Annotated[float, "largest change of the image size from step to step, as a fraction; 0: none"] = 0.0
     dataloader_num_workers: Annotated[int, "threads that decode images ahead; 0: one for each core"] = 0
     num_threads: Annotated[int | None, "threads on a CPU; null: all cores, shared out among the processes"] = None
     # Optimisation. Steps are optimizer steps.
@@ -77,9 +103,13 @@ class Settings:
     learning_rate: Annotated[float, "AdamW's, at its highest"] = 2e-4
     backbone_learning_rate: Annotated[float | None, "the backbone's; null: learning_rate"] = None
     weight_decay: Annotated[float, "AdamW's, on weights with more than one dimension"] = 1e-4
-    warmup_steps: Annotated[int, "steps in which the learning rate grows; a cosine follows"] = 500
+    lr_scheduler_type: Annotated[
+        str, "cosine, or flat_cosine: as high as it gets for half of the steps, then cosine"
+    ] = "cosine"
+    warmup_steps: Annotated[int, "steps in which the learning rate grows first"] = 500
     max_grad_norm: Annotated[float, "gradients are clipped to this norm"] = 0.1
     ema_decay: Annotated[float, "of the moving average of the weights that is scored and saved; 0: none"] = 0.999
+    freeze_batch_norms: Annotated[bool, "batch norms keep their statistics and weights, for very small batches"] = False
     mixed_precision: Annotated[str, "auto (fp16 on CUDA, else no), no, fp16 or bf16"] = "auto"
     max_nonfinite_steps: Annotated[int, "steps in a row that may fail; fp16 may need 20 to find its scale"] = 30
     seed: Annotated[int, "decides weights, order and augmentation"] = 0
@@ -88,6 +118,9 @@ class Settings:
     overwrite_output_dir: Annotated[bool, "true: replace the run that is there"] = False
     eval_steps: Annotated[int | None, "steps between scores on validation; null: an epoch"] = None
     checkpointing_steps: Annotated[int | None, "steps between checkpoints; null: an epoch"] = None
+    early_stopping_patience: Annotated[
+        int | None, "scores on validation without a better one behind which a run ends; null: none"
+    ] = None
     checkpoints_total_limit: Annotated[int, "checkpoints that are kept"] = 2
     resume_from_checkpoint: Annotated[str | None, "latest, or a checkpoint-* folder"] = None
     report_to: Annotated[str, "tensorboard, none, or another tracker of accelerate"] = "tensorboard"
@@ -95,12 +128,20 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             setattr(self, field.name, _checked(field.name, getattr(self, field.name)))
-        if self.mixed_precision not in ("auto", "no", "fp16", "bf16"):
-            raise SettingsError(f"mixed_precision is {self.mixed_precision!r}; it can be auto, no, fp16 or bf16")
-        if self.resize not in ("exact", "fast"):
-            raise SettingsError(f"resize is {self.resize!r}; it can be exact or fast")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; it can be {_listed(choices)}")
+        if not 0 <= self.multi_scale < 1:
+            raise SettingsError(f"multi_scale is {self.multi_scale}; it must be at least 0 and below 1")
         positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_nonfinite_steps"]
-        positive += ["num_threads", "checkpoints_total_limit", "max_train_steps", "eval_steps", "checkpointing_steps"]
+        positive += [
+            "early_stopping_patience",
+            "num_threads",
+            "checkpoints_total_limit",
+            "max_train_steps",
+            "eval_steps",
+            "checkpointing_steps",
+        ]
         for name in positive:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise SettingsError(f"{name} is {value}; it must be at least 1")
@@ -245,6 +286,10 @@ def resolve_precision(asked: str, cuda: bool) -> str:
 
 
 _TYPES = typing.get_type_hints(Settings)
+
+
+def _listed(choices: tuple[str, ...]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
 def _known(key: str, where: str) -> None:

@@ -9,6 +9,7 @@ Reads from top to bottom: settings, data, model, optimizer, the loop, the final 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
@@ -32,16 +33,16 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import ProjectConfiguration, set_seed
 from tqdm.auto import tqdm
-from transformers import get_cosine_schedule_with_warmup
+from transformers import get_wsd_schedule
 from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
 from radikal_datasets.errors import RadikalError, SourceNotFoundError
-from training import models
-from training.checkpoints import Progress, load_model, prepare_output, save_checkpoint, save_model
-from training.data import class_names, eval_loader, load_splits, remarks, train_loader
-from training.engine import MovingAverage, NonFiniteError, any_rank, evaluate, float32_loss, parameter_groups
+from training.checkpoints import Progress, prepare_output, save_checkpoint, save_model
+from training.data import augmentation, load_splits, remarks
+from training.engine import MovingAverage, NonFiniteError, any_rank, model_inputs, parameter_groups, training_mode
 from training.folders import check_apart, held, is_first
+from training.models import ModelError
 from training.settings import (
     RUN_SETTINGS,
     Settings,
@@ -53,7 +54,9 @@ from training.settings import (
     with_config,
 )
 from training.stopping import StoppedError, StopSignals
+from training.tasks import TASKS, Task
 from training.usage import help_text
+from training.windows import scale_of_step, windows
 
 DEFAULT_CONFIG = "gdxray_castings.yaml"
 
@@ -65,13 +68,15 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         StoppedError: `stop` got a signal; there is a checkpoint of the last step.
     """
     # --- one accelerator: device, precision, ranks ------------------------------------------------------------------
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available():
+        # Else accelerate would leave processes on CPUs apart, each a run of its own into the same folder.
+        os.environ.setdefault("ACCELERATE_USE_CPU", "true")
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "no").lower() in ("1", "true", "yes", "on")
     precision = resolve_precision(settings.mixed_precision, cuda=torch.cuda.is_available() and not on_cpu)
     output_dir = Path(settings.output_dir)
     tracking = settings.report_to != "none" and importlib.util.find_spec(settings.report_to) is not None
     accelerator = Accelerator(
         mixed_precision=precision,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
         log_with=settings.report_to if tracking else None,
         project_config=ProjectConfiguration(str(output_dir), logging_dir=str(output_dir / "logs")),
         # A batch without a single box leaves the denoising queries unused.
@@ -87,26 +92,13 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     # --- data -------------------------------------------------------------------------------------------------------
     with accelerator.main_process_first():  # the first rank fills the cache
         splits = load_splits(settings)
-    names = class_names(splits["train"])
     for line in remarks(splits):
         accelerator.print(line, flush=True)
 
-    # --- model ------------------------------------------------------------------------------------------------------
-    if settings.model_name_or_path:
-        model = models.from_checkpoint(settings.model_name_or_path, names)
-    else:
-        model = models.build_model(
-            settings.model_type, names, size=settings.model_size, backbone=settings.backbone,
-            num_queries=settings.num_queries, num_denoising=settings.num_denoising,
-            decoder_layers=settings.decoder_layers,
-        )  # fmt: skip
-    if settings.backbone_weights:
-        models.load_backbone_weights(model, settings.backbone_weights)
-    float32_loss(model)
-    processor = models.image_processor(model.config.model_type, settings.canvas, settings.model_name_or_path)
-    norm = models.normalization(processor)
-    loader = train_loader(splits["train"], settings, accelerator, **norm)
-    validation = eval_loader(splits, "validation", settings, accelerator, **norm)
+    # --- the task: model and batches ----------------------------------------------------------------------------------
+    task = TASKS[settings.task](settings, splits, accelerator)
+    model, loader = task.model, task.loader
+    validation = task.eval_loader("validation")
 
     # --- optimizer, schedule, moving average ------------------------------------------------------------------------
     steps_an_epoch = max(1, math.ceil(len(loader) / settings.gradient_accumulation_steps))
@@ -120,7 +112,9 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     )  # fmt: skip
     optimizer = torch.optim.AdamW(groups)
     # Not prepared: accelerate would step it once a rank; here a step is an optimizer step whatever the number of ranks.
-    schedule = get_cosine_schedule_with_warmup(optimizer, min(settings.warmup_steps, total_steps // 2), total_steps)
+    warmup = min(settings.warmup_steps, total_steps // 2)
+    flat = (total_steps - warmup) // 2 if settings.lr_scheduler_type == "flat_cosine" else 0
+    schedule = get_wsd_schedule(optimizer, warmup, total_steps - warmup - flat, num_stable_steps=flat)
     model.to(accelerator.device)  # pyright: ignore[reportArgumentType]
     average = MovingAverage(model, settings.ema_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -148,8 +142,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     parameters = sum(p.numel() for p in accelerator.unwrap_model(model).parameters())
     accelerator.print(
         f"{model_title(accelerator.unwrap_model(model))}, {parameters / 1e6:.1f} million parameters, "
-        f"{len(names)} classes, {loader.num_images} training images, {total_steps} steps of {step_images} images "
-        f"on {accelerator.num_processes} x {accelerator.device.type}, precision {precision}"
+        f"{len(task.class_names)} classes, {loader.num_images} training images, {total_steps} steps of {step_images} "
+        f"images on {accelerator.num_processes} x {accelerator.device.type}, precision {precision}"
     )
     checkpoints = math.ceil((total_steps - progress.step) / checkpoint_steps)
     accelerator.print(f"checkpoint every {checkpoint_steps} steps, about {checkpoints} of them", flush=True)
@@ -159,80 +153,92 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         total=total_steps, initial=progress.step, unit="step", disable=not accelerator.is_main_process,
         mininterval=0.5 if sys.stderr.isatty() else 30,
     )  # fmt: skip
-    window_loss, window_parts, window_ids = 0.0, 0, list[str]()
+    plain_from = total_steps - round(settings.plain_epochs * steps_an_epoch)
+    augments = augmentation(settings), augmentation(settings, plain=True)
+    coming = windows(
+        loader, settings.gradient_accumulation_steps, accelerator, task.weight, world_boxes=task.world_boxes
+    )
     shown_loss, started = math.nan, time.perf_counter()
-    model.train()
+    training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)
     stop.in_loop = True
-    while progress.step < total_steps:
-        for batch in loader:
-            with accelerator.accumulate(model):
-                window_ids += batch["image_id"]
-                inputs = {name: batch[name] for name in ("pixel_values", "pixel_mask", "labels") if name in batch}
+    done = progress.step >= total_steps or patience_lost(progress, settings)
+    while not done:
+        # -- one optimizer step: forward and backward of its batches, as if they were one batch ------------------------
+        loader.augment = augments[progress.step >= plain_from]
+        window = next(coming)
+        size = scale_of_step(settings.canvas, settings.multi_scale, settings.seed, progress.step)
+        step_loss = torch.zeros((), device=accelerator.device)
+        for number, (batch, weight) in enumerate(zip(window.batches, window.weights, strict=True), start=1):
+            inputs = model_inputs(batch, folded=task.folded, size=size, labels=True)
+            together = number == len(window.batches)  # ranks exchange gradients once a step
+            with contextlib.nullcontext() if together else accelerator.no_sync(model):
                 with accelerator.autocast():
-                    loss = model(**inputs).loss
-                if not any_rank(accelerator, not bool(torch.isfinite(loss.detach()))):
-                    accelerator.backward(loss)
-                    window_loss, window_parts = window_loss + float(loss.detach()), window_parts + 1
-                if not accelerator.sync_gradients:
-                    continue
-                gradient_norm: Any = math.inf
-                if window_parts:
-                    gradient_norm = accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-                # With fp16 the GradScaler itself leaves out steps with infinite gradients, while it searches its scale.
-                usable = window_parts > 0 and (precision == "fp16" or math.isfinite(gradient_norm))
-                if usable:
-                    optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-            # -- a step is done --------------------------------------------------------------------------------------
-            progress.step += 1
-            progress.images += len(window_ids) * accelerator.num_processes
-            if usable and not accelerator.optimizer_step_was_skipped:
-                average.update(accelerator.unwrap_model(model))
-                progress.skipped_in_a_row = 0
-                shown_loss = window_loss / window_parts
-            else:
-                progress.scaler_skips += usable
-                progress.skipped += not usable
-                progress.skipped_in_a_row += 1
-                if progress.skipped_in_a_row >= settings.max_nonfinite_steps:
-                    raise NonFiniteError(
-                        f"{progress.skipped_in_a_row} steps in a row had a loss or gradients that are not numbers, up "
-                        f"to step {progress.step} with the images {', '.join(window_ids)}. Lower --learning_rate, take "
-                        "--mixed_precision no, or look at these images; what was learnt is in the last checkpoint"
-                    )
-            window_loss, window_parts, window_ids = 0.0, 0, []
-            bar.update(1)
-            bar.set_postfix(loss=f"{shown_loss:.3f}", lr=f"{schedule.get_last_lr()[-1]:.1e}", refresh=False)
-            if tracking and progress.step % 10 == 0:
-                accelerator.log({"loss": shown_loss, "learning_rate": schedule.get_last_lr()[-1]}, step=progress.step)
+                    loss = model(**inputs).loss * weight
+                accelerator.backward(loss)
+            step_loss += loss.detach()
+            del batch, inputs, loss
+        # The mean over all ranks is not finite if that of one isn't: they skip a step together, or would wait forever.
+        mean_loss = float(accelerator.reduce(step_loss, "mean"))  # pyright: ignore[reportArgumentType]
+        usable = math.isfinite(mean_loss)
+        if usable:
+            norm = accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+            # With fp16 the GradScaler itself leaves out steps with infinite gradients, while it searches its scale.
+            usable = precision == "fp16" or math.isfinite(norm)  # pyright: ignore[reportArgumentType]
+        if usable:
+            optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        # -- a step is done --------------------------------------------------------------------------------------------
+        progress.step += 1
+        progress.images += len(window.image_ids) * accelerator.num_processes
+        progress.wait_seconds += window.wait_seconds
+        if usable and not accelerator.optimizer_step_was_skipped:
+            average.update(accelerator.unwrap_model(model))
+            progress.skipped_in_a_row = 0
+            shown_loss = mean_loss
+        else:
+            progress.scaler_skips += usable
+            progress.skipped += not usable
+            progress.skipped_in_a_row += 1
+            if progress.skipped_in_a_row >= settings.max_nonfinite_steps:
+                raise NonFiniteError(
+                    f"{progress.skipped_in_a_row} steps in a row had a loss or gradients that are not numbers, up to "
+                    f"step {progress.step} with the images {', '.join(window.image_ids)}. Lower --learning_rate, take "
+                    "--mixed_precision no, or look at these images; what was learnt is in the last checkpoint"
+                )
+        bar.update(1)
+        waiting = progress.wait_seconds / max(1e-9, progress.seconds + time.perf_counter() - started)
+        bar.set_postfix(
+            loss=f"{shown_loss:.3f}", lr=f"{schedule.get_last_lr()[-1]:.1e}", wait=f"{waiting:.0%}", refresh=False
+        )
+        if tracking and progress.step % 10 == 0:
+            accelerator.log(
+                {"loss": shown_loss, "learning_rate": schedule.get_last_lr()[-1], "wait": waiting}, step=progress.step
+            )
 
-            # -- scores and checkpoints, at fixed steps and at the end -----------------------------------------------
-            last = progress.step == total_steps
-            if progress.step % eval_steps == 0 or last:
-                progress.seconds, started = progress.seconds + time.perf_counter() - started, math.nan
-                subject = average.model if settings.ema_decay else accelerator.unwrap_model(model)
-                score(subject, processor, validation, names, accelerator, progress, output_dir, shown_loss)
-                if accelerator.is_main_process:
-                    save_model(subject, processor, output_dir / "last")
-                if tracking and progress.history[-1]["scores"]:
-                    numbers = {k: v for k, v in progress.history[-1]["scores"].items() if isinstance(v, float)}
-                    accelerator.log({f"validation/{k}": v for k, v in numbers.items()}, step=progress.step)
-                model.train()
-            told = any_rank(accelerator, stop.signum is not None)
-            if progress.step % checkpoint_steps == 0 or last or told:
-                if not math.isnan(started):
-                    progress.seconds += time.perf_counter() - started
-                save_checkpoint(accelerator, output_dir, progress.step, settings.checkpoints_total_limit)
-                started = time.perf_counter()
-            if told:
-                bar.close()
-                accelerator.end_training()
-                raise StoppedError(stop.signum or signal.SIGTERM, progress.step)
-            if math.isnan(started):
-                started = time.perf_counter()
-            if last:
-                break
+        # -- scores and checkpoints, at fixed steps and at the end -----------------------------------------------------
+        done = progress.step == total_steps
+        progress.seconds, started = progress.seconds + time.perf_counter() - started, math.nan
+        if progress.step % eval_steps == 0 or done:
+            subject = average.model if settings.ema_decay else accelerator.unwrap_model(model)
+            score(subject, task, validation, accelerator, progress, output_dir, shown_loss)
+            if accelerator.is_main_process:
+                save_model(subject, task.processor, output_dir / "last")
+            if tracking and progress.history[-1]["scores"]:
+                numbers = {k: v for k, v in progress.history[-1]["scores"].items() if isinstance(v, float)}
+                accelerator.log({f"validation/{k}": v for k, v in numbers.items()}, step=progress.step)
+            training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)
+            if not done and patience_lost(progress, settings):
+                accelerator.print(f"no better score since step {progress.best_step}: ended early", flush=True)
+                done = True
+        told = any_rank(accelerator, stop.signum is not None)
+        if progress.step % checkpoint_steps == 0 or done or told:
+            save_checkpoint(accelerator, output_dir, progress.step, settings.checkpoints_total_limit)
+        if told:
+            bar.close()
+            accelerator.end_training()
+            raise StoppedError(stop.signum or signal.SIGTERM, progress.step)
+        started = time.perf_counter()
     bar.close()
     stop.in_loop, stop.step = False, progress.step
     if stop.signum is not None:  # it came behind the last look
@@ -240,9 +246,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
 
     # --- the test split, looked at once, with the weights that validation chose ---------------------------------------
     accelerator.wait_for_everyone()
-    test = eval_loader(splits, "test", settings, accelerator, **norm)
-    best = load_model(output_dir / "best").to(accelerator.device)  # pyright: ignore[reportArgumentType]
-    test_scores = evaluate(best, processor, test, names, accelerator) if test else None
+    test = task.eval_loader("test")
+    test_scores = task.evaluate(task.load(output_dir / "best"), test) if test else None
     metrics = {
         "validation": progress.best,
         "test": test_scores,
@@ -251,7 +256,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
             "steps": progress.step, "best_step": progress.best_step, "seconds": round(progress.seconds, 1),
             "images_per_second": round(progress.images / max(progress.seconds, 1e-9), 2),
             "processes": accelerator.num_processes, "skipped_steps": progress.skipped,
-            "scaler_skips": progress.scaler_skips, "parameters": parameters, "history": progress.history,
+            "scaler_skips": progress.scaler_skips, "parameters": parameters,
+            "wait_share": round(progress.wait_seconds / max(progress.seconds, 1e-9), 4), "history": progress.history,
         },
     }  # fmt: skip
     if accelerator.is_main_process:
@@ -259,39 +265,43 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         temporary.replace(output_dir / "metrics.json")
     accelerator.print(
-        f"done: best step {progress.best_step}, validation {short(progress.best)}, test {short(test_scores)}, "
-        f"{progress.seconds / 60:.1f} minutes of training; {output_dir / 'metrics.json'}"
+        f"done: best step {progress.best_step}, validation {task.short(progress.best)}, test "
+        f"{task.short(test_scores)}, {progress.seconds / 60:.1f} minutes of training; {output_dir / 'metrics.json'}"
     )
     accelerator.end_training()
     return metrics
 
 
 def score(
-    model: Any, processor: Any, validation: Any, names: list[str], accelerator: Accelerator, progress: Progress,
-    output_dir: Path, loss: float,
+    model: Any, task: Task, validation: Any, accelerator: Accelerator, progress: Progress, output_dir: Path, loss: float
 ) -> None:  # fmt: skip
     """Score on validation, note it, and keep the model as `best/` if it is (or if there is nothing to compare by)."""
-    scores = evaluate(model, processor, validation, names, accelerator) if validation else None
+    scores = task.evaluate(model, validation) if validation else None
     progress.history.append({"step": progress.step, "loss": None if math.isnan(loss) else loss, "scores": scores})
-    better = scores is None or progress.best is None or scores["map"] > progress.best["map"]
+    better = scores is None or progress.best is None or scores[task.key] > progress.best[task.key]
+    progress.worse_in_a_row = 0 if better else progress.worse_in_a_row + 1
     if better:
         progress.best, progress.best_step = scores, progress.step
         if accelerator.is_main_process:
-            save_model(model, processor, output_dir / "best")
+            save_model(model, task.processor, output_dir / "best")
     mark = " (best so far)" if better and scores else ""
     with tqdm.external_write_mode():
-        accelerator.print(f"step {progress.step}: loss {loss:.3f}, validation {short(scores)}{mark}", flush=True)
+        accelerator.print(f"step {progress.step}: loss {loss:.3f}, validation {task.short(scores)}{mark}", flush=True)
 
 
-def short(scores: dict[str, Any] | None) -> str:
-    """The two numbers one looks at first."""
-    return "not scored" if scores is None else f"mAP {scores['map']:.3f} mAP50 {scores['map_50']:.3f}"
+def patience_lost(progress: Progress, settings: Settings) -> bool:
+    """Whether validation got no better for so long that the run should end."""
+    patience = settings.early_stopping_patience
+    return patience is not None and progress.worse_in_a_row >= patience
 
 
 def model_title(model: Any) -> str:
     """Such as `rt_detr_v2 with resnet18`."""
-    backbone = getattr(getattr(model.config, "backbone_config", None), "backbone", None)
-    return model.config.model_type + (f" with {backbone}" if backbone else "")
+    config = model.config
+    if hasattr(config, "architecture"):
+        return f"classifier {config.architecture}"
+    backbone = getattr(getattr(config, "backbone_config", None), "backbone", None)
+    return config.model_type + (f" with {backbone}" if backbone else "")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -313,7 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
         if is_first():
             print(stopped, flush=True)
         return stopped.exit_code
-    except (SettingsError, models.ModelError, NonFiniteError, RadikalError) as error:
+    except (SettingsError, ModelError, NonFiniteError, RadikalError) as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, SourceNotFoundError):
             print("\nTo see a whole run on made-up images first:  make demo", file=sys.stderr)

@@ -50,7 +50,7 @@ def markdown_table() -> str:
 
 def _kind(kind: Any) -> str:
     members = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    names = {type(None): "null", str: "text", list[int]: "list of two", float: "number"}
+    names = {type(None): "null", str: "text", list[int]: "list of two", list[Any]: "list", float: "number"}
     return " or ".join(names.get(member, getattr(member, "__name__", str(member))) for member in members)
 
 

@@ -223,7 +223,7 @@ def test_splits_that_are_not_there(tiny_config, tmp_path, capsys):
 
 
 def test_loss_that_is_not_a_number_ends_the_run_with_the_images(tiny_config, tmp_path, capsys, monkeypatch):
-    from training import train as script
+    from training import detection
 
     def poisoned(model):
         original = model.loss_function
@@ -234,14 +234,14 @@ def test_loss_that_is_not_a_number_ends_the_run_with_the_images(tiny_config, tmp
 
         model.loss_function = loss_function
 
-    monkeypatch.setattr(script, "float32_loss", poisoned)
+    monkeypatch.setattr(detection, "float32_loss", poisoned)
     assert train.main([str(tiny_config), "--max_train_steps", "9", "--max_nonfinite_steps", "3"]) == 1
     err = capsys.readouterr().err
     assert "3 steps in a row" in err and "made/" in err
 
 
 def test_one_bad_step_is_skipped_and_counted(tiny_config, tmp_path, monkeypatch):
-    from training import train as script
+    from training import detection
 
     def poisoned(model):
         original, calls = model.loss_function, []
@@ -253,7 +253,7 @@ def test_one_bad_step_is_skipped_and_counted(tiny_config, tmp_path, monkeypatch)
 
         model.loss_function = loss_function
 
-    monkeypatch.setattr(script, "float32_loss", poisoned)
+    monkeypatch.setattr(detection, "float32_loss", poisoned)
     assert train.main([str(tiny_config), "--max_train_steps", "4"]) == 0
     assert metrics_of(tmp_path / "run")["training"]["skipped_steps"] == 1
     assert all(torch.isfinite(v).all() for v in weights_of(tmp_path / "run" / "best").values())

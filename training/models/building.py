@@ -1,0 +1,106 @@
+"""Detectors for transformers: built from a config around a timm backbone, or taken from a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForObjectDetection, PreTrainedModel
+
+from training.models.backbones import timm_features
+from training.models.errors import ModelError
+from training.models.families import FAMILIES, MODEL_TYPES, family_of
+from training.models.sizes import SIZES
+
+
+def build_model(
+    model_type: str,
+    class_names: list[str],
+    *,
+    size: str = "small",
+    backbone: str | None = None,
+    image_size: tuple[int, int] = (640, 640),
+    num_queries: int | None = None,
+    num_denoising: int | None = None,
+    decoder_layers: int | None = None,
+) -> PreTrainedModel:
+    """A detector with random weights; nothing is downloaded.
+
+    Args:
+        model_type: one of `MODEL_TYPES`.
+        class_names: of the dataset; class i of the model is class i of the dataset.
+        size: a key of `SIZES`.
+        backbone: a timm model that gives feature maps of the family's strides, or a plain ViT; None takes the size's
+            own.
+        image_size: (height, width) in pixels the model will see.
+        num_queries, num_denoising, decoder_layers: in place of the size's own numbers; the families before rt_detr
+            have no denoising.
+
+    Raises:
+        ModelError: unknown type, size or backbone, or a backbone the model can't use.
+    """
+    if model_type not in FAMILIES:
+        raise ModelError(f"model_type {model_type!r} is not known; there are {', '.join(MODEL_TYPES)}")
+    if size not in SIZES:
+        raise ModelError(f"model_size {size!r} is not known; there are {', '.join(SIZES)}")
+    family, shape = FAMILIES[model_type], SIZES[size]
+    layers = shape.decoder_layers if decoder_layers is None else decoder_layers
+    if layers < 2:
+        raise ModelError(f"decoder_layers is {decoder_layers}; transformers' {model_type} needs at least 2")
+    features = timm_features(
+        backbone or shape.backbone, family.strides, image_size=image_size, plain_norm=family.frozen_norms
+    )
+    common: dict[str, Any] = {
+        "backbone_config": features.config,
+        "encoder_ffn_dim": shape.feed_forward, "decoder_ffn_dim": shape.feed_forward,
+        "encoder_attention_heads": shape.heads, "decoder_attention_heads": shape.heads,
+        "decoder_layers": layers, "num_queries": shape.queries if num_queries is None else num_queries,
+        "id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)},
+    }  # fmt: skip
+    arguments = family.configure(shape, features, common)
+    if num_denoising is not None and "num_denoising" in arguments:
+        arguments["num_denoising"] = num_denoising
+    config = family.config(**arguments)
+    if family.frozen_norms:
+        config.trained_from_scratch = True
+    model = family.model(config)
+    # transformers draws batch norm weights of the neck from N(0, 0.01), which all but silences it. A published
+    # checkpoint overwrites that; a model trained from its config needs the usual 1.
+    backbone_norms = {id(m) for name, m in model.named_modules() if ".backbone." in f".{name}"}
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and id(module) not in backbone_norms:
+            torch.nn.init.ones_(module.weight)
+    return trainable_norms(model)
+
+
+def from_checkpoint(name_or_path: str, class_names: list[str], token: str | None = None) -> PreTrainedModel:
+    """A detector from a local folder or the Hub, its classification head made anew where the classes differ."""
+    config: Any = AutoConfig.from_pretrained(name_or_path, token=token)
+    known = [config.id2label[i] for i in sorted(config.id2label)]
+    model = AutoModelForObjectDetection.from_pretrained(
+        name_or_path,
+        id2label=dict(enumerate(class_names)),
+        label2id={name: i for i, name in enumerate(class_names)},
+        # Only where the classes differ: a checkpoint of another shape must not be taken for one silently.
+        ignore_mismatched_sizes=known != class_names,
+        token=token,
+    )
+    return trainable_norms(model)
+
+
+def trainable_norms(model: PreTrainedModel) -> PreTrainedModel:
+    """Give a DETR, or a relative, that was never pre-trained batch norms and a stem that learn.
+
+    transformers freezes both, which is right behind ImageNet weights only. Saved, the norms have the same names, so
+    that the folder loads into transformers' frozen ones with the same numbers.
+    """
+    family = family_of(model)
+    if family is None or not family.frozen_norms or not getattr(model.config, "trained_from_scratch", False):
+        return model
+    for name, module in list(model.named_modules()):
+        if type(module).__name__.endswith("FrozenBatchNorm2d"):
+            frozen: Any = module
+            norm = torch.nn.BatchNorm2d(frozen.weight.numel())
+            norm.load_state_dict({**frozen.state_dict(), "num_batches_tracked": torch.tensor(0)})
+            model.set_submodule(name, norm)
+    return model.requires_grad_(True)  # pyright: ignore[reportReturnType]

@@ -1,0 +1,119 @@
+"""The eight families of detectors: how each is configured from a size and a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import (
+    ConditionalDetrConfig,
+    ConditionalDetrForObjectDetection,
+    DabDetrConfig,
+    DabDetrForObjectDetection,
+    DeformableDetrConfig,
+    DeformableDetrForObjectDetection,
+    Deimv2Config,
+    Deimv2ForObjectDetection,
+    DetrConfig,
+    DetrForObjectDetection,
+    DFineConfig,
+    DFineForObjectDetection,
+    PreTrainedModel,
+    RTDetrConfig,
+    RTDetrForObjectDetection,
+    RTDetrV2Config,
+    RTDetrV2ForObjectDetection,
+)
+
+from training.models.backbones import Features
+from training.models.sizes import Size
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of detector.
+
+    Attributes:
+        config, model: transformers' classes.
+        configure: (size, features, names of arguments that all families share) -> the config's other arguments.
+        strides: of the feature maps it takes.
+        frozen_norms: transformers replaces the backbone's batch norms by frozen ones, whatever the config says.
+        world_boxes: its loss divides by the mean number of boxes over all ranks, and not by those of this rank.
+    """
+
+    config: type[Any]
+    model: type[PreTrainedModel]
+    configure: Callable[[Size, Features, dict[str, Any]], dict[str, Any]]
+    strides: tuple[int, ...]
+    frozen_norms: bool
+    world_boxes: bool
+
+
+def _plain(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
+    """DETR and its relatives with one feature map and dense attention.
+
+    One decoder output alone gives too weak a signal to learn from scratch: hence auxiliary_loss.
+    """
+    return {**common, "d_model": size.width, "encoder_layers": size.deep_encoder_layers, "auxiliary_loss": True}
+
+
+def _dab(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
+    arguments = _plain(size, features, common)
+    return {**arguments, "hidden_size": arguments.pop("d_model")}
+
+
+def _deformable(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
+    """The paper's best form: boxes refined from layer to layer, queries chosen among the encoder's own proposals."""
+    return {
+        **_plain(size, features, common),
+        "num_feature_levels": len(features.strides) + 1,
+        "with_box_refine": True,
+        "two_stage": True,
+        "two_stage_num_proposals": common["num_queries"],
+    }
+
+
+def _hybrid(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
+    """RT-DETR and after: a neck of convolutions over three maps; of a plain ViT's one map two coarser ones are made."""
+    return {
+        **common,
+        "d_model": size.width,
+        "encoder_layers": size.encoder_layers,
+        "freeze_backbone_batch_norms": False,
+        "encoder_in_channels": features.channels,
+        "encoder_hidden_dim": size.width,
+        "encode_proj_layers": [len(features.strides) - 1],
+        "feat_strides": features.strides,
+        "decoder_in_channels": [size.width] * len(features.strides),
+        "num_feature_levels": 3,
+        "hidden_expansion": size.expansion,
+        "num_denoising": size.denoising,
+    }
+
+
+def _d_fine(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
+    # Levels a ViT's one map does not give would need steps the neck does not make: it stays with one.
+    levels = len(features.strides)
+    arguments = _hybrid(size, features, common)
+    return {**arguments, "num_feature_levels": levels, "depth_mult": 0.34 if size.expansion < 1 else 1.0}
+
+
+FAMILIES: dict[str, Family] = {
+    "detr": Family(DetrConfig, DetrForObjectDetection, _plain, (32,), True, True),
+    "conditional_detr": Family(ConditionalDetrConfig, ConditionalDetrForObjectDetection, _plain, (32,), True, True),
+    "dab_detr": Family(DabDetrConfig, DabDetrForObjectDetection, _dab, (32,), True, True),
+    "deformable_detr": Family(
+        DeformableDetrConfig, DeformableDetrForObjectDetection, _deformable, (8, 16, 32), True, True
+    ),
+    "rt_detr": Family(RTDetrConfig, RTDetrForObjectDetection, _hybrid, (8, 16, 32), False, False),
+    "rt_detr_v2": Family(RTDetrV2Config, RTDetrV2ForObjectDetection, _hybrid, (8, 16, 32), False, False),
+    "d_fine": Family(DFineConfig, DFineForObjectDetection, _d_fine, (8, 16, 32), False, False),
+    "deimv2": Family(Deimv2Config, Deimv2ForObjectDetection, _d_fine, (8, 16, 32), False, False),
+}  # fmt: skip
+MODEL_TYPES = tuple(FAMILIES)
+
+
+def family_of(model: Any) -> Family | None:
+    """The family of a model, by its class; None for one that is none of ours."""
+    return next((family for family in FAMILIES.values() if type(model) is family.model), None)

@@ -1,0 +1,67 @@
+"""Gray images cost one plane while training: the stem's three planes are summed, and made three again when saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+
+from loaders import GRAY_MEAN, GRAY_STD
+from training.models.backbones import timm_module
+
+_MARK = "_takes_gray"
+
+
+@torch.no_grad()
+def fold_gray(model: torch.nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
+    """Make a detector or classifier take one plane, normalised by `GRAY_MEAN` and `GRAY_STD`.
+
+    Its first convolution gets `sum_c w_c * gray_std / std_c`. The shift by the difference of the means goes into its
+    bias; where it has none, the batch norm behind it takes a constant shift out again.
+
+    Args:
+        mean, std: what the stem's three planes were normalised by so far (ImageNet's, for ImageNet weights).
+
+    Returns:
+        Whether it did: False leaves the model as it is (its backbone is not timm's, or its stem not one convolution).
+    """
+    stem = _stem(model)
+    if stem is None or stem.in_channels != 3 or stem.groups != 1:
+        return False
+    scale = torch.tensor([GRAY_STD[0] / s for s in std], dtype=stem.weight.dtype, device=stem.weight.device)
+    shift = torch.tensor([(GRAY_MEAN[0] - m) / s for m, s in zip(mean, std, strict=True)], device=stem.weight.device)
+    if stem.bias is not None:
+        stem.bias += (stem.weight * shift.view(1, 3, 1, 1)).sum((1, 2, 3))
+    stem.weight = torch.nn.Parameter((stem.weight * scale.view(1, 3, 1, 1)).sum(1, keepdim=True))
+    stem.in_channels = 1
+    setattr(model, _MARK, True)
+    return True
+
+
+def is_folded(model: torch.nn.Module) -> bool:
+    """Whether the model takes one plane."""
+    return getattr(model, _MARK, False)
+
+
+def unfolded_weights(model: torch.nn.Module) -> dict[str, Any]:
+    """The state dict of a folded model as a stock model of three equal planes takes it: each a third of the stem."""
+    state = dict(model.state_dict())
+    stem = _stem(model)
+    assert stem is not None
+    for name, module in model.named_modules(remove_duplicate=False):
+        if module is stem:
+            key = f"{name}.weight"
+            state[key] = (state[key] / 3).expand(-1, 3, -1, -1).contiguous()
+    return state
+
+
+def _stem(model: torch.nn.Module) -> torch.nn.Conv2d | None:
+    """The backbone's first convolution."""
+    backbone: Any = timm_module(model)
+    if backbone is None:
+        return None
+    first = next((module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)), None)
+    # Kinds that standardise their weights are not linear in them.
+    plain = type(first) in (torch.nn.Conv2d, Conv2dSame)
+    return first if first is not None and plain and first.in_channels in (1, 3) else None

@@ -1,0 +1,59 @@
+"""Image processors, saved beside the weights so that transformers' pipelines repeat the loader's preprocessing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import (
+    AutoImageProcessor,
+    ConditionalDetrImageProcessor,
+    DeformableDetrImageProcessor,
+    DetrImageProcessor,
+    RTDetrImageProcessor,
+)
+from transformers.image_utils import SizeDict
+
+from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
+from training.models.errors import ModelError
+
+# By the model_type of a config, which writes dab-detr with a hyphen. They differ in how they read a model's outputs.
+_CLASSES = {
+    "detr": DetrImageProcessor,
+    "conditional_detr": ConditionalDetrImageProcessor,
+    "dab-detr": ConditionalDetrImageProcessor,
+    "deformable_detr": DeformableDetrImageProcessor,
+}
+
+
+def image_processor(
+    model_type: str, image_size: tuple[int, int], checkpoint: str | None = None, *, gray: bool = False
+) -> Any:
+    """The image processor of a detector.
+
+    Args:
+        model_type: of the model's config.
+        image_size: (height, width) in pixels images are stretched to.
+        checkpoint: where the model came from; its processor's mean and deviation are kept, for its weights expect them.
+        gray: the images are gray: one mean and deviation for all planes, so that they stay one plane in memory.
+    """
+    size = {"height": image_size[0], "width": image_size[1]}
+    if checkpoint:
+        try:
+            processor = AutoImageProcessor.from_pretrained(checkpoint)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{checkpoint} holds no image processor that says how its images are made: {error}"
+            ) from error
+        processor.size, processor.do_resize, processor.do_pad = SizeDict(**size), True, False
+        return processor
+    mean, std = (GRAY_MEAN, GRAY_STD) if gray else (IMAGENET_MEAN, IMAGENET_STD)
+    return _CLASSES.get(model_type, RTDetrImageProcessor)(
+        do_resize=True, size=size, do_pad=False, do_normalize=True, image_mean=list(mean), image_std=list(std),
+    )  # fmt: skip
+
+
+def normalization(processor: Any) -> dict[str, Any]:
+    """`mean` and `std` for a loader that prepares images as this processor does."""
+    if not processor.do_normalize:  # the published RT-DETR takes pixels of 0..1 as they are
+        return {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    return {"mean": tuple(processor.image_mean), "std": tuple(processor.image_std)}
