@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
@@ -52,43 +53,72 @@ class DetectionMap(evaluate.Metric):
     def _compute(
         self, predictions: list[dict[str, Any]], references: list[dict[str, Any]], class_names: list[str]
     ) -> dict[str, Any]:
-        categories = [{"id": i, "name": name} for i, name in enumerate(class_names)]
-        truth: dict[str, Any] = {"images": [], "annotations": [], "categories": categories, "info": {}}
-        found: list[dict[str, Any]] = []
-        for image, (prediction, reference) in enumerate(zip(predictions, references, strict=True), start=1):
-            # The size is asked for, and used for masks only.
-            truth["images"].append({"id": image, "width": 1, "height": 1})
-            for box, label in zip(reference["boxes"], reference["labels"], strict=True):
-                size = _coco_box(box)
-                truth["annotations"].append(
-                    {
-                        "id": len(truth["annotations"]) + 1,
-                        "image_id": image,
-                        "category_id": int(label),
-                        "bbox": size,
-                        "area": size[2] * size[3],
-                        "iscrowd": 0,
-                    }
-                )
-            for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
-                found.append(
-                    {"image_id": image, "category_id": int(label), "bbox": _coco_box(box), "score": float(score)}
-                )
-        if not truth["annotations"]:
-            empty = dict.fromkeys(_KEYS, -1.0)
-            return {**empty, "map_per_class": dict.fromkeys(class_names, -1.0)}
-        # Never None: faster-coco-eval prints through it.
-        quiet = _ignore
-        reference_set = COCO(truth, print_function=quiet)
-        evaluation = COCOeval_faster(reference_set, reference_set.loadRes(found), "bbox", print_function=quiet)
-        evaluation.run()
-        stats = evaluation.stats_as_dict
-        scores: dict[str, Any] = {key: _fraction(stats[name]) for key, name in _KEYS.items()}
-        # precision: IoU thresholds x recalls x classes x areas x detection limits; area 0 is "all", the last limit 100.
-        precision = evaluation.eval["precision"][:, :, :, 0, -1]
-        per_class = (precision[:, :, i] for i in range(len(class_names)))
-        means = [float(np.mean(p[p > -1])) if (p > -1).any() else -1.0 for p in per_class]
-        return {**scores, "map_per_class": dict(zip(class_names, map(_fraction, means), strict=True))}
+        return scores_of(evaluate_coco(predictions, references, class_names), class_names)
+
+
+def evaluate_coco(
+    predictions: Sequence[dict[str, Any]], references: Sequence[dict[str, Any]], class_names: Sequence[str]
+) -> COCOeval_faster | None:
+    """COCO's evaluation, run; None where there is no true box. Arguments as in the module's description."""
+    categories = [{"id": i, "name": name} for i, name in enumerate(class_names)]
+    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": categories, "info": {}}
+    found: list[dict[str, Any]] = []
+    for image, (prediction, reference) in enumerate(zip(predictions, references, strict=True), start=1):
+        # The size is asked for, and used for masks only.
+        truth["images"].append({"id": image, "width": 1, "height": 1})
+        for box, label in zip(reference["boxes"], reference["labels"], strict=True):
+            size = _coco_box(box)
+            truth["annotations"].append(
+                {
+                    "id": len(truth["annotations"]) + 1,
+                    "image_id": image,
+                    "category_id": int(label),
+                    "bbox": size,
+                    "area": size[2] * size[3],
+                    "iscrowd": 0,
+                }
+            )
+        for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
+            found.append({"image_id": image, "category_id": int(label), "bbox": _coco_box(box), "score": float(score)})
+    if not truth["annotations"]:
+        return None
+    # Never None: faster-coco-eval prints through it.
+    quiet = _ignore
+    reference_set = COCO(truth, print_function=quiet)
+    evaluation = COCOeval_faster(reference_set, reference_set.loadRes(found), "bbox", print_function=quiet)
+    evaluation.run()
+    return evaluation
+
+
+def scores_of(evaluation: COCOeval_faster | None, class_names: Sequence[str]) -> dict[str, Any]:
+    """The module's result."""
+    if evaluation is None:
+        return {**dict.fromkeys(_KEYS, -1.0), "map_per_class": dict.fromkeys(class_names, -1.0)}
+    stats = evaluation.stats_as_dict
+    scores: dict[str, Any] = {key: _fraction(stats[name]) for key, name in _KEYS.items()}
+    means = [_mean(_precision(evaluation)[:, :, i]) for i in range(len(class_names))]
+    return {**scores, "map_per_class": dict(zip(class_names, means, strict=True))}
+
+
+def precision_at_50(evaluation: COCOeval_faster | None, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """COCO's precision at IoU 0.50 of each class that has a true box, (101,), at recalls 0, 0.01, ... 1.
+
+    Its mean is the class's AP50.
+    """
+    if evaluation is None:
+        return {}
+    curves = {name: _precision(evaluation)[0, :, i] for i, name in enumerate(class_names)}
+    return {name: curve for name, curve in curves.items() if (curve > -1).any()}
+
+
+def _precision(evaluation: COCOeval_faster) -> np.ndarray:
+    """(10 IoU thresholds, 101 recalls, classes), -1 for a class without a true box."""
+    # Its areas: 0 is "all"; its limits of detections an image: the last is 100.
+    return evaluation.eval["precision"][:, :, :, 0, -1]
+
+
+def _mean(precision: np.ndarray) -> float:
+    return _fraction(float(np.mean(precision[precision > -1]))) if (precision > -1).any() else -1.0
 
 
 _KEYS = {

@@ -1,0 +1,1 @@
+"""The DeepPCB publisher's own detection scores as an `evaluate` module."""
