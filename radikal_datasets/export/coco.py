@@ -1,0 +1,94 @@
+"""COCO: `images/<split>/` and `annotations/instances_<split>.json`, masks as uncompressed run lengths."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+import PIL.Image
+
+from .shared import About, ImageFolders, Record, short_split
+
+
+class CocoWriter:
+    """Writes COCO detection files.
+
+    Ids of images, annotations and categories count from 1: the COCO tools take annotation 0 for "no match", torchvision
+    keeps class 0 for the background, and ultralytics subtracts one.
+    """
+
+    HOLDS_MASKS: ClassVar[bool] = True
+    REMARK: ClassVar[str] = "category ids count from 1 (transformers' image processors expect them from 0: use objects)"
+
+    def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None:
+        self._folder = folder
+        self._images = ImageFolders(folder)
+        self._header = {
+            "info": {"description": about.title},
+            "licenses": [{"id": 1, "name": about.licence}] if about.licence else [],
+            "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
+        }
+        self._licence = {"license": 1} if about.licence else {}
+        self._splits: dict[str, dict[str, list[Any]]] = defaultdict(lambda: {"images": [], "annotations": []})
+        self._annotations = 0
+
+    def __enter__(self) -> CocoWriter:
+        return self
+
+    def add(self, record: Record) -> None:
+        """Writes the image; its annotations follow when the export ends."""
+        split = short_split(record.split)
+        self._images.add(record, f"images/{split}")
+        size = {"width": record.width, "height": record.height}
+        self._splits[split]["images"].append({"id": record.number, "file_name": record.file, **size, **self._licence})
+        for index in range(len(record.boxes)):
+            self._annotations += 1
+            self._splits[split]["annotations"].append(_annotation(record, index, self._annotations))
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self._images.close()
+        if kind is not None:
+            return
+        (self._folder / "annotations").mkdir()
+        for split, lists in self._splits.items():
+            text = json.dumps({**self._header, **lists}, separators=(",", ":"))
+            (self._folder / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
+
+    def not_held(self) -> list[str]:
+        """Nothing: boxes are floats, and group and image_id are in images.csv."""
+        return []
+
+
+def _annotation(record: Record, index: int, number: int) -> dict[str, Any]:
+    x_min, y_min, x_max, y_max = record.boxes[index]
+    annotation: dict[str, Any] = {
+        "id": number,
+        "image_id": record.number,
+        "category_id": record.labels[index] + 1,
+        "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
+        "area": (x_max - x_min) * (y_max - y_min),
+        "iscrowd": 0,
+    }
+    if record.masks:
+        with PIL.Image.open(BytesIO(record.masks[index])) as opened:
+            mask = np.asarray(opened) > 0
+        annotation["area"] = int(mask.sum())
+        annotation["segmentation"] = {"size": [record.height, record.width], "counts": run_lengths(mask)}
+    return annotation
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """COCO's uncompressed run lengths of a boolean mask of shape (height, width).
+
+    Lengths of background and defect in turn, background first, down the columns.
+    """
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
+    return [0, *counts] if flat[0] else counts

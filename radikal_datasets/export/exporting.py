@@ -1,0 +1,194 @@
+"""`export`: every configuration of a source or folder, split by split, in one of the formats."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+from datasets.utils import tqdm
+
+from ..errors import LayoutError
+from ..opened import open_sets, rows
+from ..sources import source_info, source_names
+from .coco import CocoWriter
+from .objects import ObjectsWriter
+from .shared import About, Record, Writer, extension_of, file_stems, whole_or_not
+from .voc import VocWriter
+from .yolo import YoloWriter
+
+#: The formats by name.
+FORMATS: dict[str, type[Writer]] = {
+    "coco": CocoWriter,
+    "yolo": YoloWriter,
+    "voc": VocWriter,
+    "objects": ObjectsWriter,
+}
+
+_COLUMNS = ("image_id", "image", "width", "height", "boxes", "labels", "masks", "reference", "annotated", "group")
+# Images are up to 10 MB each.
+_ROWS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written of one configuration.
+
+    Attributes:
+        title: of the set, `neu_det` or `gdxray/castings`.
+        folder: where it is.
+        images: images a split, boxes or not; the splits are the set's own.
+        boxes: in all.
+        left_out: images that nobody annotated; not written.
+        not_held: what the format could not keep, a phrase each.
+        remark: what to know of class numbers and files.
+    """
+
+    title: str
+    folder: Path
+    images: dict[str, int]
+    boxes: int
+    left_out: int
+    not_held: list[str]
+    remark: str
+
+    def lines(self) -> list[str]:
+        """The same in words, for people."""
+        splits = ", ".join(f"{name} {count:,}" for name, count in self.images.items())
+        total = sum(self.images.values())
+        told = [f"{self.title}: {total:,} images ({splits}), {self.boxes:,} boxes in {self.folder}", self.remark]
+        if self.left_out:
+            told.append(f"left out, since nobody annotated them: {self.left_out:,} (they are no defect-free images)")
+        return told + [f"not held: {phrase}" for phrase in self.not_held]
+
+
+def export_sets(
+    name: str,
+    config: str | None = None,
+    *,
+    format: str,
+    output: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    protocol: str | None = None,
+) -> list[Exported]:
+    """Writes a set into a folder, whole or not at all.
+
+    Images are the files' own bytes. Images that nobody annotated are left out; defect-free ones are written.
+
+    Args:
+        name: a source, or a folder that `prepare` wrote (or any other folder with the schema's columns).
+        config: one configuration, written into `output` itself. None: all that are there, each in a folder of its name
+            below `output`; that of a set with a single one in `output` itself.
+        format: a key of `FORMATS`.
+        output: a folder that is empty or not there yet.
+        data_dir, protocol: of a source, as in `load_dataset`.
+
+    Raises:
+        OutputError: `output` holds files, or lies in the tree or folder that is read.
+        LayoutError: nothing in it is annotated, a column is missing, or an image_id stands there twice.
+        ValueError: no such format.
+        RadikalError: as `load_dataset` raises it.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+    final = Path(output)
+    licence = _licence(name)
+    done: list[Exported] = []
+    unlabeled: list[str] = []
+    with whole_or_not(final, data_dir, name if name not in source_names() else None) as stage:
+        for title, splits in open_sets(name, config, data_dir=data_dir, protocol=protocol):
+            part = title.partition("/")[2] if config is None else ""
+            if any(any(split["annotated"]) for split in _checked(title, splits).values()):
+                (stage / part).mkdir(exist_ok=True)
+                done.append(_export(splits, stage / part, final / part, FORMATS[format], About(title, licence)))
+            else:
+                unlabeled.append(title)
+        if not done:
+            raise LayoutError(f"{', '.join(unlabeled)}: no image is annotated: nothing to export.")
+    return done
+
+
+def _export(splits: DatasetDict, folder: Path, final: Path, writer_type: type[Writer], about: About) -> Exported:
+    classes = next(iter(splits.values())).features["labels"].feature.names
+    images: Counter[str] = Counter()
+    boxes = masks = 0
+    lacking = _Lacking()
+    with writer_type(folder, classes, about) as writer:
+        for record in _records(splits, lacking, about.title):
+            writer.add(record)
+            images[record.split] += 1
+            boxes += len(record.boxes)
+            masks += len(record.masks)
+    not_held = [f"{masks:,} masks, one a box"] if masks and not writer.HOLDS_MASKS else []
+    if lacking.references:
+        not_held.append(f"{lacking.references:,} reference images (the defect-free twins)")
+    not_held += writer.not_held()
+    return Exported(about.title, final, dict(images), boxes, lacking.unlabeled, not_held, writer.REMARK)
+
+
+@dataclass
+class _Lacking:
+    """What no format takes, counted while the rows are read."""
+
+    unlabeled: int = 0
+    references: int = 0
+
+
+def _records(splits: DatasetDict, lacking: _Lacking, title: str) -> Iterator[Record]:
+    """The annotated images of all splits, in order."""
+    stems = file_stems(image_id for split in splits.values() for image_id in split["image_id"])
+    number = 0
+    with tqdm(total=sum(split.num_rows for split in splits.values()), unit=" images", desc=title) as bar:
+        for name, split in splits.items():
+            for row in rows(split, _COLUMNS, _ROWS_AT_ONCE):
+                bar.update()
+                if not row["annotated"]:
+                    lacking.unlabeled += 1
+                    continue
+                number += 1
+                lacking.references += row["reference"] is not None
+                yield _record(row, number, str(name), stems[row["image_id"]])
+
+
+def _record(row: dict[str, Any], number: int, split: str, stem: str) -> Record:
+    data = _bytes(row["image"])
+    return Record(
+        number=number,
+        image_id=row["image_id"],
+        split=split,
+        stem=stem,
+        extension=extension_of(row["image"]["path"], data),
+        data=data,
+        width=row["width"],
+        height=row["height"],
+        boxes=[(box[0], box[1], box[2], box[3]) for box in row["boxes"]],
+        labels=row["labels"],
+        masks=[_bytes(mask) for mask in row["masks"]],
+        group=row["group"],
+    )
+
+
+def _bytes(image: dict[str, Any]) -> bytes:
+    """The bytes of an undecoded image, which sets that others made may keep in a file beside them."""
+    return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+
+def _checked(title: str, splits: DatasetDict) -> DatasetDict:
+    for name, split in splits.items():
+        if missing := [column for column in _COLUMNS if column not in split.column_names]:
+            raise LayoutError(
+                f"{title}, split {name}: no column {', '.join(missing)}. Give a source, or a folder that prepare wrote."
+            )
+    return splits
+
+
+def _licence(name: str) -> str:
+    """Name and summary of a source's licence; "" for a folder, whose card tells it."""
+    if name not in source_names():
+        return ""
+    licence = source_info(name).licence
+    return f"{licence.name}. {licence.summary}"

@@ -1,0 +1,207 @@
+"""What the formats share: the images that are exported, names of files, and writing whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import ClassVar, Protocol
+
+from ..errors import LayoutError, OutputError
+from ..schema import Box
+
+#: The names of splits that readers of COCO, YOLO and VOC expect, where they differ from ours.
+SHORT_SPLITS = {"validation": "val"}
+
+_STAGE = ".export-"
+_LONGEST_STEM = 120  # with folders and extension well under the 260 characters of Windows
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One annotated image on its way into a file format.
+
+    Attributes:
+        number: from 1 over all splits, in their order.
+        image_id: as in the schema.
+        split: as in the DatasetDict.
+        stem, extension: of the file's name, safe on every system; the extension with its dot, in small letters.
+        data: the image file's own bytes.
+        width, height: pixels.
+        boxes: x_min, y_min, x_max, y_max in pixels, 0-based and half-open.
+        labels: one a box, from 0.
+        masks: PNG of the image's size, 0 and 255, one a box; or none at all.
+        group: as in the schema.
+    """
+
+    number: int
+    image_id: str
+    split: str
+    stem: str
+    extension: str
+    data: bytes
+    width: int
+    height: int
+    boxes: list[Box]
+    labels: list[int]
+    masks: list[bytes]
+    group: str
+
+    @property
+    def file(self) -> str:
+        """Name of the image file."""
+        return self.stem + self.extension
+
+
+@dataclass(frozen=True)
+class About:
+    """What is written about a set as a whole: its title, and its licence where that is known ("" if not)."""
+
+    title: str
+    licence: str = ""
+
+
+class Writer(Protocol):
+    """A format: gets a folder, then the images one after another; leaving it without an error completes the files."""
+
+    #: Whether the format keeps masks.
+    HOLDS_MASKS: ClassVar[bool]
+    #: What to know of class numbers and files, a sentence.
+    REMARK: ClassVar[str]
+
+    def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None: ...
+
+    def __enter__(self) -> Writer: ...
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None: ...
+
+    def add(self, record: Record) -> None:
+        """Writes one image with its truth."""
+        ...
+
+    def not_held(self) -> list[str]:
+        """What of these very images the format could not keep, beside masks and references; a phrase each."""
+        ...
+
+
+class ImageFolders:
+    """Image files below folders, and `images.csv`, which keeps what their names can't: image_id and group."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: set[Path] = set()
+        self._table = (folder / "images.csv").open("w", newline="", encoding="utf-8")
+        self._lines = csv.writer(self._table, lineterminator="\n")
+        self._lines.writerow(["file", "split", "image_id", "group"])
+
+    def add(self, record: Record, folder: str) -> None:
+        """Writes the image into a folder, given as a posix path below the export."""
+        path = f"{folder}/{record.file}"
+        self.write(path, record.data)
+        self._lines.writerow([path, record.split, record.image_id, record.group])
+
+    def write(self, path: str, data: bytes) -> None:
+        """Writes a file, given as a posix path below the export."""
+        target = self._folder / path
+        if target.parent not in self._made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(target.parent)
+        target.write_bytes(data)
+
+    def close(self) -> None:
+        """Completes `images.csv`."""
+        self._table.close()
+
+
+def short_split(split: str) -> str:
+    """The name of a split's folder or list: `validation` becomes `val`."""
+    return SHORT_SPLITS.get(split, split)
+
+
+def file_stems(image_ids: Iterable[str]) -> dict[str, str]:
+    """For each image_id the name of its files, without extension, and no name twice.
+
+    Slashes become `__`. Only ASCII letters, digits, `.`, `_` and `-` stay (OpenCV on Windows opens no other
+    names), names that Windows reserves get a `_` in front, long ones are cut, and where two names differ in nothing but
+    small and capital letters, or not at all, each gets a piece of its id's sha256.
+
+    Raises:
+        LayoutError: the same image_id twice.
+    """
+    stems: dict[str, str] = {}
+    for image_id in image_ids:
+        if image_id in stems:
+            raise LayoutError(f"image_id {image_id!r} stands there twice: names must be unique. Mend the set first.")
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", image_id.replace("/", "__"))
+        stem = f"_{stem}" if not stem or stem[0] in ".-" or _RESERVED.match(stem) else stem
+        stems[image_id] = stem if len(stem) <= _LONGEST_STEM else _with_hash(stem, image_id)
+    times = Counter(stem.lower() for stem in stems.values())
+    return {key: stem if times[stem.lower()] == 1 else _with_hash(stem, key) for key, stem in stems.items()}
+
+
+def extension_of(path: str | None, data: bytes) -> str:
+    """The extension for an image's bytes: that of its path, or where it has none the one of its format."""
+    suffix = PurePosixPath(path or "").suffix.lower()
+    if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix):
+        return suffix
+    known = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"BM": ".bmp"}
+    return next((name for start, name in known.items() if data.startswith(start)), ".img")
+
+
+@contextmanager
+def whole_or_not(output: Path, *inputs: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """A hidden folder in `output`, whose contents move up when the block ends without an error; else all is removed.
+
+    Raises:
+        OutputError: `output` is a file, holds anything already, or lies in one of `inputs`.
+    """
+    _check(output, inputs)
+    made = [folder for folder in (output, *output.parents) if not folder.exists()]
+    output.mkdir(parents=True, exist_ok=True)
+    stage = output / f"{_STAGE}{uuid.uuid4().hex[:8]}"
+    stage.mkdir()
+    moved: list[Path] = []
+    try:
+        yield stage
+        _check(output, (), stage)
+        for path in sorted(stage.iterdir()):
+            moved.append(path.rename(output / path.name))
+        stage.rmdir()
+    except BaseException:
+        for path in (stage, *moved):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def _check(output: Path, inputs: Iterable[str | os.PathLike[str] | None], stage: Path | None = None) -> None:
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{output} is a file. Give a folder.")
+    for name in inputs:
+        raw = Path(name) if name is not None else None
+        if raw is not None and raw.is_dir() and output.resolve().is_relative_to(raw.resolve()):
+            raise OutputError(f"{output} lies in {raw}, which is read. Give a folder beside it.")
+    there = sorted(path.name for path in output.iterdir() if path != stage) if output.is_dir() else []
+    if there and all(name.startswith(_STAGE) for name in there):
+        raise OutputError(
+            f"{output} holds {there[0]}: another export writes here, or one was killed. In the second case remove it."
+        )
+    if there:
+        names = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
+        raise OutputError(f"{output} holds other files ({names}). Give a new or an empty folder.")
+
+
+def _with_hash(stem: str, image_id: str) -> str:
+    return f"{stem[: _LONGEST_STEM - 17]}-{hashlib.sha256(image_id.encode()).hexdigest()[:16]}"

@@ -1,0 +1,78 @@
+"""YOLO as ultralytics reads it: `images/<split>/`, `labels/<split>/`, `data.yaml`; boxes, no polygons.
+
+A polygon can't hold a mask to the pixel (holes, single pixels, parts that touch at a corner), so none is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+import yaml
+
+from ..schema import Box
+from .shared import About, ImageFolders, Record, short_split
+
+# In data.yaml, and the order they stand in there; ultralytics knows no others.
+_KNOWN = ("train", "val", "test")
+
+
+class YoloWriter:
+    """Writes YOLO detection files; an image without a defect gets an empty label file."""
+
+    HOLDS_MASKS: ClassVar[bool] = False
+    REMARK: ClassVar[str] = "classes count from 0, in the order of data.yaml"
+
+    def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None:
+        self._folder, self._classes, self._about = folder, classes, about
+        self._images = ImageFolders(folder)
+        self._splits: set[str] = set()
+        self._equal = 0
+
+    def __enter__(self) -> YoloWriter:
+        return self
+
+    def add(self, record: Record) -> None:
+        """Writes the image and its label file."""
+        split = short_split(record.split)
+        self._splits.add(split)
+        self._images.add(record, f"images/{split}")
+        lines = [
+            yolo_line(label, box, record.width, record.height)
+            for label, box in zip(record.labels, record.boxes, strict=True)
+        ]
+        self._equal += len(lines) - len(set(lines))
+        self._images.write(f"labels/{split}/{record.stem}.txt", "".join(lines).encode())
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self._images.close()
+        if kind is not None:
+            return
+        # Without `path`, ultralytics takes the folder of data.yaml: the export can be moved.
+        splits = [*(name for name in _KNOWN if name in self._splits), *sorted(self._splits - {*_KNOWN})]
+        data: dict[str, Any] = {name: f"images/{name}" for name in splits}
+        data["names"] = dict(enumerate(self._classes))
+        licence = f"# Licence: {self._about.licence}\n" if self._about.licence else ""
+        text = f"# {self._about.title}\n{licence}{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}"
+        (self._folder / "data.yaml").write_text(text, encoding="utf-8")
+
+    def not_held(self) -> list[str]:
+        """Boxes that differ in their masks alone; and the splits that ultralytics needs and are not there."""
+        phrases = [f"{self._equal:,} boxes equal to one of their class: ultralytics drops them"] if self._equal else []
+        missing = [name for name in ("train", "val") if name not in self._splits]
+        return phrases + [f"no {name} split, without which ultralytics does not train" for name in missing]
+
+
+def yolo_line(label: int, box: Box, width: int, height: int) -> str:
+    """Class and box as YOLO writes them: centre x, centre y, width, height, as shares of the image's size."""
+    x_min, y_min, x_max, y_max = box
+    shares = (
+        (x_min + x_max) / 2 / width,
+        (y_min + y_max) / 2 / height,
+        (x_max - x_min) / width,
+        (y_max - y_min) / height,
+    )
+    # A hundred-millionth of the largest image is a thousandth of a pixel.
+    return f"{label} {' '.join(f'{share:.8f}' for share in shares)}\n"
