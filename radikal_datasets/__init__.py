@@ -2,6 +2,7 @@
 
 from .combining import combine
 from .endpoint import stay_at_endpoint as _stay_at_endpoint
+from .health.statistics import statistics
 from .health.verify import verify
 from .hub.folder import build_hub_folder
 from .hub.push import push_to_hub
@@ -10,7 +11,16 @@ from .loading import load_dataset
 from .sources import list_sources, source_info
 
 __version__ = "0.1.0"
-__all__ = ["build_hub_folder", "combine", "list_sources", "load_dataset", "push_to_hub", "source_info", "verify"]
+__all__ = [
+    "build_hub_folder",
+    "combine",
+    "list_sources",
+    "load_dataset",
+    "push_to_hub",
+    "source_info",
+    "statistics",
+    "verify",
+]
 
 _stay_at_endpoint()
 _install()

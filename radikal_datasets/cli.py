@@ -10,21 +10,29 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
+from rich.table import Column, Table
 
 from . import download as downloads
 from . import splits
+from .comparing import BEST_USE, decision_matrix, footnotes
 from .errors import RadikalError
+from .export import export_sets
+from .health.preview import write_preview
+from .health.statistics import statistics
+from .health.statistics_page import check_place, write_statistics_page
+from .health.statistics_tables import print_sets
 from .health.verify import UNREADABLE, Verification
 from .health.verify import verify as verify_tree
 from .hub import commands as hub_commands
 from .hub.folder import build_hub_folder
 from .hub.server import commands as hub_server_commands
+from .opened import open_sets
 from .report import Effect, Report
 from .samples import make_sample
 from .sources import list_sources, source_info
@@ -49,8 +57,12 @@ Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.
 
 
 @app.command("list")
-def list_() -> None:
+def list_(
+    compare: Annotated[bool, typer.Option("--compare", help="Side by side, with all there is to choose by.")] = False,
+) -> None:
     """Lists the sources with their size, truth and licence."""
+    if compare:
+        return _print_comparison()
     table = Table("source", "images", "configs", "truth", "may be passed on", "what")
     table.columns[0].no_wrap = True
     for source in list_sources():
@@ -62,6 +74,22 @@ def list_() -> None:
         table.add_row(source.name, images, str(len(source.configs)), truth, allowed, source.title.partition(": ")[2])
     console.print(table)
     console.print("radikal-datasets info SOURCE tells more: where it is had, licence, layout, configurations.")
+
+
+def _print_comparison() -> None:
+    matrix = decision_matrix()
+    uses = {name: facts.pop(BEST_USE) for name, facts in matrix.items()}
+    # At 80 columns: rather a word in two lines than one cut off.
+    columns = [Column(name, overflow="fold") for name in ("", *matrix)]
+    table = Table(*columns, box=HORIZONTALS, show_lines=True, pad_edge=False)
+    for fact in next(iter(matrix.values())):
+        table.add_row(f"[bold]{fact}[/bold]", *(facts[fact] for facts in matrix.values()))
+    console.print(table)
+    for name, use in uses.items():
+        console.print(f"[bold]{name}[/bold]: {use}", highlight=False)
+    console.print()
+    for note in footnotes():
+        console.print(note, highlight=False, markup=False)
 
 
 @app.command()
@@ -134,6 +162,28 @@ def verify(
 
 
 @app.command()
+def stats(
+    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are there.")] = None,
+    *,
+    data_dir: Annotated[str | None, typer.Option(help="Raw tree, its parent, or its archive.")] = None,
+    protocol: Annotated[str | None, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots, too.")] = None,
+) -> None:
+    """Tells what a set holds, by split: classes, boxes and their sizes, gray levels, and what is worth knowing."""
+    if html is not None:
+        check_place(html, data_dir)
+    sets = {title: statistics(s) for title, s in open_sets(source, config, data_dir=data_dir, protocol=protocol)}
+    if html is not None:
+        write_statistics_page(html, Path(source).resolve().name, sets)
+    if as_json:
+        sys.stdout.write(json.dumps({title: found.to_dict() for title, found in sets.items()}) + "\n")
+    else:
+        print_sets(console, sets, html)
+
+
+@app.command()
 def prepare(
     source: SourceName,
     configs: Annotated[list[str] | None, typer.Argument(help="Configurations; default: all that are there.")] = None,
@@ -157,6 +207,46 @@ def prepare(
     files = list(output_dir.glob("[!.]*/*.parquet"))
     size = sum(path.stat().st_size for path in files) / 1e6
     console.print(f"{output_dir}: {len(files)} Parquet files, {size:,.1f} MB, and README.md, the card.")
+
+
+@app.command()
+def preview(
+    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are there.")] = None,
+    *,
+    output: Annotated[Path, typer.Option(help="FILE.png: a contact sheet; FILE.html: a gallery.")],
+    data_dir: Annotated[str | None, typer.Option(help="Raw tree, its parent, or its archive.")] = None,
+    protocol: Annotated[str | None, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")] = None,
+    split: Annotated[str | None, typer.Option(help="This split alone.")] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", help="Images with this class, or defect-free.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="At most; default: 24 in PNG, 200 in HTML.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed shows other images.")] = 0,
+) -> None:
+    """Draws some images with their truth, from all classes and splits, to look at."""
+    options = {"split": split, "classes": class_ or (), "images": images, "seed": seed}
+    done = write_preview(source, config, output=output, data_dir=data_dir, protocol=protocol, **options)
+    console.print(f"{output}: {done.shown:,} of {done.total:,} images, {done.size / 1e6:.1f} MB")
+
+
+@app.command()
+def export(
+    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all, each in a folder.")] = None,
+    *,
+    format_: Annotated[Literal["coco", "yolo", "voc", "objects"], typer.Option("--format", help="What to write.")],
+    output: Annotated[Path, typer.Option("--output", "--output-dir", help="Folder, empty or not there yet.")],
+    data_dir: Annotated[str | None, typer.Option(help="Of a source: raw tree, its parent, or its archive.")] = None,
+    protocol: Annotated[str | None, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")] = None,
+) -> None:
+    """Writes a set for other tools: COCO, YOLO (ultralytics), Pascal VOC, or transformers' detection example (objects).
+
+    What the format can't hold is told at the end.
+    """
+    for done in export_sets(source, config, format=format_, output=output, data_dir=data_dir, protocol=protocol):
+        title, *others = done.lines()
+        console.print(title, highlight=False, markup=False, soft_wrap=True)
+        for line in others:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_verification(result: Verification) -> None:

@@ -66,9 +66,9 @@ def rows(dataset: Dataset, columns: Sequence[str] | None = None, at_once: int = 
 
 
 def _configs_there(source: str, data_dir: str | os.PathLike[str] | None, protocol: str | None) -> list[str | None]:
-    """The configurations of a source with an image in the tree; those that only gather others come out too."""
+    """The configurations of a source with an image in the tree, without those that only gather others."""
     builder_type = builder_class(source)
-    names = builder_type.SOURCE.config_names
+    names = [config.name for config in builder_type.SOURCE.configs if not config.parts]
     if len(names) == 1 or data_dir is None:
         return list(names)
     options: dict[str, Any] = {} if protocol is None else {"protocol": protocol}

@@ -19,7 +19,7 @@ _STYLE = """
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
 main { max-width: 1180px; margin: 0 auto; padding: 2rem 1.25rem 4rem }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem }
-h1, h2, h3, figcaption, td, th { overflow-wrap: anywhere }
+h1, h2, h3, figcaption { overflow-wrap: anywhere }
 p { max-width: 70ch; margin: .5rem 0 } a { color: var(--accent) }
 .note { border-left: 4px solid #d97706; padding: .25rem .75rem; background: var(--card) }
 .dim { color: var(--dim) }
@@ -27,7 +27,7 @@ dl { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.5rem 0 }
 dt { color: var(--dim); font-size: .85rem } dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .3rem .75rem; border-bottom: 1px solid var(--line) }
+th, td { text-align: left; white-space: nowrap; padding: .3rem .75rem; border-bottom: 1px solid var(--line) }
 td.number, th.number { text-align: right }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 1.25rem }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; overflow: hidden }

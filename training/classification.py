@@ -18,12 +18,14 @@ from training import models
 from training.checkpoints import load_classifier
 from training.data import eval_loader, train_loader
 from training.engine import model_inputs
+from training.image_scores import best_image_threshold, image_scores
 from training.models.classifiers import (
     build_classifier,
     classifier_from_checkpoint,
     classifier_normalization,
     classifier_processor,
 )
+from training.plots import draw_image_roc
 from training.settings import Settings, SettingsError
 
 
@@ -71,6 +73,26 @@ class ClassificationTask:
         """Scores of a model (this one's average, or one that `load` gave), on every rank."""
         return classifier_scores(model, loader, self._accelerator)
 
+    def report(self, model: Any, loader: Any, folder: Path, threshold: float | None) -> dict[str, Any]:
+        """All scores of a split; on the first rank only, {} elsewhere. `threshold` as in `DetectionTask.report`."""
+        answers = answer(model, loader, self._accelerator)
+        if self._accelerator.num_processes > 1:
+            answers = sorted(gather_object(answers))
+        if not self._accelerator.is_main_process:
+            return {}
+        surest = np.array([1 - shares[0] for _, _, shares in answers])
+        defective = np.array([label > 0 for _, label, _ in answers])
+        if threshold is None:
+            threshold = best_image_threshold(surest, defective)
+        if self._settings.draw_curves and 0 < defective.sum() < len(defective):
+            folder.mkdir(parents=True, exist_ok=True)
+            title = f"Good or defective, {len(defective)} images"
+            draw_image_roc(surest, defective, folder / "image_roc.png", title, threshold)
+        return {
+            "scores": scores_of(answers, loader.target), "operating_point": {"threshold": threshold},
+            "image_level": image_scores(surest, defective, threshold),
+        }  # fmt: skip
+
     def load(self, folder: Path) -> Any:
         """A saved model of this run, on the device."""
         return load_classifier(folder).to(self._accelerator.device)  # pyright: ignore[reportArgumentType]
@@ -89,19 +111,22 @@ class ClassificationTask:
 
 
 def classifier_scores(model: Any, loader: ClassificationLoader, accelerator: Accelerator) -> dict[str, Any]:
-    """Scores of a model on the images of `loader`, over all ranks, each image once; fractions, -1 where undefined.
+    """`scores_of` a model on the images of `loader`, over all ranks, each image once."""
+    answers = answer(model, loader, accelerator)
+    return scores_of(sorted(gather_object(answers)) if accelerator.num_processes > 1 else answers, loader.target)
+
+
+def scores_of(answers: list[tuple[str, int, list[float]]], target: str) -> dict[str, Any]:
+    """Scores of what `answer` gave; fractions, -1 where undefined.
 
     `accuracy`; `f1`, of the images with a defect (target defect) or the mean over the classes that occur (target
     class); `auroc`, of telling images with a defect from those without; `images`; and `score`, which chooses the best
     model: `auroc` for target defect where it is defined, else `f1`.
     """
-    answers = answer(model, loader, accelerator)
-    if accelerator.num_processes > 1:
-        answers = sorted(gather_object(answers))
     truth = np.array([label for _, label, _ in answers])
     shares = np.array([share for _, _, share in answers]).reshape(len(truth), -1)
     told, defective = shares.argmax(1), truth > 0
-    binary = loader.target == "defect"
+    binary = target == "defect"
     f1 = float(f1_score(truth, told, average="binary" if binary else "macro", zero_division=0))  # pyright: ignore
     both = 0 < defective.sum() < len(truth)
     auroc = float(roc_auc_score(defective, 1 - shares[:, 0])) if both else -1.0

@@ -119,12 +119,6 @@ def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accel
     )  # fmt: skip
     if loader.num_images == 0:
         raise SettingsError(f"{settings.dataset_name}: the train split has no annotated image")
-    if len(loader) == 0:
-        raise SettingsError(
-            f"{settings.dataset_name}: {loader.num_images} training images make no whole batch of "
-            f"{settings.per_device_train_batch_size} on each of {accelerator.num_processes} devices; lower "
-            "per_device_train_batch_size"
-        )
     return loader
 
 

@@ -13,9 +13,10 @@ from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
 from training import models
 from training.checkpoints import load_model
 from training.data import class_names, eval_loader, train_loader
-from training.engine import evaluate, float32_loss, training_mode
+from training.engine import evaluate, float32_loss, found_and_true, training_mode
 from training.models.families import family_of
-from training.settings import Settings
+from training.reporting import full_report
+from training.settings import Settings, SettingsError
 
 
 class DetectionTask:
@@ -61,6 +62,12 @@ class DetectionTask:
         if self.loader.channels == "gray" and self._norm == {"mean": GRAY_MEAN, "std": GRAY_STD}:
             own = (GRAY_MEAN, GRAY_STD) if settings.model_name_or_path else (IMAGENET_MEAN, IMAGENET_STD)
             self.folded = models.fold_gray(model, *own)
+        before = getattr(model.config, "radikal_channels", self.loader.channels)
+        if "pair" in (before, self.loader.channels) and before != self.loader.channels:
+            raise SettingsError(
+                f"channels is {settings.channels!r}, {settings.model_name_or_path} was trained with {before!r}: what "
+                "its planes mean would change. Give --channels pair for both, or for neither"
+            )
         model.config.radikal_channels = self.loader.channels
         family = family_of(model)
         self.world_boxes = family is not None and family.world_boxes
@@ -72,6 +79,24 @@ class DetectionTask:
     def evaluate(self, model: Any, loader: Any) -> dict[str, Any]:
         """Scores of a model (this one's average, or one that `load` gave), on every rank."""
         return evaluate(model, self.processor, loader, self.class_names, self._accelerator)
+
+    def report(self, model: Any, loader: Any, folder: Path, threshold: float | None) -> dict[str, Any]:
+        """All scores of a split, and pictures of them in `folder`; `scores` are those of `evaluate`.
+
+        On the first rank only; {} elsewhere.
+
+        Args:
+            threshold: that validation chose; None where this is validation.
+        """
+        predictions, truths = found_and_true(model, self.processor, loader, self._accelerator)
+        if not self._accelerator.is_main_process:
+            return {}
+        report = full_report(
+            predictions, truths, self.class_names, folder, threshold, pictures=self._settings.draw_curves,
+            deeppcb=self._settings.dataset_name.endswith("deeppcb"),
+        )  # fmt: skip
+        scores = report.pop("coco")
+        return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 
     def load(self, folder: Path) -> Any:
         """A saved model of this run, on the device."""

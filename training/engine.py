@@ -104,35 +104,46 @@ def _tensors(model: torch.nn.Module) -> list[torch.Tensor]:
     return [*(p.detach() for p in model.parameters()), *model.buffers()]
 
 
-@torch.no_grad()
 def evaluate(
     model: PreTrainedModel, processor: Any, loader: DetectionLoader, class_names: list[str], accelerator: Accelerator
 ) -> dict[str, Any]:
     """COCO scores of `model` on the images of `loader`, over all ranks, each image once.
+
+    Returns:
+        What `detection_map` returns, the same on every rank.
+    """
+    predictions, truths = found_and_true(model, processor, loader, accelerator)
+    return DetectionMap(keep_in_memory=True).compute(  # pyright: ignore[reportReturnType]
+        predictions=predictions, references=truths, class_names=class_names
+    )
+
+
+@torch.no_grad()
+def found_and_true(
+    model: PreTrainedModel, processor: Any, loader: DetectionLoader, accelerator: Accelerator
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Predictions and truths of the images of `loader`, over all ranks, each image once, by their names.
 
     Args:
         model: not wrapped by accelerate; put in eval mode here and left so.
         processor: its `post_process_object_detection` turns outputs to boxes in pixels.
 
     Returns:
-        What `detection_map` returns, the same on every rank.
+        A dict an image of `boxes`, `scores`, `labels`, and one of `boxes`, `labels`; boxes xyxy in pixels of the image.
     """
     model.eval()
     found: list[tuple[str, dict[str, Any]]] = []
     for batch in loader:
         found += predict(model, processor, batch, accelerator)
     loader.set_epoch(0)
-    found = sorted(gather_object(found), key=lambda pair: pair[0]) if accelerator.num_processes > 1 else found
+    found = gather_object(found) if accelerator.num_processes > 1 else found
+    found = sorted(found, key=lambda pair: pair[0])
     if loader.tiles is not None:
         merged = merge_tiles({"image_id": image_id, **prediction} for image_id, prediction in found)
         found = [(i, {name: value.tolist() for name, value in one.items()}) for i, one in merged.items()]
     rows = loader.dataset.select_columns(["image_id", "boxes", "labels"])
     truth = {row["image_id"]: {"boxes": row["boxes"], "labels": row["labels"]} for row in rows}  # pyright: ignore
-    return DetectionMap(keep_in_memory=True).compute(  # pyright: ignore[reportReturnType]
-        predictions=[prediction for _, prediction in found],
-        references=[truth[image_id] for image_id, _ in found],
-        class_names=class_names,
-    )
+    return [prediction for _, prediction in found], [truth[image_id] for image_id, _ in found]
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ def full_report(
     max_false_calls_per_100: float | None = None,
     min_recall: float | None = None,
     deeppcb: bool = False,
+    pictures: bool = True,
 ) -> dict[str, Any]:
     """Compute every score of one split and draw it into `folder`.
 
@@ -42,6 +43,7 @@ def full_report(
         max_false_calls_per_100: see `choose_operating_point`.
         min_recall: see `choose_operating_point`.
         deeppcb: add the scores of DeepPCB's own protocol.
+        pictures: draw them.
 
     Returns:
         Plain numbers, strings, lists and dicts, for json: `coco` (what `detection_map` returns, and
@@ -74,7 +76,8 @@ def full_report(
     }
     if deeppcb:
         report["deeppcb_protocol"] = protocol_scores(predictions, truths, threshold)
-    report["pictures"] = _draw(folder, class_names, threshold, counts, curves, surest, defective)
+    drawn = _draw(folder, class_names, threshold, counts, curves, surest, defective) if pictures else []
+    report["pictures"] = drawn
     return report
 
 

@@ -123,6 +123,7 @@ class Settings:
     ] = None
     checkpoints_total_limit: Annotated[int, "checkpoints that are kept"] = 2
     resume_from_checkpoint: Annotated[str | None, "latest, or a checkpoint-* folder"] = None
+    draw_curves: Annotated[bool, "false: no pictures of the confusion matrix and the curves at the end"] = True
     report_to: Annotated[str, "tensorboard, none, or another tracker of accelerate"] = "tensorboard"
 
     def __post_init__(self) -> None:

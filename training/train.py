@@ -246,11 +246,19 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
 
     # --- the test split, looked at once, with the weights that validation chose ---------------------------------------
     accelerator.wait_for_everyone()
-    test = task.eval_loader("test")
-    test_scores = task.evaluate(task.load(output_dir / "best"), test) if test else None
+    best, reports = task.load(output_dir / "best"), dict[str, Any]()
+    threshold = None
+    for split, split_loader in (("validation", validation), ("test", task.eval_loader("test"))):
+        if split_loader is not None:
+            reports[split] = task.report(best, split_loader, output_dir / "report" / split, threshold)
+            threshold = reports[split].get("operating_point", {}).get("threshold")
+    test_scores = reports.get("test", {}).pop("scores", None)
+    reports.get("validation", {}).pop("scores", None)  # progress.best has them
     metrics = {
         "validation": progress.best,
         "test": test_scores,
+        "operating_point": {"threshold": threshold, **{k: v.get("operating_point") for k, v in reports.items()}},
+        "report": reports,
         "config": {**vars(settings), "precision": precision, "device": accelerator.device.type},
         "training": {
             "steps": progress.step, "best_step": progress.best_step, "seconds": round(progress.seconds, 1),

@@ -26,6 +26,7 @@ learning_rate: 1e-3
 warmup_steps: 2
 ema_decay: 0.9
 report_to: none
+draw_curves: false
 num_threads: 1
 """
 

@@ -1,0 +1,162 @@
+"""What `statistics` keeps of a split while it reads it once: flat arrays of the truth, and sampled gray levels."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import ClassLabel, Dataset, List
+from PIL import Image
+
+from ..errors import LayoutError
+
+#: File formats by their first bytes; anything else is "other", and an image without bytes "not embedded".
+MAGIC = {
+    "JPEG": (b"\xff\xd8\xff",), "PNG": (b"\x89PNG\r\n\x1a\n",), "BMP": (b"BM",), "TIFF": (b"II*\0", b"MM\0*"),
+    "GIF": (b"GIF8",), "WebP": (b"RIFF",),
+}  # fmt: skip
+FORMATS = (*MAGIC, "other", "not embedded")
+
+_COLUMNS = ("image", "width", "height", "boxes", "labels", "annotated")
+_AT_ONCE = 64  # rows; the bytes of their sampled images are in memory together
+
+
+@dataclass(frozen=True)
+class Columns:
+    """N images with B boxes, S of the images decoded.
+
+    Attributes:
+        sizes: int64 (N, 2): width and height, pixels.
+        annotated: bool (N,).
+        counts: int64 (N,): boxes of each image; `boxes` and `labels` stand in the images' order.
+        boxes: float32 (B, 4): xyxy, pixels, 0-based, half-open.
+        labels: int64 (B,).
+        formats: int64 (N,): index into `FORMATS`.
+        file_bytes: int64 (N,).
+        gray: float32 (S, 256): of each decoded image the share of its pixels that have each gray level.
+        undecodable: int64 (1,): sampled images that could not be decoded.
+    """
+
+    sizes: np.ndarray
+    annotated: np.ndarray
+    counts: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    formats: np.ndarray
+    file_bytes: np.ndarray
+    gray: np.ndarray
+    undecodable: np.ndarray
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """All images of the parts, in order."""
+    names = [field.name for field in fields(Columns)]
+    whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    whole["undecodable"] = whole["undecodable"].sum(keepdims=True)
+    return Columns(**whole)
+
+
+def checked_classes(splits: Mapping[str, Dataset]) -> list[str]:
+    """The class names that all splits share.
+
+    Raises:
+        LayoutError: no split, a column of the schema is missing, or splits have other classes.
+    """
+    found: list[str] | None = None
+    for split, dataset in splits.items():
+        if missing := [column for column in _COLUMNS if column not in dataset.column_names]:
+            raise LayoutError(f"split {split} has no columns {', '.join(missing)}: it is no set of the schema")
+        feature = dataset.features["labels"]
+        if not isinstance(feature, List) or not isinstance(feature.feature, ClassLabel):
+            raise LayoutError(f"split {split}: labels is {feature}, not a list of ClassLabel as in the schema")
+        names = cast("list[str]", feature.feature.names)
+        if found not in (None, names):
+            raise LayoutError(f"split {split} has the classes {names}, another one {found}: give all splits the same")
+        found = names
+    if found is None or not any(map(len, splits.values())):
+        raise LayoutError("no split with an image: nothing to describe")
+    return found
+
+
+def read(dataset: Dataset, sampled: np.ndarray, advance: Callable[[int], object]) -> Columns:
+    """Reads a split once, `_AT_ONCE` rows in memory.
+
+    Args:
+        dataset: with the schema's columns.
+        sampled: int64: rows whose image is decoded, sorted.
+        advance: called with the rows read since the last call.
+
+    Raises:
+        LayoutError: an image with as many labels as boxes it has not.
+    """
+    kept: list[Columns] = []
+    start = 0
+    batches = cast("Iterator[pa.Table]", dataset.select_columns(list(_COLUMNS)).with_format("arrow").iter(_AT_ONCE))
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for table in batches:
+            low, high = np.searchsorted(sampled, [start, start + table.num_rows])
+            kept.append(_batch(table, sampled[low:high] - start, pool, start))
+            start += table.num_rows
+            advance(table.num_rows)
+    return joined(kept)
+
+
+def _batch(table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, start: int) -> Columns:
+    data = _compute("struct_field", table["image"], "bytes")
+    counts, labelled = (_lengths(table[name]) for name in ("boxes", "labels"))
+    if (wrong := np.flatnonzero(counts != labelled)).size:
+        row = wrong[0]
+        raise LayoutError(f"row {start + row} has {counts[row]} boxes and {labelled[row]} labels: give each box one")
+    decoded = list(pool.map(_gray_shares, [data[int(row)].as_py() for row in sampled]))
+    known = [shares for shares in decoded if shares is not None]
+    corners = _compute("list_flatten", _compute("list_flatten", table["boxes"]))
+    return Columns(
+        sizes=np.stack([table[name].to_numpy() for name in ("width", "height")], axis=1).astype(np.int64),
+        annotated=table["annotated"].to_numpy().astype(bool),
+        counts=counts,
+        boxes=corners.to_numpy().astype(np.float32).reshape(-1, 4),
+        labels=_compute("list_flatten", table["labels"]).to_numpy().astype(np.int64),
+        formats=np.array([_format(head) for head in _compute("binary_slice", data, 0, 8).to_pylist()]),
+        file_bytes=_compute("fill_null", _compute("binary_length", data), 0).to_numpy().astype(np.int64),
+        gray=np.array(known, np.float32).reshape(-1, 256),
+        undecodable=np.array([len(decoded) - len(known)]),
+    )
+
+
+def _compute(name: str, *arguments: Any) -> Any:
+    # pyarrow makes these functions at run time: a type checker can't see them.
+    return getattr(pc, name)(*arguments)
+
+
+def _lengths(lists: Any) -> np.ndarray:
+    return _compute("fill_null", _compute("list_value_length", lists), 0).to_numpy().astype(np.int64)
+
+
+def _format(head: bytes | None) -> int:
+    if head is None:
+        return FORMATS.index("not embedded")
+    for number, starts in enumerate(MAGIC.values()):
+        if head.startswith(starts):
+            return number
+    return FORMATS.index("other")
+
+
+def _gray_shares(data: bytes | None) -> np.ndarray | None:
+    """float32 (256,): the share of pixels of each gray level; None if the image can't be decoded."""
+    try:
+        with Image.open(io.BytesIO(data or b"")) as image:
+            image.draft("L", None)  # of a JPEG the luminance alone is decoded, at full size
+            if image.mode.startswith("I;16"):  # 16-bit X-rays: convert("L") would clip all above 255 to white
+                levels = np.bincount((np.asarray(image).astype(np.uint16) >> 8).ravel(), minlength=256)
+            else:
+                levels = np.array(image.convert("L").histogram())
+    except Exception:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
+        return None
+    return (levels / levels.sum()).astype(np.float32)

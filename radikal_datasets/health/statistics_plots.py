@@ -1,0 +1,209 @@
+"""Plots as inline SVG, 360 units wide so that their letters can be read on a telephone.
+
+Each takes `told`, what a screen reader says in its place. Colours keep apart for colour-blind people: Okabe and Ito's
+for what has a name, cividis for how much.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+#: For splits and classes; none is as pale as to vanish on white.
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a8f98")
+#: From none to most: ten steps of cividis.
+SHADES = (
+    "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
+)  # fmt: skip
+_WIDE = 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 14, 38  # around a plot with axes
+_DASHES = ("", "6 3", "2 2", "8 3 2 3")
+
+
+def key(names: Iterable[str]) -> str:
+    """What the colours mean, in their order."""
+    return (
+        '<div class="key">'
+        + "".join(
+            f'<span><i style="background:{COLORS[i % len(COLORS)]}"></i>{html.escape(name)}</span>'
+            for i, name in enumerate(names)
+        )
+        + "</div>"
+    )
+
+
+def bars(rows: Mapping[str, Sequence[float]], texts: Sequence[str], told: str) -> str:
+    """Stacked horizontal bars, all on one scale; above each its name and its text.
+
+    Args:
+        rows: name -> lengths, one for each colour.
+    """
+    longest = max((sum(lengths) for lengths in rows.values()), default=0) or 1
+    parts = []
+    for row, ((name, lengths), text) in enumerate(zip(rows.items(), texts, strict=True)):
+        y, x = 8 + 36 * row, 12.0
+        parts.append(f'<text x="12" y="{y + 12}">{html.escape(name)}</text>')
+        parts.append(f'<text x="{_WIDE - 12}" y="{y + 12}" text-anchor="end" class="dim">{html.escape(text)}</text>')
+        for i, length in enumerate(lengths):
+            wide = length / longest * (_WIDE - 24)
+            parts.append(f'<rect x="{x:.1f}" y="{y + 17}" width="{wide:.1f}" height="11" fill="{COLORS[i]}"/>')
+            x += wide
+    return _svg(14 + 36 * len(rows), parts, told)
+
+
+def columns(heights: Sequence[int], labels: Sequence[str], axis: str, told: str) -> str:
+    """A histogram: a column for each height, labels below as many as have room."""
+    high, top = 190, max([*heights, 1])
+    step = (_WIDE - _LEFT - _RIGHT) / max(1, len(heights))
+    scale = (high - _TOP - _BOTTOM) / top
+    parts = [_y_axis([tick for tick in _ticks(top) if tick.is_integer()], top, high), _x_title(axis, high)]
+    every = -(-len(labels) * max(map(len, labels), default=1) * 8 // (_WIDE - _LEFT - _RIGHT))
+    for i, (count, label) in enumerate(zip(heights, labels, strict=True)):
+        x = _LEFT + i * step
+        y = high - _BOTTOM - count * scale
+        title = f"<title>{html.escape(label)}: {count:,}</title>"
+        parts.append(
+            f'<rect x="{x + step * 0.08:.1f}" y="{y:.1f}" width="{step * 0.84:.1f}" height="{count * scale:.1f}" '
+            f'fill="{COLORS[0]}">{title}</rect>'
+        )
+        if i % max(1, every) == 0:
+            parts.append(_middle(x + step / 2, high - _BOTTOM + 15, label))
+    return _svg(high, parts, told)
+
+
+def lines(series: Mapping[str, np.ndarray], ends: tuple[str, str], axis: str, told: str) -> str:
+    """A line for each series, in the order of `key`; shares in percent, the first value at the left end."""
+    high = 200
+    top = max([float(values.max()) for values in series.values()] + [1e-9])
+    parts = [_y_axis(_ticks(top * 100), top * 100, high, " %"), _x_title(axis, high)]
+    for i, values in enumerate(series.values()):
+        x = np.linspace(_LEFT, _WIDE - _RIGHT, len(values))
+        y = high - _BOTTOM - values / top * (high - _TOP - _BOTTOM)
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        dash = f' stroke-dasharray="{_DASHES[i % len(_DASHES)]}"' if i % len(_DASHES) else ""
+        color = COLORS[i % len(COLORS)]
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"{dash}/>')
+    parts.append(f'<text x="{_LEFT}" y="{high - _BOTTOM + 15}">{ends[0]}</text>')
+    parts.append(f'<text x="{_WIDE - _RIGHT}" y="{high - _BOTTOM + 15}" text-anchor="end">{ends[1]}</text>')
+    return _svg(high, parts, told)
+
+
+def scatter(groups: Sequence[tuple[np.ndarray, np.ndarray]], areas: Sequence[float], told: str) -> str:
+    """Box widths and heights in pixels on logarithmic axes, a colour for each group.
+
+    Args:
+        groups: widths and heights of each; one may be empty, not all.
+        areas: of lines of equal area, square pixels.
+    """
+    high, values = 340, np.concatenate([np.concatenate(pair) for pair in groups])
+    low, top = np.log10(values.min() * 0.8), np.log10(values.max() * 1.25)
+    ticks = [t for p in range(-1, 6) for t in (10.0**p, 2 * 10.0**p, 5 * 10.0**p) if low <= np.log10(t) <= top]
+
+    def place(value: np.ndarray | float, start: float, end: float) -> np.ndarray:
+        return start + (np.log10(value) - low) / (top - low) * (end - start)
+
+    left, right, bottom = _LEFT, _WIDE - _RIGHT, high - _BOTTOM
+    parts = []
+    for tick in ticks:
+        x, y = place(tick, left, right), place(tick, bottom, _TOP)
+        parts.append(f'<path class="rule" d="M{x:.1f} {_TOP}V{bottom}M{left} {y:.1f}H{right}"/>')
+        parts += [_middle(float(x), bottom + 15, f"{tick:g}"), _end(left - 6, float(y) + 4, f"{tick:g}")]
+    for area in areas:
+        ends = [(a, area / a) for a in (max(10**low, area / 10**top), min(10**top, area / 10**low))]
+        if ends[0][0] < ends[1][0]:
+            path = "L".join(f"{place(w, left, right):.1f} {place(h, bottom, _TOP):.1f}" for w, h in ends)
+            parts.append(f'<path class="rule edge" d="M{path}"/>')
+    for i, (widths, heights) in enumerate(groups):
+        points = zip(place(widths, left, right), place(heights, bottom, _TOP), strict=True)
+        path = "".join(dict.fromkeys(f"M{x:.1f} {y:.1f}h0" for x, y in points))
+        dots = f'stroke="{COLORS[i % len(COLORS)]}" stroke-width="4.5" stroke-linecap="round" opacity=".6"'
+        parts.append(f'<path d="{path}" {dots}/>')
+    parts.append(f'<text x="14" y="{(bottom + _TOP) / 2}" text-anchor="middle" transform="rotate(-90 14 '
+                 f'{(bottom + _TOP) / 2})" class="dim">height, pixels</text>')  # fmt: skip
+    return _svg(high, [*parts, _x_title("width, pixels", high)], told)
+
+
+def heat(values: np.ndarray, top: float, aspect: float, told: str) -> str:
+    """A map (rows, columns) as shades from 0 to `top`; `aspect` is width over height of what it maps."""
+    rows, across = values.shape
+    high = round(_WIDE / min(4, max(0.4, aspect)))
+    shades = np.clip((values / (top or 1) * len(SHADES)).astype(int), 0, len(SHADES) - 1)
+    parts = [f'<g transform="scale({_WIDE / across:.4f} {high / rows:.4f})" shape-rendering="crispEdges">']
+    parts.append(f'<path class="s0" d="M0 0H{across}V{rows}H0Z"/>')
+    for shade in range(1, len(SHADES)):
+        path = ""
+        for y in range(rows):
+            # Ends of the runs of this shade in the row: one rectangle a run keeps the page small.
+            changes = np.flatnonzero(np.diff(np.pad(shades[y] == shade, 1).astype(int)))
+            path += "".join(f"M{a} {y}H{b}v1H{a}Z" for a, b in zip(changes[::2], changes[1::2], strict=True))
+        if path:
+            parts.append(f'<path class="s{shade}" d="{path}"/>')
+    return _svg(high, [*parts, "</g>"], told)
+
+
+def scale(top: str) -> str:
+    """What the shades of `heat` mean: 0 at the left, `top` at the right."""
+    steps = "".join(f'<rect x="{i}" width="1.02" height="1" class="s{i}"/>' for i in range(len(SHADES)))
+    bar = f'<svg viewBox="0 0 {len(SHADES)} 1" preserveAspectRatio="none" aria-hidden="true">{steps}</svg>'
+    return f'<div class="scale"><span>0</span>{bar}<span>{html.escape(top)}</span></div>'
+
+
+def matrix(names: Sequence[str], counts: np.ndarray, told: str) -> str:
+    """Counts (C, C) as shades with their numbers, a row and a column for each name; the diagonal is not shaded."""
+    label = min(150, 7 * max(map(len, names)) + 8)
+    cell = (_WIDE - label - 8) / len(names)
+    off = counts * (1 - np.eye(len(names), dtype=int))
+    top = max(1, int(off.max()))
+    parts = []
+    for i, name in enumerate(names):
+        y, x = 8 + i * cell, label + i * cell
+        short = html.escape(name if len(name) <= 20 else f"{name[:19]}…")
+        parts.append(_end(label - 6, y + cell / 2 + 4, short))
+        parts.append(f'<text transform="translate({x + cell / 2 + 4:.1f} {len(names) * cell + 14:.1f}) rotate(-90)" '
+                     f'text-anchor="end">{short}</text>')  # fmt: skip
+        for j, count in enumerate(counts[i]):
+            x, shade = label + j * cell, min(len(SHADES) - 1, int(off[i, j] / top * len(SHADES)))
+            fill = 'fill="none"' if i == j else f'class="s{shade}"'
+            edge = f'width="{cell - 1:.1f}" height="{cell - 1:.1f}"'
+            parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {edge} {fill}/>')
+            if cell > 22:
+                ink = "" if i == j else f' style="fill:{"#000" if shade > 5 else "#fff"}"'
+                parts.append(f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle"{ink} '
+                             f'font-size="11">{count}</text>')  # fmt: skip
+    return _svg(round(len(names) * cell + label + 16), parts, told)
+
+
+def _svg(high: int, parts: Iterable[str], told: str) -> str:
+    label = html.escape(told)
+    return f'<svg viewBox="0 0 {_WIDE} {high}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _y_axis(ticks: Sequence[float], top: float, high: int, unit: str = "") -> str:
+    parts = []
+    for tick in ticks:
+        y = high - _BOTTOM - tick / top * (high - _TOP - _BOTTOM)
+        parts.append(f'<path class="rule" d="M{_LEFT} {y:.1f}H{_WIDE - _RIGHT}"/>')
+        parts.append(_end(_LEFT - 6, y + 4, f"{tick:,.6g}{unit}"))
+    return "".join(parts)
+
+
+def _x_title(text: str, high: int) -> str:
+    return f'<text x="{(_LEFT + _WIDE - _RIGHT) / 2}" y="{high - 6}" text-anchor="middle" class="dim">{text}</text>'
+
+
+def _middle(x: float, y: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{html.escape(text)}</text>'
+
+
+def _end(x: float, y: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{text}</text>'
+
+
+def _ticks(top: float) -> list[float]:
+    """Round values from 0 up to `top`, at most six."""
+    raw = max(top, 1e-9) / 5
+    power = 10.0 ** np.floor(np.log10(raw))
+    step = next(step for factor in (1, 2, 5, 10) if (step := factor * power) >= raw)
+    return [float(tick) for tick in np.arange(0, top * 1.0001, step)]
