@@ -1,4 +1,4 @@
-"""The whole road on made-up images: sample tree -> verify -> prepare -> train -> score -> a page to look at.
+"""The whole road on made-up images: sample tree -> verify -> prepare -> look -> train -> score -> explain -> pages.
 
 python training/demo.py            in demo/, about five minutes on two CPU cores; `make demo` installs first
 """
@@ -20,7 +20,13 @@ if __name__ == "__main__":
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, SEED = 400, 0
-SHOWN = 24
+SHOWN, EXPLAINED = 24, 4
+#: The demo's other pages, beside its own: what they are, by their address.
+PAGES = {
+    "statistics.html": "what the set holds",
+    "gallery.html": "its images with their truth",
+    "explanations/index.html": "what the detector looks at, and how far to trust that",
+}
 
 
 class StepFailedError(RuntimeError):
@@ -40,17 +46,22 @@ def run_demo(folder: Path, extra: list[str]) -> str:
     if folder.exists():
         print(f"{folder}/ exists: replacing it", flush=True)
     raw, hub, run, page = folder / "raw", folder / "hub", folder / "run", folder / "index.html"
-    for old in (raw, hub, run):
+    for old in (raw, hub, run, folder / "explanations"):
         shutil.rmtree(old, ignore_errors=True)
     (folder / "raw.traps.json").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     _tool("sample", "gdxray", str(raw), "--images", str(IMAGES), "--seed", str(SEED))
     _tool("verify", "gdxray", "castings", "--data-dir", str(raw))
     _tool("prepare", "gdxray", "castings", "--data-dir", str(raw), "--output-dir", str(hub))
+    _tool("stats", str(hub), "castings", "--html", str(folder / "statistics.html"))
+    _tool("preview", str(hub), "castings", "--output", str(folder / "gallery.html"))
     config = ROOT / "training" / "configs" / "demo.yaml"
     data = ["--dataset_name", str(hub), "--dataset_config_name", "castings", "--output_dir", str(run)]
     _command([sys.executable, str(ROOT / "training" / "train.py"), str(config), *data, *extra])
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    maps = folder / "explanations"
+    explain = [str(ROOT / "training" / "explain.py"), str(run), "--images", str(EXPLAINED), "--output", str(maps)]
+    _command([sys.executable, *explain])
     minutes = write_demo_page(page, run, metrics, started)
     return (
         f"validation mAP50 {metrics['validation']['map_50']:.3f} on made-up images, {minutes:.1f} minutes in all; "
@@ -129,6 +140,7 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
         pictures=[candidates[i] for i in shown],
         class_names=class_names(splits["train"]),
         threshold=point.threshold,
+        links={address: text for address, text in PAGES.items() if (page.parent / address).is_file()},
     )
     return minutes
 
