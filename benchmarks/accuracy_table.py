@@ -1,0 +1,124 @@
+"""Adds up the runs of benchmarks/accuracy.py: mean and deviation over seeds, and every run in a line of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+Run = dict[str, Any]
+Score = Callable[[Run], float | None]
+
+SCORES: dict[str, Score] = {
+    "test AP50": lambda run: _of(run["test"], "map_50"),
+    "test AP": lambda run: _of(run["test"], "map"),
+    "validation AP50": lambda run: _of(run["validation"], "map_50"),
+    "validation AP": lambda run: _of(run["validation"], "map"),
+    "own AP": lambda run: _of(run.get("deeppcb_protocol"), "ap"),
+    "own F": lambda run: _of(run.get("deeppcb_protocol"), "f_score"),
+}
+
+
+def _of(scores: dict[str, Any] | None, key: str) -> float | None:
+    """A score that exists; -1 says that there was nothing to find."""
+    value = (scores or {}).get(key)
+    return None if value is None or value < 0 else float(value)
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """All runs that were written down, oldest first."""
+    runs = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    return sorted(runs, key=lambda run: (run["set"], run["form"], run["finished"]))
+
+
+def hardware_name(hardware: dict[str, Any]) -> str:
+    """Such as `AMD EPYC, 2 cores`; the GPU, where there is one, is what counts."""
+    return hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores"
+
+
+def commit_name(run: Run) -> str:
+    """The commit's first digits, and whether the tree held more than it."""
+    return run["commit"][:8] + ("+changes" if run["dirty"] else "")
+
+
+def is_counted(run: Run) -> bool:
+    """Whether a run is of the frozen splits: others are listed, and in no mean."""
+    return run["differences"] is None
+
+
+def groups(runs: Iterable[Run]) -> dict[tuple[str, str, str, str], list[Run]]:
+    """Runs whose mean means something: (set, form, hash of the settings, hardware) -> one run a seed.
+
+    Where a seed ran more than once, the newest counts. Commits may differ: the table names them.
+    """
+    newest: dict[tuple[str, str, str, str], dict[int, Run]] = defaultdict(dict)
+    for run in sorted(filter(is_counted, runs), key=lambda run: run["finished"]):
+        key = (run["set"], run["form"], run["config_hash"], hardware_name(run["hardware"]))
+        newest[key][run["seed"]] = run
+    return {key: [by_seed[seed] for seed in sorted(by_seed)] for key, by_seed in sorted(newest.items())}
+
+
+def mean_and_deviation(values: Iterable[float | None]) -> tuple[float, float]:
+    """Mean, and deviation of the sample (n - 1); nan where there are none, or only one."""
+    there = [value for value in values if value is not None]
+    mean = statistics.fmean(there) if there else math.nan
+    return mean, statistics.stdev(there) if len(there) > 1 else math.nan
+
+
+def cell(values: Iterable[float | None], digits: int = 3) -> str:
+    """Such as `0.781 ± 0.004`; one value has no deviation, none at all is blank."""
+    mean, deviation = mean_and_deviation(values)
+    text = "" if math.isnan(mean) else f"{mean:.{digits}f}"
+    return text if math.isnan(deviation) else f"{text} ± {deviation:.{digits}f}"
+
+
+def table(runs: list[Run]) -> list[str]:
+    """Markdown: a line a group with means over its seeds, then a line a run."""
+    names = [name for name, score in SCORES.items() if any(score(run) is not None for run in runs)]
+    head = ["set", "form", "settings", "hardware", "seeds", *names, "minutes", "images/s", "commits"]
+    lines = [*_head(head, numbers=4)]
+    for (name, form, settings, hardware), found in groups(runs).items():
+        cells = [name, form, settings, hardware, str(len(found))]
+        cells += [cell(SCORES[score](run) for run in found) for score in names]
+        cells += [cell((run[key] for run in found), digits=1) for key in ("minutes", "images_per_second")]
+        lines.append(_row([*cells, ", ".join(sorted({commit_name(run) for run in found}))]))
+    head = [
+        "set",
+        "form",
+        "settings",
+        "seed",
+        *names,
+        "best step of",
+        "minutes",
+        "commit",
+        "hardware",
+        "finished",
+        "images",
+    ]
+    lines += ["", "Every run:", "", *_head(head, numbers=3)]
+    for run in runs:
+        cells = [run["set"], run["form"], run["config_hash"], str(run["seed"])]
+        cells += [cell([SCORES[score](run)]) for score in names]
+        cells += [f"{run['best_step']:,} of {run['steps']:,}", f"{run['minutes']:.1f}", commit_name(run)]
+        cells += [hardware_name(run["hardware"]), run["finished"][:10]]
+        lines.append(_row([*cells, "the frozen" if is_counted(run) else f"NOT the frozen: {run['differences']}"]))
+    return lines
+
+
+def reductions(runs: list[Run]) -> list[str]:
+    """What each form that ran is, a line each."""
+    told = {(run["set"], run["form"], run["config_hash"]): run["form_is"] for run in runs}
+    return [f"- {name}, {form}, {settings}: {text}" for (name, form, settings), text in sorted(told.items())]
+
+
+def _head(names: list[str], numbers: int) -> list[str]:
+    """Head of a table whose first `numbers` columns are text."""
+    return [_row(names), "| " + " | ".join("---" if i < numbers else "---:" for i in range(len(names))) + " |"]
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

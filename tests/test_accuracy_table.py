@@ -1,0 +1,133 @@
+"""benchmarks/accuracy_table.py and accuracy.write: how runs add up."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import accuracy_table
+from benchmarks.accuracy_table import cell, groups, mean_and_deviation, read_runs, table
+
+
+def made_run(seed: int = 0, map_50: float = 0.5, **other: Any) -> dict[str, Any]:
+    scores = {"map": map_50 / 2, "map_50": map_50}
+    return {
+        "set": "neu_det", "form": "reduced", "form_is": "small", "seed": seed, "commit": "c" * 40, "dirty": False,
+        "config_hash": "abcd", "hardware": {"cpu": "EPYC", "cores": 2, "gpu": None}, "differences": None,
+        "finished": "2026-11-24T10:00:00+00:00", "minutes": 3.0, "images_per_second": 10.0, "steps": 9, "best_step": 6,
+        "validation": scores, "test": scores, "deeppcb_protocol": None, **other,
+    }  # fmt: skip
+
+
+def summary(runs: list[dict[str, Any]]) -> list[list[str]]:
+    """Cells of the table of means, head first, without its ruler."""
+    lines = table(runs)
+    return [[c.strip() for c in line.strip("|").split("|")] for line in [lines[0], *lines[2 : lines.index("")]]]
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_mean_and_deviation_over_seeds(values: list[float]) -> None:
+    mean, deviation = mean_and_deviation(values)
+    assert mean == pytest.approx(fmean(values))
+    assert deviation == pytest.approx(stdev(values))
+
+
+def test_what_one_value_and_none_give() -> None:
+    assert math.isnan(mean_and_deviation([0.5])[1])
+    assert cell([0.5]) == "0.500"
+    assert cell([None]) == ""
+    assert cell([0.4, None, 0.6]) == "0.500 ± 0.141"
+
+
+def test_seeds_of_other_days_and_commits_add_up() -> None:
+    runs = [
+        made_run(0, 0.5),
+        made_run(1, 0.7, commit="d" * 40, finished="2026-11-25T10:00:00+00:00"),
+        made_run(2, 0.6, dirty=True),
+    ]
+    head, row = summary(runs)
+    told = dict(zip(head, row, strict=True))
+    assert told["seeds"] == "3"
+    assert told["test AP50"] == "0.600 ± 0.100"
+    assert told["test AP"] == "0.300 ± 0.050"
+    assert told["commits"] == "cccccccc, cccccccc+changes, dddddddd"
+
+
+def test_a_seed_counts_once_and_the_newest_does() -> None:
+    late = made_run(0, 0.9, commit="d" * 40, finished="2026-11-25T10:00:00+00:00")
+    for runs in ([made_run(0, 0.5), late], [late, made_run(0, 0.5)]):
+        assert [len(found) for found in groups(runs).values()] == [1]
+        assert summary(runs)[1][4:6] == ["1", "0.900"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"set": "deeppcb"},
+        {"form": "full"},
+        {"config_hash": "other"},
+        {"hardware": {"cpu": "EPYC", "cores": 2, "gpu": "H100"}},
+        {"hardware": {"cpu": "EPYC", "cores": 4, "gpu": None}},
+    ],
+)
+def test_what_can_not_be_compared_has_a_line_of_its_own(other: dict[str, Any]) -> None:
+    assert len(groups([made_run(0), made_run(1, **other)])) == 2
+
+
+def test_other_images_than_the_frozen_are_listed_and_in_no_mean() -> None:
+    runs = [made_run(0, 0.5), made_run(1, 0.9, differences="3 missing")]
+    assert summary(runs)[1][4:6] == ["1", "0.500"]
+    assert "NOT the frozen: 3 missing" in table(runs)[-1]
+
+
+def test_a_score_that_is_undefined_is_left_out() -> None:
+    assert summary([made_run(0, 0.5, validation={"map": -1.0, "map_50": -1.0})])[0][5:7] == ["test AP50", "test AP"]
+    own = made_run(0, 0.5, set="deeppcb", deeppcb_protocol={"ap": 0.9, "f_score": 0.8})
+    head, row = summary([own])
+    assert dict(zip(head, row, strict=True))["own F"] == "0.800"
+
+
+@pytest.fixture
+def accuracy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as a module: it finds its neighbours in benchmarks/, as where it is run."""
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(Path(accuracy_table.__file__).parent))
+    import accuracy as module  # pyright: ignore[reportMissingImports]
+
+    return module
+
+
+def test_one_file_a_run(accuracy: Any, tmp_path: Path) -> None:
+    runs = [made_run(0), made_run(1), made_run(0, commit="d" * 40), made_run(0, dirty=True)]
+    runs += [made_run(0, differences="3 missing"), made_run(0, config_hash="other")]
+    assert len({accuracy.write(run, tmp_path) for run in runs}) == len(runs)
+    accuracy.write(made_run(1, 0.8), tmp_path)  # the same again replaces it
+    assert len(read_runs(tmp_path)) == len(runs)
+    assert [run["test"]["map_50"] for run in read_runs(tmp_path) if run["seed"] == 1] == [0.8]
+
+
+def test_table_of_the_command_line(accuracy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accuracy.write(made_run(0), tmp_path / "accuracy")
+    assert accuracy.main(["--table", "--results", str(tmp_path / "accuracy")]) == 0
+    assert "| neu_det | reduced | abcd | EPYC, 2 cores | 1 | 0.500 | 0.250 |" in capsys.readouterr().out
+    assert (tmp_path / "accuracy.md").read_text().startswith("# How good the detectors are")
+
+
+def test_settings_that_say_where_are_not_counted(accuracy: Any, tmp_path: Path) -> None:
+    common = {"learning_rate": 1e-3, "model_type": "rt_detr_v2"}
+    for number in range(2):
+        own = {"seed": number, "output_dir": f"run{number}", "data_dir": f"/data{number}"}
+        (tmp_path / "train_config.yaml").write_text(json.dumps({**common, **own}))
+        assert accuracy.settings_that_count(tmp_path) == common
+
+
+def test_other_images_are_refused(accuracy: Any, sample_tree: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert accuracy.main(["neu_det", "--data-dir", str(sample_tree("neu_det"))]) == 1
+    assert "is not what is scored: 1788 missing" in capsys.readouterr().err
