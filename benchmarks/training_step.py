@@ -95,7 +95,7 @@ def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
     from training.stopping import StopSignals
     from training.tasks import TASKS
 
-    clock, plain_metric = rounds.clock, engine.DetectionMap
+    clock = rounds.clock
 
     class Clocked(DetectionTask):
         def __init__(self, *args: Any) -> None:
@@ -111,12 +111,9 @@ def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
         def evaluate(self, model: Any, loader: Any) -> dict[str, Any]:
             return rounds.evaluated(lambda: super(Clocked, self).evaluate(model, loader))
 
-    def metric(**options: Any) -> Any:
-        made = plain_metric(**options)
-        clock.wrap(made, "compute", METRIC)
-        return made
-
-    TASKS["detection"], engine.DetectionMap = Clocked, metric  # pyright: ignore[reportAttributeAccessIssue]
+    TASKS["detection"] = Clocked
+    clock.wrap(engine, "evaluate_coco", METRIC)
+    clock.wrap(engine, "scores_of", METRIC)
     clock.wrap(Accelerator, "backward", BACKWARD)
     clock.wrap(Accelerator, "clip_grad_norm_", CLIP)
     clock.wrap(torch.optim.AdamW, "step", STEP)

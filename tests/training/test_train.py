@@ -273,7 +273,7 @@ def test_mistakes_end_with_one_message(tiny_config, tmp_path, capsys, monkeypatc
     assert train.main([str(tiny_config), "--resume_from_checkpoint", "last"]) == 1
     assert "did you mean latest?" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--model_type", "yolo"]) == 1
-    assert "there are rt_detr_v2, detr" in capsys.readouterr().err
+    assert "there are detr, conditional_detr" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--dataset_name", "no/such_set"]) == 1
     err = capsys.readouterr().err
     assert "dataset_name no/such_set can't be loaded: there is no such folder" in err and len(err.splitlines()) == 1
