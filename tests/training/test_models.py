@@ -27,7 +27,7 @@ TINY = {"size": "nano", "num_queries": 12, "decoder_layers": 2}
 
 def tiny(model_type: str = "rt_detr_v2", backbone: str = "test_resnet", **options):
     torch.manual_seed(0)
-    return build_model(model_type, NAMES, backbone=backbone, image_size=(64, 64), **{**TINY, **options})
+    return build_model(model_type, NAMES, backbone=backbone, **{**TINY, "image_size": (64, 64), **options})
 
 
 def step_loss(model, labels=None):
@@ -58,7 +58,8 @@ def test_every_family_overfits_four_images_and_reloads_in_a_pipeline(tmp_path, m
     model = build_model(model_type, NAMES, size="nano", backbone=backbone, image_size=(size, size), num_queries=20)
     float32_loss(model)
     pixels, labels = four_images(size)
-    optimizer = torch.optim.AdamW(model.parameters(), 3e-4)
+    # DETR without denoising and query selection is slow to begin; its backbone is drawn at random here.
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3 if model_type == "detr" else 3e-4)
     losses = []
     for _ in range(60):
         loss = model(pixel_values=pixels, labels=labels).loss
@@ -169,10 +170,10 @@ def test_mistakes_are_named():
         tiny(decoder_layers=1)
     with pytest.raises(ModelError, match="would lose the activation"):
         tiny("detr", "test_efficientnet")
-    with pytest.raises(ModelError, match="--image_size 160"):
-        tiny(backbone="test_vit")
-    with pytest.raises(ModelError, match="feature maps of stride"):
-        tiny(backbone="test_resnet", model_type="rt_detr_v2") and tiny(backbone="vgg11")
+    with pytest.raises(ModelError, match="--image_size 224"):
+        tiny(backbone="vit_tiny_patch16_224")
+    with pytest.raises(ModelError, match="channels last"):
+        tiny(backbone="test_byobnet") and tiny(backbone="swin_tiny_patch4_window7_224", image_size=(224, 224))
 
 
 @pytest.mark.parametrize("form", ["own names", "other names", "safetensors"])
