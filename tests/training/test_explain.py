@@ -1,0 +1,119 @@
+"""Whole explanations of a tiny run, as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from accelerate.state import AcceleratorState
+
+from tests.training.conftest import TINY
+from training import explain, train
+
+QUICK = ["--masks", "6", "--gradient_steps", "2", "--curve_steps", "2", "--detections", "1", "--redrawn_images", "1"]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("explained")
+    config = folder / "tiny.yaml"
+    config.write_text(f"dataset_name: {tiny_data}\noutput_dir: {folder / 'run'}\n{TINY}", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        assert train.main([str(config), "--max_train_steps", "2", "--eval_steps", "2"]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield folder / "run"
+
+
+def test_a_run_is_explained(run: Path, tmp_path: Path, capsys):
+    output = tmp_path / "maps"
+    arguments = [str(run), "--images", "2", "--threshold", "0", "--output", str(output), *QUICK]
+    assert explain.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "2 to explain" in said and "energy" in said and str(output / "index.html") in said
+    numbers = json.loads((output / "explanations.json").read_text())
+    assert [len(image["detections"]) for image in numbers["images"]] == [1, 1]
+    names = {one["name"] for one in numbers["summary"]["methods"]}
+    assert names == {*explain.METHODS, "consensus", "random", "smooth", "centre", "box"}
+    assert [bool(i["detections"][0]["maps"]["gradcam"]["redrawn"]) for i in numbers["images"]] == [True, False]
+    for image in numbers["images"]:
+        with np.load(output / image["maps"]) as arrays:
+            assert set(arrays) == {f"d1_{name}" for name in [*explain.METHODS, "consensus"]}
+            assert all(one.shape == (64, 64) and one.dtype == np.float16 for one in arrays.values())
+        assert all((output / file).is_file() for file in image["overlays"]) and len(image["overlays"]) == 8
+        page = (output / image["page"]).read_text(encoding="utf-8")
+        assert image["name"] in page and "D-RISE" in page
+    for page in output.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for link in re.findall(r'(?:href|src)="([^"]+)"', text):
+            assert link.startswith("data:") or (page.parent / link).is_file(), link
+
+
+def test_the_same_seed_gives_the_same_numbers_and_replaces_them(run: Path, tmp_path: Path):
+    output = tmp_path / "maps"
+    found = []
+    for seed in ("0", "0", "1"):
+        extra = ["--methods", "d_rise", "--random_seed", seed, "--output", str(output)]
+        assert explain.main([str(run), "--images", "1", "--threshold", "0", *QUICK, *extra]) == 0
+        (image,) = json.loads((output / "explanations.json").read_text())["images"]
+        found.append(image["detections"])
+    assert found[0] == found[1] != found[2]
+
+
+def test_named_images_and_few_methods_without_curves(run: Path, tmp_path: Path):
+    output = tmp_path / "maps"
+    assert explain.main([str(run), "--images", "1", "--threshold", "0", "--methods", "attention", *QUICK]) == 0
+    name = json.loads((run / "explanations" / "explanations.json").read_text())["images"][0]["name"]
+    extra = [
+        "--methods",
+        "attention",
+        "gradcam",
+        "--curve_steps",
+        "0",
+        "--redrawn_images",
+        "0",
+        "--output",
+        str(output),
+    ]
+    assert explain.main([str(run), "--images", name, "--threshold", "0", *extra]) == 0
+    numbers = json.loads((output / "explanations.json").read_text())
+    assert [image["name"] for image in numbers["images"]] == [name]
+    scores = numbers["images"][0]["detections"][0]["maps"]["gradcam"]
+    assert scores["deletion"] is None and scores["redrawn"] == {}
+    assert numbers["summary"]["methods"][0]["passes"]["curves"] is None
+
+
+def test_an_image_without_a_detection_has_a_page_that_says_so(run: Path, tmp_path: Path):
+    from training.data import load_splits
+    from training.score import open_run
+
+    settings, _, _ = open_run(run, [])
+    name = load_splits(settings)["test"]["image_id"][0]
+    output = tmp_path / "maps"
+    assert explain.main([str(run), "--images", name, "--threshold", "1.5", "--output", str(output)]) == 0
+    (page,) = (output / "images").glob("*.html")
+    assert "nothing to explain" in page.read_text()
+    assert explain.main([str(run), "--threshold", "1.5", "--output", str(output)]) == 0  # no image at all
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (["--images", "no_such_image"], "no annotated image no_such_image"),
+        (["--split", "tset"], "no split 'tset'"),
+        (["--mask", "3"], "'mask', which is not a setting"),
+    ],
+)
+def test_what_can_not_be_is_said(run: Path, tmp_path: Path, capsys, extra, said):
+    assert explain.main([str(run), "--output", str(tmp_path / "maps"), *extra]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_left_alone(run: Path, capsys):
+    assert explain.main([str(run), "--output", str(run)]) == 1
+    assert "holds something else" in capsys.readouterr().err and (run / "metrics.json").is_file()
+    assert explain.main([str(run.parent / "nowhere")]) == 1

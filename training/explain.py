@@ -1,0 +1,273 @@
+"""Explain a saved run's detections: maps of what they rest on, scores of how far to trust the maps, and pages.
+
+python training/explain.py outputs/neu_det          12 images of the test split, into outputs/neu_det/explanations
+python training/explain.py outputs/neu_det --images crazing_10 patches_3 --methods gradcam attention
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+from transformers.utils import logging as transformers_logging
+
+from radikal_datasets.errors import RadikalError
+from training import models
+from training.data import class_names, load_splits
+from training.explaining.baselines import BASELINES
+from training.explaining.calibration import calibration
+from training.explaining.cases import Answer, Subject, answers, cases, choose
+from training.explaining.explained import Explained, explain
+from training.explaining.index_page import Entry, write_index
+from training.explaining.methods import LAYERS, METHODS, Effort
+from training.explaining.redrawing import PARTS, redrawn
+from training.explaining.report import Files, whole_picture, write_image
+from training.explaining.summary import Summary, summarize
+from training.explaining.targets import Detector
+from training.operating_point import best_operating_point, match
+from training.score import open_run
+from training.settings import SettingsError
+
+#: In the output folder, and what marks it as one that may be replaced.
+NUMBERS = "explanations.json"
+#: Detections with a lower score are left out of the calibration.
+SCORE_FLOOR = 0.05
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to explain and how; the command line's help explains each."""
+
+    split: str = "test"
+    images: int | list[str] = 12
+    detections: int = 3
+    threshold: float | None = None
+    methods: list[str] = field(default_factory=lambda: list(METHODS))
+    redrawn_images: int = 2
+    effort: Effort = field(default_factory=Effort)
+
+
+def explain_run(run: Path, output: Path, options: Options, overrides: list[str]) -> Summary:
+    """Explain `run/best` on images of its dataset, and write pages, overlays, arrays and numbers to `output`.
+
+    Args:
+        overrides: `--key value` pairs that replace settings of the run, such as data_dir.
+
+    Raises:
+        SettingsError: no run of a detector there, no such split or image, or an output folder that holds something
+            else.
+    """
+    subject = _subject(run, options.split, overrides)
+    _make_room(output)
+    found = answers(subject, options.split)
+    if not found:
+        raise SettingsError(f"none of the images of split {options.split!r} is annotated: there is nothing to explain")
+    validation = found if options.split == "validation" else answers(subject, "validation")
+    threshold, origin = _threshold(options.threshold, validation, options.split)
+    chosen = choose(found, options.images, threshold)
+    print(f"{len(found)} images in the {options.split} split, {len(chosen)} to explain. {origin}", flush=True)
+    entries, images = _explain_images(subject, output, options, chosen, threshold)
+    summary = summarize([one.explained for one in entries])
+    marks = [mark for one in found for mark in match(one.prediction, one.truth)]
+    calibrations = {
+        f"all detections with a score of at least {SCORE_FLOOR:g}": calibration(marks, SCORE_FLOOR),
+        f"those over the threshold, {threshold:.2f}": calibration(marks, threshold),
+    }
+    write_index(
+        output / "index.html", title=f"Explanations of {run.resolve().name}", threshold=origin, split=options.split,
+        summary=summary, calibrations=calibrations, entries=entries,
+    )  # fmt: skip
+    numbers = {
+        "run": str(run), "threshold": threshold, "threshold_from": origin, "options": dataclasses.asdict(options),
+        "device": str(subject.accelerator.device), "summary": summary.to_dict(),
+        "calibration": {name: one.to_dict() for name, one in calibrations.items()}, "images": images,
+    }  # fmt: skip
+    (output / NUMBERS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def _subject(run: Path, split: str, overrides: list[str]) -> Subject:
+    """The run's best model and its data."""
+    settings, model, processor = open_run(run, overrides)
+    if settings.task != "detection":
+        raise SettingsError(f"{run} is a run of {settings.task}; only detectors can be explained so far")
+    splits: Any = load_splits(settings)
+    if split not in splits:
+        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
+    names, known = class_names(splits[split]), list(model.config.id2label.values())
+    if names != known:
+        raise SettingsError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
+    if settings.num_threads:
+        torch.set_num_threads(settings.num_threads)
+    accelerator = Accelerator(mixed_precision="no")
+    return Subject(Detector(model.to(accelerator.device)), processor, splits, settings, accelerator)
+
+
+def _explain_images(
+    subject: Subject, output: Path, options: Options, chosen: Sequence[str], threshold: float
+) -> tuple[list[Entry], list[dict[str, Any]]]:
+    """Explain each image and write its files; entries of the index, and numbers for the json."""
+    names = class_names(subject.splits[options.split])
+    normalization = models.normalization(subject.processor)
+    effort = options.effort
+    others = {part: redrawn(subject.detector, part, effort.seed) for part in PARTS if options.redrawn_images}
+    stems = _stems(chosen)
+    entries, images = [], []
+    some = cases(subject, options.split, chosen, threshold, options.detections)
+    for i, case in enumerate(tqdm(some, total=len(chosen), unit="image", disable=None)):
+        done = explain(subject.detector, case, options.methods, effort, others if i < options.redrawn_images else {})
+        neighbours = (stems[i - 1] if i else None, stems[i + 1] if i + 1 < len(stems) else None)
+        files = write_image(output, stems[i], done, names, normalization, neighbours)
+        # The maps are on disk; those of a hundred images need not stay in memory.
+        kept = dataclasses.replace(done, explanations=[dataclasses.replace(one, maps={}) for one in done.explanations])
+        entries.append(Entry(kept, files.page, whole_picture(done, normalization)))
+        images.append(_numbers(kept, files, names))
+        tqdm.write(_line(done))
+    return entries, images
+
+
+def _make_room(output: Path) -> None:
+    """Remove an older explanation; anything else is not touched."""
+    if not output.exists():
+        return
+    if not output.is_dir() or (any(output.iterdir()) and not (output / NUMBERS).is_file()):
+        raise SettingsError(f"{output} holds something else than explanations: choose another --output")
+    for folder in ("images", "overlays", "maps"):
+        shutil.rmtree(output / folder, ignore_errors=True)
+    for file in ("index.html", NUMBERS):
+        (output / file).unlink(missing_ok=True)
+
+
+def _threshold(asked: float | None, validation: Sequence[Answer], split: str) -> tuple[float, str]:
+    """The operating point, and one sentence on where it comes from. It is never chosen on the explained images."""
+    if asked is not None:
+        return asked, f"Detections with a score of at least {asked:.2f} (as asked for)."
+    if not validation:
+        return 0.5, "Detections with a score of at least 0.50 (there is no annotated validation split to choose on)."
+    point = best_operating_point([one.prediction for one in validation], [one.truth for one in validation])
+    text = f"Detections with a score of at least {point.threshold:.2f} (highest F1, {point.f1:.2f}, on validation"
+    return point.threshold, text + (", the very images explained here)." if split == "validation" else ").")
+
+
+def _stems(chosen: Sequence[str]) -> list[str]:
+    """File names of images whose ids may hold slashes."""
+    return [f"{i:03d}_{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}" for i, name in enumerate(chosen, start=1)]
+
+
+def _line(done: Explained) -> str:
+    parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in done.seconds.items())
+    return f"{done.case.name}: {len(done.explanations)} detections, {done.total_seconds:.1f} s ({parts})"
+
+
+def _numbers(done: Explained, files: Files, names: list[str]) -> dict[str, Any]:
+    case = done.case
+    return {
+        "name": case.name, "seconds": done.seconds, **dataclasses.asdict(files),
+        "input_size": list(case.pixels.shape[-2:]),
+        "truth": [{"box": box, "label": names[label]} for box, label in case.truth],
+        "detections": [
+            {
+                "box": one.detection.box, "label": names[one.detection.label], "score": one.detection.score,
+                "true_box": one.partner, "true_area": one.area, "score_on_blurred": one.hidden_score,
+                "agreement": one.agreement,
+                "maps": {name: dataclasses.asdict(scores) for name, scores in one.scores.items()},
+            }
+            for one in done.explanations
+        ],
+    }  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    known, overrides = _parser().parse_known_args(arguments)
+    transformers_logging.disable_progress_bar()
+    effort = Effort(known.layer, known.masks, known.gradient_steps, known.curve_steps, known.batch, known.random_seed)
+    images = int(known.images[0]) if len(known.images) == 1 and known.images[0].isdigit() else known.images
+    options = Options(
+        known.split, images, known.detections, known.threshold, known.methods, known.redrawn_images, effort
+    )
+    output = known.output or known.run / "explanations"
+    started = time.perf_counter()
+    try:
+        summary = explain_run(known.run, output, options, overrides)
+    except (SettingsError, RadikalError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _print(summary)
+    seconds = time.perf_counter() - started
+    print(f"{seconds:.0f} s on {torch.get_num_threads()} threads; {output.resolve() / 'index.html'}")
+    return 0
+
+
+def _print(summary: Summary) -> None:
+    """A line a method."""
+    for one in summary.methods:
+        if one.name not in BASELINES:
+            ratio = "no right detection" if one.ratio is None else f"energy {one.ratio:.1f} times random"
+            outcome = ", ".join(
+                f"{test} {'not tested' if passed is None else 'passes' if passed else 'FAILS'}"
+                for test, passed in one.passes.items()
+            )
+            print(f"{one.name:21} {ratio:26} {outcome}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Explain a saved run's detections; other --key value pairs override the run's settings "
+        "(training/train.py --help lists them).",
+        # --data and the like are settings, misspelt, not this parser's own options.
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, help="output_dir of a training run")
+    parser.add_argument("--split", default="test", help="the split the images are of (default: test)")
+    parser.add_argument(
+        "--images", nargs="+", default=["12"], metavar="N|ID",
+        help="how many images with a detection, spread over the split, or their ids (default: 12)",
+    )  # fmt: skip
+    parser.add_argument("--detections", type=_positive, default=3, help="most detections an image, surest first")
+    parser.add_argument("--threshold", type=float, help="least score of a detection (default: chosen on validation)")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD",
+                        help=f"of {', '.join(METHODS)} (default: all)")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="folder to write (default: RUN/explanations)")
+    parser.add_argument("--layer", default="middle", choices=LAYERS, help="feature map that the CAM methods read")
+    parser.add_argument("--masks", type=_positive, default=Effort.masks, help="masks of D-RISE, an image")
+    parser.add_argument(
+        "--gradient_steps", type=_positive, default=Effort.gradient_steps, help="of integrated gradients"
+    )
+    parser.add_argument("--curve_steps", type=_count, default=Effort.curve_steps,
+                        help="of deletion and insertion, which take the longest; 0: none")  # fmt: skip
+    parser.add_argument("--batch", type=_positive, default=Effort.batch, help="changed images seen at a time")
+    parser.add_argument("--redrawn_images", type=_count, default=2, help="images held against redrawn weights; 0: none")
+    parser.add_argument("--random_seed", type=int, default=0, help="of masks, random maps and redrawn weights")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

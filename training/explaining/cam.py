@@ -1,0 +1,73 @@
+"""The Grad-CAM family (pytorch-grad-cam) on a feature map of the backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_grad_cam import EigenCAM, GradCAM, HiResCAM, LayerCAM
+from transformers.backbone_utils import BackboneMixin
+
+from training.explaining.baselines import scaled
+
+CAM_METHODS: dict[str, Any] = {
+    "gradcam": GradCAM, "hirescam": HiResCAM, "layercam": LayerCAM, "eigencam": EigenCAM,
+}  # fmt: skip
+
+
+def cam_map(
+    method: str, network: torch.nn.Module, taps: Sequence[torch.nn.Module], pixels: torch.Tensor, target: Any
+) -> np.ndarray:
+    """One map (H, W), float32, 0 to 1.
+
+    Args:
+        method: a key of CAM_METHODS. EigenCAM, the first principal component of the features, does not use the target.
+        network: images (1, 3, H, W) to one tensor; its weights need no gradient.
+        taps: modules whose outputs are the feature maps; of several, the mean of their maps.
+        target: of the network's output for one image, a number.
+    """
+    with CAM_METHODS[method](model=network, target_layers=list(taps)) as cam:
+        # The weights are fixed: it is the input that makes gradients flow at all.
+        return scaled(cam(input_tensor=pixels.clone().requires_grad_(), targets=[target])[0])
+
+
+@contextmanager
+def tapped(model: torch.nn.Module) -> Iterator[list[torch.nn.Identity]]:
+    """While open, each feature map the backbone gives passes through a module of its own, which hooks can hold.
+
+    A list of maps can't be hooked, and the blocks inside differ from backbone to backbone. The taps come in the maps'
+    order, the finest first, after a first forward pass has counted them.
+    """
+    taps: list[torch.nn.Identity] = []
+
+    def through_taps(_module: torch.nn.Module, _inputs: Any, output: Any) -> Any:
+        maps = output.feature_maps if hasattr(output, "feature_maps") else output
+        taps.extend(torch.nn.Identity() for _ in range(len(maps) - len(taps)))
+        passed = [tap(one) for tap, one in zip(taps, maps, strict=True)]
+        if maps is output:
+            return passed
+        output.feature_maps = tuple(passed)
+        return output
+
+    handle = backbone(model).register_forward_hook(through_taps)
+    try:
+        yield taps
+    finally:
+        handle.remove()
+
+
+def backbone(model: torch.nn.Module) -> torch.nn.Module:
+    """The part of a detector that gives a list of feature maps: transformers' wrapper, or timm's network itself.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for module in model.modules():
+        if isinstance(module, BackboneMixin) or (
+            type(module).__module__.startswith("timm.") and hasattr(module, "feature_info")
+        ):
+            return module
+    raise ValueError(f"{type(model).__name__} has no backbone that gives feature maps: the CAM methods need one")

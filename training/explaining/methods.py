@@ -1,0 +1,116 @@
+"""All maps of one image: which method needs what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from training.explaining.attention import attention_map
+from training.explaining.cam import CAM_METHODS, cam_map, tapped
+from training.explaining.d_rise import d_rise_maps
+from training.explaining.gradients import integrated_gradients_map
+from training.explaining.targets import ClassLogits, Detection, Detector, QueryLogit, Similarity, similarity
+
+#: In the order of pages and tables, and what each is called there.
+METHODS = {
+    "gradcam": "Grad-CAM",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "attention": "cross-attention",
+    "d_rise": "D-RISE",
+    "integrated_gradients": "integrated gradients",
+}
+LAYERS = ("first", "middle", "last")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work goes into maps and their scores.
+
+    Attributes:
+        layer: which of the backbone's feature maps the CAM methods read, by their order; with one map all are that.
+        masks: of D-RISE, an image.
+        gradient_steps: of integrated gradients, a detection.
+        curve_steps: points of the deletion and insertion curves after their first; 0: no curves (they take longest).
+        batch: changed images the model sees at a time.
+        seed: of masks, of random maps and of redrawn weights.
+    """
+
+    layer: str = "middle"
+    masks: int = 256
+    gradient_steps: int = 32
+    curve_steps: int = 10
+    batch: int = 16
+    seed: int = 0
+
+
+def maps_of(
+    detector: Detector,
+    pixels: torch.Tensor,
+    hidden: torch.Tensor,
+    detections: Sequence[Detection],
+    methods: Sequence[str],
+    effort: Effort,
+) -> tuple[list[dict[str, np.ndarray]], dict[str, float]]:
+    """The maps of each detection by method, (H, W), float32, 0 to 1, and the seconds each method took for all of them.
+
+    Args:
+        pixels, hidden: one image, (1, 3, H, W), and the same image with nothing to see on it.
+        methods: keys of METHODS.
+    """
+    maps: list[dict[str, np.ndarray]] = [{} for _ in detections]
+    seconds: dict[str, float] = {}
+    for method in methods:
+        started = time.perf_counter()
+        for mine, found in zip(maps, _method(method, detector, pixels, hidden, detections, effort), strict=True):
+            mine[method] = found
+        seconds[method] = time.perf_counter() - started
+    return maps, seconds
+
+
+def _method(
+    method: str,
+    detector: Detector,
+    pixels: torch.Tensor,
+    hidden: torch.Tensor,
+    detections: Sequence[Detection],
+    effort: Effort,
+) -> list[np.ndarray]:
+    if method in CAM_METHODS:
+        return _cams(method, detector, pixels, detections, effort.layer)
+    if method == "attention":
+        return [attention_map(detector, pixels, one.query) for one in detections]
+    if method == "d_rise":
+        scores = all_similarities(detector, detections)
+        return d_rise_maps(scores, pixels, hidden, effort.masks, effort.batch, effort.seed) if detections else []
+    return [
+        integrated_gradients_map(Similarity(detector, one), pixels, hidden, effort.gradient_steps, effort.batch)
+        for one in detections
+    ]
+
+
+def _cams(
+    method: str, detector: Detector, pixels: torch.Tensor, detections: Sequence[Detection], layer: str
+) -> list[np.ndarray]:
+    network = ClassLogits(detector)
+    with tapped(detector.model) as taps:
+        with torch.no_grad():
+            network(pixels)
+        place = {"first": 0, "middle": len(taps) // 2, "last": len(taps) - 1}[layer]
+        return [cam_map(method, network, [taps[place]], pixels, QueryLogit(one.query, one.label)) for one in detections]
+
+
+def all_similarities(detector: Detector, detections: Sequence[Detection]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Images (B, 3, H, W) to (B, D): how far each of D detections is still there, from one forward pass."""
+
+    def scores(images: torch.Tensor) -> torch.Tensor:
+        logits, boxes = detector(images)
+        probabilities = detector.probabilities(logits)
+        return torch.stack([similarity(probabilities, boxes, one) for one in detections], 1)
+
+    return scores

@@ -1,0 +1,246 @@
+"""Push a run's best model, with a card, to a private Hub.
+
+HF_ENDPOINT=http://hub.plant:7860 HF_TOKEN=... python training/push_model.py outputs/neu_det --repo-id ann/neu_det
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils import hf_raise_for_status, validate_repo_id
+from transformers.utils import logging as transformers_logging
+
+from radikal_datasets.client_errors import status_of, unanswered
+from radikal_datasets.endpoint import PUBLIC_HUB, Hub
+from radikal_datasets.errors import HubContentError, HubError, LicenceError, NotPrivateError, RadikalError
+from radikal_datasets.hub.card_text import CARD_FILENAME
+from radikal_datasets.hub.repository import NOT_THERE
+from radikal_datasets.hub.transfer import bounded_requests, large_files_by, retrying, takes_xet
+from training.model_card import TrainedModel, model_card
+from training.opening import open_model
+from training.settings import SettingsError
+
+_TIMEOUT = 120.0  # seconds without a sign of life
+_MAIN = "main"
+_PUBLIC = ("huggingface.co", "hf.co")
+# Of an earlier push in another form; left there, transformers would load them in place of the new ones.
+_WEIGHTS = re.compile(r"[^/]+\.(safetensors|bin|safetensors\.index\.json|bin\.index\.json)")
+
+
+@dataclass(frozen=True)
+class PushedModel:
+    """Where a model is: `commit` of `repo_id`, the files that were sent to it, and those that were there already."""
+
+    endpoint: str
+    repo_id: str
+    commit: str
+    sent: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """The address of the commit."""
+        return f"{self.endpoint}/{self.repo_id}/tree/{self.commit}"
+
+
+def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: bool = False) -> PushedModel:
+    """Push `run/best` and its card in one commit; what the Hub has already is not sent again.
+
+    The repository is created private, and read back to be so, before a byte is sent; afterwards the commit is compared.
+
+    Args:
+        repo_id: ``namespace/name``.
+        endpoint: the Hub; None: ``HF_ENDPOINT``, which may not be huggingface.co.
+        public: make the repository, if there is none yet, a public one; never where the images' licence forbids passing
+            on.
+
+    Raises:
+        SettingsError: no such run, or one without a model.
+        HubError: no Hub was chosen, or what it answered.
+        LicenceError: `public`, and the images' licence forbids it.
+        NotPrivateError: the Hub made, or has, a public repository of this name. Nothing was sent.
+        HubContentError: after the push the Hub has something else than what was sent.
+    """
+    hub = _chosen_hub(endpoint)
+    opened = open_model(run)
+    if opened.settings is None:
+        raise SettingsError(
+            f"{run} is a model without its run: give the run's output_dir, which knows what it learnt from"
+        )
+    metrics = run / "metrics.json"
+    known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
+    trained = TrainedModel(opened, opened.settings, known)
+    closed = [source.licence for source in trained.sources if not source.licence.redistributable]
+    if public and closed:
+        licence = closed[0]
+        raise LicenceError(
+            f"{run}: no public model of these images: {licence.name}. {licence.summary} Leave --public out."
+        )
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise HubError(f"{repo_id!r} can't be a repository: {error}. Take namespace/name.") from None
+    if "/" not in repo_id:
+        raise HubError(f"{repo_id!r} has no namespace. Take yours or an organisation's: NAMESPACE/{repo_id}.")
+    try:
+        with bounded_requests(_TIMEOUT):
+            return _Push(hub, repo_id, run / "best", trained).run(public=public)
+    except RadikalError:
+        raise
+    except OfflineModeIsEnabled:
+        raise HubError(f"{hub.endpoint}: HF_HUB_OFFLINE is set, so no Hub may be asked. Unset it to push.") from None
+    except Exception as error:
+        if status_of(error) is None and not unanswered(error) and not isinstance(error, (ValueError, RuntimeError)):
+            raise
+        raise hub.error(error, repo_id) from hub.cause(error)
+
+
+def _chosen_hub(endpoint: str | None) -> Hub:
+    if endpoint is None:
+        told = (os.environ.get("HF_ENDPOINT") or "").strip().rstrip("/")
+        if not told:
+            raise HubError("No Hub was chosen: set HF_ENDPOINT to your Hub, or give --endpoint.")
+        if (urlsplit(told).hostname or "").endswith(_PUBLIC):
+            raise HubError(f"HF_ENDPOINT is {told}, the public Hub. If it is meant, say --endpoint {PUBLIC_HUB}.")
+    else:
+        os.environ["HF_ENDPOINT"] = endpoint.strip().rstrip("/")
+    return Hub.current()
+
+
+@dataclass(frozen=True)
+class _There:
+    """A repository at one commit: its files by path, and the text of its card."""
+
+    commit: str
+    files: dict[str, RepoFile]
+    card: str | None
+
+
+@dataclass(frozen=True)
+class _Push:
+    hub: Hub
+    repo_id: str
+    folder: Path
+    trained: TrainedModel
+
+    def run(self, *, public: bool) -> PushedModel:
+        """Creates, checks, commits, verifies."""
+        retrying(lambda: self._make(public), what="making the repository")
+        xet = retrying(lambda: takes_xet(self.hub, self.repo_id, "model"), what="asking for xet")
+        with large_files_by(xet=xet):
+            commit, sent, kept = retrying(self._commit, what="commit")
+        done = retrying(lambda: self._read(commit), what="reading the commit")
+        if wrong := [path for path, data in self._wanted(done.card).items() if not _same(data, done.files.get(path))]:
+            raise HubContentError(
+                f"{self.hub.endpoint}/{self.repo_id} at {commit} is not what was sent: {', '.join(wrong[:5])}. Push "
+                "again; if it stays so, this Hub loses files."
+            )
+        return PushedModel(self.hub.endpoint, self.repo_id, commit, tuple(sent), tuple(kept))
+
+    def _make(self, public: bool) -> None:
+        """As `hub.repository.Repository.make` for datasets: what counts is what is read back."""
+        api, created = self.hub.api, False
+        try:
+            info = api.model_info(self.repo_id)
+        except HfHubHTTPError as error:
+            if status_of(error) not in NOT_THERE:
+                raise
+            api.create_repo(self.repo_id, repo_type="model", private=not public, exist_ok=True)
+            created, info = True, api.model_info(self.repo_id)
+        if public or info.private is True:
+            return
+        where = f"{self.hub.endpoint} {'made' if created else 'has'} {self.repo_id} as a public repository"
+        if created:
+            api.delete_repo(self.repo_id, repo_type="model")
+            raise NotPrivateError(
+                f"{where}, where a private one was asked for. Nothing was sent; it was deleted again."
+            )
+        raise NotPrivateError(f"{where}. Nothing was sent. Make it private, push to another, or say --public.")
+
+    def _commit(self) -> tuple[str, list[str], list[str]]:
+        """The commit, the paths that were sent to it, and those that were there already."""
+        there = self._read(_MAIN)
+        wanted = self._wanted(there.card)
+        sent = [path for path, data in wanted.items() if not _same(data, there.files.get(path))]
+        gone = [path for path in there.files if _WEIGHTS.fullmatch(path) and path not in wanted]
+        kept = [path for path in wanted if path not in sent]
+        if not sent and not gone:
+            return there.commit, [], kept
+        operations: list[Any] = [CommitOperationAdd(path, wanted[path]) for path in sent]
+        operations += [CommitOperationDelete(path) for path in gone]
+        done = self.hub.api.create_commit(
+            self.repo_id, operations, commit_message=f"{self.trained.opened.model.config.model_type} with its card",
+            repo_type="model", revision=_MAIN, parent_commit=there.commit,
+        )  # fmt: skip
+        return done.oid, sent, kept
+
+    def _read(self, revision: str) -> _There:
+        info = self.hub.api.model_info(self.repo_id, revision=revision)
+        commit = str(info.sha)
+        entries = self.hub.api.list_repo_tree(self.repo_id, repo_type="model", recursive=True, revision=commit)
+        files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+        card = None
+        if CARD_FILENAME in files:  # not through the user's cache: the card of every commit would stay there
+            response = self.hub.get(f"/{self.repo_id}/resolve/{commit}/{CARD_FILENAME}")
+            hf_raise_for_status(response)
+            card = response.content.decode("utf-8")
+        return _There(commit, files, card)
+
+    def _wanted(self, card: str | None) -> dict[str, str | bytes]:
+        """Path in the repository -> file, or contents."""
+        files: dict[str, str | bytes] = {
+            file.name: str(file)
+            for file in sorted(self.folder.iterdir())
+            if file.is_file() and file.name != CARD_FILENAME
+        }
+        return {**files, CARD_FILENAME: model_card(self.trained, self.repo_id, self.hub.endpoint, card).encode()}
+
+
+def _same(data: str | bytes, there: RepoFile | None) -> bool:
+    """Whether the Hub has exactly this file (a path) or these contents."""
+    if there is None:
+        return False
+    content = Path(data).read_bytes() if isinstance(data, str) else data
+    if there.lfs is not None:
+        return there.lfs.sha256 == hashlib.sha256(content).hexdigest()
+    return there.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description="Push a run's best model, with a card, to the Hub that HF_ENDPOINT names; private.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, help="output_dir of a training run")
+    parser.add_argument("--repo-id", "--repo_id", required=True, help="NAMESPACE/NAME")
+    parser.add_argument("--endpoint", help="the Hub (default: HF_ENDPOINT); the only way to push to huggingface.co")
+    parser.add_argument("--public", action="store_true", help="make a new repository public")
+    known = parser.parse_args(arguments)
+    transformers_logging.disable_progress_bar()
+    try:
+        done = push_model(known.run, known.repo_id, endpoint=known.endpoint, public=known.public)
+    except (SettingsError, RadikalError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"sent {', '.join(done.sent) or 'nothing'}; there already: {', '.join(done.kept) or 'nothing'}")
+    print(done.url)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
