@@ -60,8 +60,8 @@ def run_demo(folder: Path, extra: list[str]) -> str:
     _command([sys.executable, str(ROOT / "training" / "train.py"), str(config), *data, *extra])
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     maps = folder / "explanations"
-    explain = [str(ROOT / "training" / "explain.py"), str(run), "--images", str(EXPLAINED), "--output", str(maps)]
-    _command([sys.executable, *explain])
+    explain = [str(ROOT / "training" / "explain.py"), str(run), "--output", str(maps), "--images", str(EXPLAINED)]
+    _command([sys.executable, *explain, "--masks", "128", "--redrawn_images", "1"])
     minutes = write_demo_page(page, run, metrics, started)
     return (
         f"validation mAP50 {metrics['validation']['map_50']:.3f} on made-up images, {minutes:.1f} minutes in all; "

@@ -175,6 +175,7 @@ def test_what_a_method_passes(energy, redrawn, deletion, passes):
     assert found["gradcam"].passes == passes and found["gradcam"].seconds == 2.0
     assert found["gradcam"].ratio == pytest.approx(energy / 0.1) and found["box"].passes == {}
     assert summary.reachable == pytest.approx(10)
+    assert found["gradcam"].curves_won == (1 if deletion < 0.2 else 0)
 
 
 def test_boxes_over_half_of_the_image_do_not_decide():
