@@ -27,7 +27,8 @@ dl { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.5rem 0 }
 dt { color: var(--dim); font-size: .85rem } dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { text-align: left; white-space: nowrap; padding: .3rem .75rem; border-bottom: 1px solid var(--line) }
+td { white-space: nowrap } th { min-width: 5em }
+th, td { text-align: left; padding: .3rem .75rem; border-bottom: 1px solid var(--line) }
 td.number, th.number { text-align: right }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 1.25rem }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; overflow: hidden }
