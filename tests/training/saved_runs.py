@@ -49,14 +49,11 @@ def write_run(
     given = {"dataset_name": "radikal_datasets/neu_det", "image_size": list(SIZE), "model_type": model_type, **settings}
     save(Settings(**given), folder / RUN_SETTINGS)
     scores = {"map": 0.5, "map_50": 0.8, "map_75": 0.4, "mar_100": 0.6, "map_per_class": dict.fromkeys(NAMES, 0.5)}
-    validation: dict[str, Any] = dict(scores)
-    if threshold is not None:
-        validation["operating_point"] = {
-            "threshold": threshold, "parts": 40, "misses_per_100_parts": 7.5, "false_calls_per_100_parts": 2.5,
-        }  # fmt: skip
+    point = {"parts": 40, "misses_per_100_parts": 7.5, "false_calls_per_100_parts": 2.5}
     metrics = {
-        "validation": validation,
+        "validation": scores,
         "test": {**scores, "map": 0.456, "map_per_class": {**scores["map_per_class"], "dent": 0.01}},
+        **({} if threshold is None else {"operating_point": {"threshold": threshold, "test": point}}),
         "config": {"device": "cpu", "precision": "no"},
         "training": {"steps": 60, "seconds": 120.0, "processes": 1},
     }

@@ -208,7 +208,7 @@ def opened_by_hand(model_type: str, channels: str = "rgb") -> OpenedModel:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("RADIKAL_EVERY_EXPORT"), reason="minutes each; RADIKAL_EVERY_EXPORT=1 runs it")
+@pytest.mark.skipif(not os.environ.get("RADIKAL_THOROUGH"), reason="minutes each; RADIKAL_THOROUGH=1 runs it")
 @pytest.mark.parametrize("model_type", models.MODEL_TYPES)
 def test_every_family(model_type, tmp_path):
     done = export(opened_by_hand(model_type), tmp_path / "model.onnx")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import os
 
 import pytest
 import torch
@@ -50,8 +51,17 @@ def four_images(size: int):
     return pixels, labels
 
 
-@pytest.mark.parametrize(("backbone", "size"), [("test_resnet", 64), ("test_vit", 160)])
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+#: Each takes ten seconds or more, and there are sixteen: of the ViTs three are tried each time.
+THOROUGH = pytest.mark.skipif(not os.environ.get("RADIKAL_THOROUGH"), reason="RADIKAL_THOROUGH=1 tries all ViTs")
+PAIRS = [(family, "test_resnet", 64) for family in MODEL_TYPES]
+PAIRS += [(family, "test_vit", 160) for family in ("detr", "rt_detr_v2", "d_fine")]
+MORE = [family for family in MODEL_TYPES if family not in ("detr", "rt_detr_v2", "d_fine")]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "backbone", "size"),
+    [*PAIRS, *(pytest.param(family, "test_vit", 160, marks=THOROUGH) for family in MORE)],
+)
 def test_every_family_overfits_four_images_and_reloads_in_a_pipeline(tmp_path, model_type, backbone, size):
     """A CNN and a plain ViT: the loss of step 60 is under half of the first; the saved folder finds the same boxes."""
     torch.manual_seed(0)
