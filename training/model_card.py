@@ -226,7 +226,7 @@ def _operating_point(trained: TrainedModel) -> str:
         )
     text = f"Scores of at least **{threshold:.3f}**, chosen on validation."
     for name in ("test", "validation"):
-        point = (trained.metrics.get(name) or {}).get("operating_point") or {}
+        point = (trained.metrics.get("operating_point") or {}).get(name) or {}
         if "misses_per_100_parts" in point:
             misses, calls = point["misses_per_100_parts"], point["false_calls_per_100_parts"]
             parts = f"On {name} ({point['parts']} images), a hundred images have"
@@ -237,16 +237,17 @@ def _operating_point(trained: TrainedModel) -> str:
 def _usage(trained: TrainedModel, repo_id: str, endpoint: str) -> str:
     threshold = f"{trained.opened.threshold or DEFAULT_THRESHOLD:.3f}"
     shell = f"export HF_ENDPOINT={endpoint}\nexport HF_TOKEN=...\n"
+    command = f"python training/predict.py {repo_id} IMAGES --output found --threshold {threshold}"
     if trained.opened.channels == "pair":
         return (
             "It needs each image's template, so it is used by radikal-datasets and not by transformers' pipeline:\n\n"
-            f"```console\n{shell}python training/predict.py {repo_id} IMAGES --references TEMPLATES --output found\n```"
+            f"```console\n{shell}{command} --references TEMPLATES\n```"
         )
     code = (
         "from transformers import pipeline\n\n"
         f'detector = pipeline("object-detection", "{repo_id}")\ndetector("image.png", threshold={threshold})\n'
     )
-    return f"```console\n{shell}python training/predict.py {repo_id} IMAGES --output found\n```\n\n```python\n{code}```"
+    return f"```console\n{shell}{command}\n```\n\n```python\n{code}```"
 
 
 def _limits(trained: TrainedModel) -> str:

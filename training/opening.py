@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,9 +113,6 @@ def _stored_threshold(metrics: Path) -> float | None:
     """The threshold that validation chose, out of a run's metrics.json."""
     if not metrics.is_file():
         return None
-    whole = json.loads(metrics.read_text(encoding="utf-8"))
-    for part in (whole, whole.get("validation"), whole.get("test")):
-        point = part.get("operating_point") if isinstance(part, Mapping) else None
-        if isinstance(point, Mapping) and isinstance(point.get("threshold"), int | float):
-            return float(point["threshold"])
-    return None
+    point = json.loads(metrics.read_text(encoding="utf-8")).get("operating_point") or {}
+    threshold = point.get("threshold")
+    return None if threshold is None else float(threshold)

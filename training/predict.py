@@ -12,6 +12,7 @@ not be read and are named, 1 an error.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -19,6 +20,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+
+# As in train.py: OpenMP reads it when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from transformers.utils import logging as transformers_logging
 
