@@ -142,15 +142,14 @@ def _explain_images(
 
 
 def _make_room(output: Path) -> None:
-    """Remove an older explanation; anything else is not touched."""
-    if not output.exists():
-        return
-    if not output.is_dir() or (any(output.iterdir()) and not (output / NUMBERS).is_file()):
+    """Remove an older explanation, whole or not, and mark the folder as one of explanations; touch nothing else."""
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / NUMBERS).is_file())):
         raise SettingsError(f"{output} holds something else than explanations: choose another --output")
     for folder in ("images", "overlays", "maps"):
         shutil.rmtree(output / folder, ignore_errors=True)
-    for file in ("index.html", NUMBERS):
-        (output / file).unlink(missing_ok=True)
+    (output / "index.html").unlink(missing_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / NUMBERS).write_text('{"unfinished": true}\n', encoding="utf-8")
 
 
 def _threshold(asked: float | None, validation: Sequence[Answer], split: str) -> tuple[float, str]:
@@ -218,7 +217,7 @@ def _print(summary: Summary) -> None:
     """A line a method."""
     for one in summary.methods:
         if one.name not in BASELINES:
-            ratio = "no right detection" if one.ratio is None else f"energy {one.ratio:.1f} times random"
+            ratio = "no right detection" if one.ratio is None else f"energy {one.ratio:.2f} times random"
             outcome = ", ".join(
                 f"{test} {'not tested' if passed is None else 'passes' if passed else 'FAILS'}"
                 for test, passed in one.passes.items()

@@ -14,7 +14,7 @@ from training.explaining.baselines import BASELINES
 from training.explaining.calibration import Calibration
 from training.explaining.explained import TITLES, Explained
 from training.explaining.report import KEY, STYLE, number
-from training.explaining.summary import HIGHEST_CORRELATION, LEAST_RATIO, TESTS, MethodSummary, Summary
+from training.explaining.summary import HIGHEST_CORRELATION, LEAST_RATIO, LEAST_WON, TESTS, MethodSummary, Summary
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write_index(
 
 def _verdicts(summary: Summary) -> str:
     """A row a method: what it passes and fails, in words and colours."""
-    header = "".join(f"<th>{name}</th>" for name in ("method", *_TESTS.values()))
+    header = "".join(f"<th>{name}</th>" for name in ("method", *TESTS))
     rows = "".join(
         f"<tr><td>{TITLES[one.name]}</td>{''.join(_verdict(one, test) for test in TESTS)}</tr>"
         for one in summary.methods
@@ -66,15 +66,12 @@ def _verdicts(summary: Summary) -> str:
     named = f"All three: {', '.join(passing)}." if passing else "No method passes all three."
     return (
         f'<div class="wide"><table class="verdicts"><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f"<p>{named}</p>"
+        f"<p>{named}</p><p><b>energy</b> passes if the part of the map inside the true box is at least {LEAST_RATIO:g} "
+        f"times what a random map has there; <b>curves</b> if in {100 * LEAST_WON:.0f} % of the detections deletion "
+        "and insertion are both better than those of noise and of a blob in the centre; <b>redrawn</b> if its "
+        "correlation with the maps of the same model with its backbone, and with its decoder, drawn anew is at most "
+        f"{HIGHEST_CORRELATION:g}.</p>"
     )
-
-
-_TESTS = {
-    "energy": f"energy in the true box at least {LEAST_RATIO:g} times random",
-    "curves": "deletion and insertion better than noise and a blob in the centre",
-    "redrawn": f"changes with redrawn weights (correlation at most {HIGHEST_CORRELATION:g})",
-}
 
 
 def _verdict(one: MethodSummary, test: str) -> str:
@@ -82,12 +79,12 @@ def _verdict(one: MethodSummary, test: str) -> str:
     if outcome is None:
         return '<td class="dim">not tested</td>'
     value = {
-        "energy": f"{number(one.ratio, 1)} times",
-        "curves": f"{number(one.deletion)}, {number(one.insertion)}",
+        "energy": f"{number(one.ratio)} times",
+        "curves": f"{100 * (one.curves_won or 0):.0f} % won",
         "redrawn": ", ".join(number(value) for value in one.redrawn.values()),
     }[test]
     word = "passes" if outcome else "fails"
-    return f'<td><span class="{word}">{word}</span> {value}</td>'
+    return f'<td><span class="{word}">{word}</span> <span class="value">{value}</span></td>'
 
 
 def _methods(summary: Summary) -> str:
@@ -100,7 +97,7 @@ def _methods(summary: Summary) -> str:
 
 def _row(one: MethodSummary) -> list[object]:
     return [
-        TITLES[one.name], number(one.energy), number(one.ratio, 1), number(one.pointing), number(one.deletion),
+        TITLES[one.name], number(one.energy), number(one.ratio), number(one.pointing), number(one.deletion),
         number(one.insertion), number(one.redrawn.get("decoder")), number(one.redrawn.get("backbone")),
         number(one.seconds, 2),
     ]  # fmt: skip

@@ -25,7 +25,9 @@ STYLE = f"""
 .key i.scale {{ width: 6em; margin-left: 0;
 background: linear-gradient(to right, #000004, #420a68, #932667, #dd513a, #fca50a, #fcffa4) }}
 .key span {{ white-space: nowrap }} figure img {{ width: 100% }} figcaption b {{ color: var(--ink) }}
-nav a {{ margin-right: 1.5rem }} th {{ overflow-wrap: normal }}
+nav a {{ margin-right: 1.5rem }} th {{ overflow-wrap: normal; white-space: normal; vertical-align: bottom }}
+.verdicts td {{ white-space: normal }} .verdicts :is(th, td) {{ padding: .3rem .6rem .3rem 0 }}
+.value {{ white-space: nowrap }}
 table:not(.verdicts) :is(th, td):not(:first-child) {{ text-align: right }}
 .maps {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)) }}
 .fails {{ color: #d55e00; font-weight: 600 }} .passes {{ color: #009e73; font-weight: 600 }}

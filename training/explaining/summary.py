@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,15 @@ import numpy as np
 from training.explaining.baselines import BASELINES
 from training.explaining.explained import TITLES, Explained, Explanation
 
-#: Energy inside the true box; deletion and insertion better than RIVALS'; low correlation with redrawn models' maps.
+#: Energy inside the true box; deletion and insertion beside RIVALS'; correlation with redrawn models' maps.
 TESTS = ("energy", "curves", "redrawn")
 RIVALS = ("random", "centre")
 #: A map's energy inside the true box must be this many times that of the random map.
 LEAST_RATIO = 2.0
 #: Boxes that cover more of the image than this are left out of the ratio: no map could reach LEAST_RATIO there.
 LARGEST_AREA = 1 / LEAST_RATIO
+#: A map must delete and insert better than both RIVALS in this part of the detections.
+LEAST_WON = 0.75
 #: Above this mean correlation a map is the same whatever the redrawn part has learnt.
 HIGHEST_CORRELATION = 0.5
 
@@ -30,6 +32,7 @@ class MethodSummary:
         energy, pointing: inside the true box, over right detections; None where there is none.
         ratio: mean energy over the random map's, over right detections whose box covers at most half of the image.
         energy_in_call, deletion, insertion: over all detections.
+        curves_won: the part of the detections where deletion is lower and insertion higher than both RIVALS'.
         redrawn: correlation with the redrawn models' maps, by part, over the images this was done for.
         seconds: an image.
         passes: of the tests TESTS; None where a test could not be made, empty for baselines, which are no methods.
@@ -42,6 +45,7 @@ class MethodSummary:
     energy_in_call: float | None
     deletion: float | None
     insertion: float | None
+    curves_won: float | None
     redrawn: dict[str, float]
     seconds: float | None
     passes: dict[str, bool | None]
@@ -95,7 +99,7 @@ def summarize(explained: Sequence[Explained]) -> Summary:
         redrawn=len(checked),
         agreement=_mean(one.agreement for one in every),
         hidden_score=_mean(one.hidden_score for one in every),
-        methods=_tested([_method(name, every, right, tested, uniform, explained) for name in names]),
+        methods=[_method(name, every, right, tested, uniform, explained) for name in names],
     )
 
 
@@ -109,6 +113,7 @@ def _method(
 ) -> MethodSummary:
     energy = _mean(_energies(tested, name))
     ratio = energy / uniform if energy is not None and uniform else None
+    won = _mean(_curves_won(one, name) for one in every)
     redrawn: dict[str, float] = {}
     for part in sorted({part for one in every for part in one.scores[name].redrawn}):
         redrawn[part] = float(np.mean([s.redrawn[part] for one in every if part in (s := one.scores[name]).redrawn]))
@@ -120,33 +125,29 @@ def _method(
         energy_in_call=_mean(one.scores[name].energy_in_call for one in every),
         deletion=_mean(one.scores[name].deletion for one in every),
         insertion=_mean(one.scores[name].insertion for one in every),
+        curves_won=won,
         redrawn=redrawn,
         seconds=_mean(image.seconds.get(name) for image in explained if image.explanations),
-        passes={},
+        passes={} if name in BASELINES else _passes(name, ratio, won, redrawn),
     )
 
 
-def _tested(methods: Sequence[MethodSummary]) -> list[MethodSummary]:
-    """With the outcome of the tests; the baselines, which the curves are held against, as they are."""
-    others = [one for one in methods if one.name in RIVALS]
-    return [
-        one if one.name in BASELINES else replace(one, passes=dict(zip(TESTS, _outcomes(one, others), strict=True)))
-        for one in methods
-    ]
-
-
-def _outcomes(one: MethodSummary, rivals: Sequence[MethodSummary]) -> tuple[bool | None, bool | None, bool | None]:
+def _passes(name: str, ratio: float | None, won: float | None, redrawn: dict[str, float]) -> dict[str, bool | None]:
     # A mean of ranks is spread over the whole image: even a perfect one has hardly more than twice the energy.
-    energy = None if one.ratio is None or one.name == "consensus" else one.ratio >= LEAST_RATIO
-    curves = None
-    if one.deletion is not None and one.insertion is not None:
-        curves = all(
-            one.deletion < rival.deletion and one.insertion > rival.insertion
-            for rival in rivals
-            if rival.deletion is not None and rival.insertion is not None
-        )
-    redrawn = all(value <= HIGHEST_CORRELATION for value in one.redrawn.values()) if one.redrawn else None
-    return energy, curves, redrawn
+    energy = None if ratio is None or name == "consensus" else ratio >= LEAST_RATIO
+    changes = all(value <= HIGHEST_CORRELATION for value in redrawn.values()) if redrawn else None
+    return dict(zip(TESTS, (energy, None if won is None else won >= LEAST_WON, changes), strict=True))
+
+
+def _curves_won(one: Explanation, name: str) -> float | None:
+    """1 where the map deletes and inserts better than both rivals, else 0; None without curves."""
+    mine = one.scores[name]
+    if mine.deletion is None or mine.insertion is None:
+        return None
+    rivals = [one.scores[rival] for rival in RIVALS]
+    lower = all(rival.deletion is not None and mine.deletion < rival.deletion for rival in rivals)
+    higher = all(rival.insertion is not None and mine.insertion > rival.insertion for rival in rivals)
+    return float(lower and higher)
 
 
 def _energies(some: Sequence[Explanation], name: str) -> Iterable[float | None]:
