@@ -2,9 +2,9 @@
 
     python benchmarks/train_under_fire.py [--kills 10] [--steps 160] [--seed 0]
 
-Made-up castings, one process on a CPU, with accumulation, changing image sizes, and mosaic until the last epochs. A moment
-is a random time behind the loop's start, or behind its first or second new checkpoint. Both runs must end with the same
-bytes of best/ and last/, the same scores and the same history.
+Made-up castings, one process on a CPU, with accumulation, changing image sizes, and mosaic until the last epochs. A
+moment is a random time behind the loop's start, or behind its first or second new checkpoint. Both runs must end with
+the same bytes of best/ and last/, the same scores and the same history.
 """
 
 from __future__ import annotations
