@@ -348,23 +348,22 @@ def splits_of(root: Path, cache: Path) -> dict[str, str]:
     return {example.image_id: split for split, rows in index.splits.items() for example in rows}
 
 
-def remove(root: Path, image_id: str) -> None:
-    for path in root.rglob(f"{image_id.removeprefix('neu_det/')}.*"):
-        path.unlink()
-
-
 def moved_by_each(root: Path, image_ids: Iterable[str], tmp_path: Path) -> dict[str, list[str]]:
     """image_id -> the images that move when its files, and no others, are deleted."""
     before = splits_of(root, tmp_path)
     found = {}
+    copy, away = tmp_path / "copy", tmp_path / "away"
+    shutil.copytree(root, copy)
+    away.mkdir()
     for image_id in image_ids:
-        copy = tmp_path / "copy"
-        shutil.copytree(root, copy)
-        remove(copy, image_id)
+        files = list(copy.rglob(f"{image_id.removeprefix('neu_det/')}.*"))
+        for path in files:
+            path.rename(away / path.name)
         after = splits_of(copy, tmp_path)
+        for path in files:
+            (away / path.name).rename(path)
         assert before.keys() - after.keys() == {image_id}
         found[image_id] = [other for other in after if after[other] != before[other]]
-        shutil.rmtree(copy)
     return found
 
 

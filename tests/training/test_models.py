@@ -68,8 +68,8 @@ def test_every_family_overfits_four_images_and_reloads_in_a_pipeline(tmp_path, m
     model = build_model(model_type, NAMES, size="nano", backbone=backbone, image_size=(size, size), num_queries=20)
     float32_loss(model)
     pixels, labels = four_images(size)
-    # DETR without denoising and query selection is slow to begin; its backbone is drawn at random here.
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3 if model_type == "detr" else 3e-4)
+    # Without denoising and query selection these are slow to begin; the backbones are drawn at random here.
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3 if model_type in ("detr", "deformable_detr") else 3e-4)
     losses = []
     for _ in range(60):
         loss = model(pixel_values=pixels, labels=labels).loss
