@@ -23,6 +23,9 @@ from . import splits
 from .comparing import BEST_USE, decision_matrix, footnotes
 from .errors import RadikalError
 from .export import export_sets
+from .health.leaks import find_leaks
+from .health.leaks.page import write_leaks_page
+from .health.leaks.tables import print_leaks
 from .health.preview import write_preview
 from .health.statistics import statistics
 from .health.statistics_page import check_place, write_statistics_page
@@ -35,7 +38,7 @@ from .hub.server import commands as hub_server_commands
 from .opened import open_sets
 from .report import Effect, Report
 from .samples import make_sample
-from .sources import list_sources, source_info
+from .sources import list_sources, source_info, source_names
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -141,24 +144,49 @@ def download(
 
 @app.command()
 def verify(
-    source: SourceName,
+    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
     config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are there.")] = None,
     *,
-    data_dir: DataDir,
+    data_dir: Annotated[str | None, typer.Option(help="Of a source: raw tree, its parent, or its archive.")] = None,
     protocol: Protocol = splits.RECOMMENDED,
-    deep: Annotated[bool, typer.Option("--deep", help="Decode every image as well.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every image, look for leaks across splits and suspicious boxes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="With --deep: write a page that shows what was found.")] = None,
 ) -> None:
     """Walks a raw tree and tells every problem.
 
     Exits 0: clean or known repairs; 1: an image or box would be lost; 2: the tree can't be read.
     """
-    result = verify_tree(source, config, data_dir=data_dir, protocol=protocol, deep=deep)
-    if as_json:
-        sys.stdout.write(json.dumps(result.to_dict(), indent=1) + "\n")
+    if html is not None:
+        check_place(html, data_dir)
+        if not deep:
+            raise typer.BadParameter("--html shows what --deep finds: give both.")
+    exit_code = 0
+    if source not in source_names() and data_dir is None:
+        if not deep:
+            raise typer.BadParameter(f"{source}: a raw tree needs --data-dir, a folder that prepare wrote --deep.")
+        found = {title: find_leaks(splits) for title, splits in open_sets(source, config)}
+        printed = {title: leaks.to_dict() for title, leaks in found.items()}
+    elif data_dir is None:
+        raise typer.BadParameter(f"give --data-dir, the raw tree of {source}.")
     else:
-        _print_verification(result)
-    raise typer.Exit(result.exit_code)
+        result = verify_tree(source, config, data_dir=data_dir, protocol=protocol, deep=deep)
+        exit_code, printed = result.exit_code, result.to_dict()
+        found = {f"{source}/{name}" if len(result.leaks) > 1 else source: one for name, one in result.leaks.items()}
+        if not as_json:
+            _print_verification(result)
+    if html is not None:
+        write_leaks_page(html, Path(source).resolve().name, found)
+    if as_json:
+        sys.stdout.write(json.dumps(printed, indent=1) + "\n")
+    else:
+        for title, leaks in found.items():
+            print_leaks(console, title, leaks)
+        if html is not None:
+            console.print(f"{html}: the same, to look at", highlight=False, markup=False)
+    raise typer.Exit(exit_code)
 
 
 @app.command()

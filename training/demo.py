@@ -20,11 +20,12 @@ if __name__ == "__main__":
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, SEED = 400, 0
-SHOWN, EXPLAINED = 24, 4
+SHOWN, EXPLAINED, MASKS = 24, 4, 128
 #: The demo's other pages, beside its own: what they are, by their address.
 PAGES = {
     "statistics.html": "what the set holds",
     "gallery.html": "its images with their truth",
+    "leaks.html": "images in two splits, and boxes that somebody should look at",
     "explanations/index.html": "what the detector looks at, and how far to trust that",
 }
 
@@ -55,13 +56,14 @@ def run_demo(folder: Path, extra: list[str]) -> str:
     _tool("prepare", "gdxray", "castings", "--data-dir", str(raw), "--output-dir", str(hub))
     _tool("stats", str(hub), "castings", "--html", str(folder / "statistics.html"))
     _tool("preview", str(hub), "castings", "--output", str(folder / "gallery.html"))
+    _tool("verify", str(hub), "castings", "--deep", "--html", str(folder / "leaks.html"))
     config = ROOT / "training" / "configs" / "demo.yaml"
     data = ["--dataset_name", str(hub), "--dataset_config_name", "castings", "--output_dir", str(run)]
     _command([sys.executable, str(ROOT / "training" / "train.py"), str(config), *data, *extra])
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     maps = folder / "explanations"
     explain = [str(ROOT / "training" / "explain.py"), str(run), "--output", str(maps), "--images", str(EXPLAINED)]
-    _command([sys.executable, *explain, "--masks", "128", "--redrawn_images", "1"])
+    _command([sys.executable, *explain, "--masks", str(MASKS), "--redrawn_images", "1"])
     minutes = write_demo_page(page, run, metrics, started)
     return (
         f"validation mAP50 {metrics['validation']['map_50']:.3f} on made-up images, {minutes:.1f} minutes in all; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import datasets
@@ -17,6 +17,8 @@ from ..schema import Example
 from ..source import Config, Source
 from ..sources import builder_class
 from ..tree import Tree
+from .leaks import Leaks, examine
+from .leaks.image_set import of_tree
 
 OK, LOSES, UNREADABLE = 0, 1, 2
 
@@ -31,6 +33,7 @@ class Verification:
         reports: configuration -> `Report`, for those with an image in the tree.
         absent: configurations without any.
         by_class: configuration -> class -> (images that hold it, boxes of it).
+        leaks: configuration -> what `deep` found; empty without it.
     """
 
     source: Source
@@ -38,6 +41,7 @@ class Verification:
     reports: dict[str, Report]
     absent: list[str]
     by_class: dict[str, dict[str, tuple[int, int]]]
+    leaks: dict[str, Leaks] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -68,6 +72,8 @@ class Verification:
                 "counts": report.counts(),
                 "problems": [vars(problem) for problem in report.problems],
             }
+            if name in self.leaks:
+                configs[name]["leaks"] = self.leaks[name].to_dict()
         return {
             "source": self.source.name,
             "root": self.root,
@@ -92,7 +98,9 @@ def verify(
         config: one configuration; None: all that the tree has.
         data_dir: a raw tree, its parent, or its archive.
         protocol: for the counts by split.
-        deep: decode every image as well; without it, headers and end markers are looked at.
+        deep: decode every image as well, and look for leaks and mistakes (`leaks.examine`); without it, headers and end
+            markers are looked at. A configuration that gathers others is examined if it is asked for: it finds what
+            they share.
 
     Raises:
         SourceNotFoundError, LayoutError: the tree can't be read at all.
@@ -102,6 +110,7 @@ def verify(
     reports: dict[str, Report] = {}
     absent: list[str] = []
     by_class: dict[str, dict[str, tuple[int, int]]] = {}
+    leaks: dict[str, Leaks] = {}
     for name in [facts.config(config).name] if config else facts.config_names:
         builder = builder_type(config_name=name, data_dir=data_dir, protocol=protocol)
         index = builder.index()
@@ -109,14 +118,14 @@ def verify(
             reports[name] = index.report
             examples = [example for rows in index.splits.values() for example in rows]
             by_class[name] = _by_class(examples, facts.config(name).classes)
-            if deep:
-                paths = [path for example in examples for path in (example.image, example.reference) if path]
-                _decode(builder.tree, paths, index.report)
+            if deep and (config or not facts.config(name).parts):
+                leaks[name] = examine(of_tree(builder.tree, index.splits, facts.config(name).classes))
+                _count_undecodable(builder.tree, examples, leaks[name], index.report)
         elif config:
             raise LayoutError(f"{data_dir}: no image of {source}/{config}. It should look like this:\n{facts.layout}")
         else:
             absent.append(name)
-    return Verification(facts, str(data_dir), reports, absent, by_class)
+    return Verification(facts, str(data_dir), reports, absent, by_class, leaks)
 
 
 def _by_class(examples: list[Example], classes: tuple[str, ...]) -> dict[str, tuple[int, int]]:
@@ -128,8 +137,12 @@ def _by_class(examples: list[Example], classes: tuple[str, ...]) -> dict[str, tu
     return {label: (images[label], boxes[label]) for label in classes}
 
 
-def _decode(tree: Tree, paths: list[str], report: Report) -> None:
-    for path in datasets.utils.tqdm(paths, unit=" images", desc="decoding"):
+def _count_undecodable(tree: Tree, examples: list[Example], leaks: Leaks, report: Report) -> None:
+    """Reports the images that did not decode, and the references, which are decoded here."""
+    for item, error in leaks.undecodable:
+        report.add(KINDS["unreadable_image"], examples[item.number].image, error)
+    references = [example.reference for example in examples if example.reference]
+    for path in datasets.utils.tqdm(references, unit=" images", desc="decoding references"):
         try:
             with tree.open_file(path) as file, PIL.Image.open(file) as image:
                 image.load()

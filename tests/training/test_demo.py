@@ -13,7 +13,8 @@ from training import demo
 @pytest.mark.slow
 def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
     """Few images and steps: the road is tested, not the score. What an earlier demo left is replaced."""
-    monkeypatch.setattr(demo, "IMAGES", 40)
+    for name, fewer in {"IMAGES": 40, "EXPLAINED": 1, "MASKS": 16}.items():
+        monkeypatch.setattr(demo, name, fewer)
     folder = tmp_path / "demo"
     for name in ("raw", "hub", "run"):
         (folder / name).mkdir(parents=True)
@@ -25,6 +26,7 @@ def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
     assert "validation mAP50" in lines[-1] and "minutes in all" in lines[-1]
     assert json.loads((folder / "run" / "metrics.json").read_text())["training"]["steps"] == 3
     page = (folder / "index.html").read_text()
+    assert all(f'href="{address}"' in page and (folder / address).is_file() for address in demo.PAGES)
     assert "made up" in page and "chosen on the validation split" in page and not list(folder.rglob("old"))
     assert re.search(r"<dt>minutes in all</dt><dd>([\d.]+)", page)[1] in lines[-1]
 
