@@ -4,6 +4,7 @@ take."""
 from __future__ import annotations
 
 import difflib
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -138,6 +139,15 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
         folder.rename(old)
     temporary.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def keep_threshold(folder: Path, threshold: float) -> None:
+    """Writes the operating point into a saved model's config.json, as `radikal_threshold`: it goes along with it."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    temporary = folder / ".config.json.part"
+    temporary.write_text(json.dumps(config | {"radikal_threshold": threshold}, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(file)
 
 
 def load_model(folder: Path | str) -> PreTrainedModel:

@@ -38,7 +38,7 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
 from radikal_datasets.errors import RadikalError, SourceNotFoundError
-from training.checkpoints import Progress, prepare_output, save_checkpoint, save_model
+from training.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.data import augmentation, load_splits, remarks
 from training.engine import MovingAverage, NonFiniteError, any_rank, model_inputs, parameter_groups, training_mode
 from training.folders import check_apart, held, is_first
@@ -254,6 +254,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         if split_loader is not None:
             reports[split] = task.report(best, split_loader, output_dir / "report" / split, threshold)
             threshold = reports[split].get("operating_point", {}).get("threshold")
+    if accelerator.is_main_process and threshold is not None:
+        keep_threshold(output_dir / "best", threshold)
     test_scores = reports.get("test", {}).pop("scores", None)
     reports.get("validation", {}).pop("scores", None)  # progress.best has them
     metrics = {
