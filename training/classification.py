@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD, ClassificationLoader
+from loaders import ClassificationLoader
 from training import models
 from training.checkpoints import load_classifier
 from training.data import eval_loader, train_loader
@@ -56,10 +56,9 @@ class ClassificationTask:
         self.processor = classifier_processor(model)
         self._norm = classifier_normalization(model)
         self.loader.mean, self.loader.std = self._norm["mean"], self._norm["std"]
-        self.folded = False
-        if self.loader.channels == "gray" and self._norm == {"mean": GRAY_MEAN, "std": GRAY_STD}:
-            own = (GRAY_MEAN, GRAY_STD) if settings.model_name_or_path else (IMAGENET_MEAN, IMAGENET_STD)
-            self.folded = models.fold_gray(model, *own)
+        self.folded = models.fold_if_gray(
+            model, self.loader.channels, self._norm, trained=settings.model_name_or_path is not None
+        )
         model.config.radikal_channels = self.loader.channels
         self.model: Any = model
 
@@ -76,8 +75,6 @@ class ClassificationTask:
     def report(self, model: Any, loader: Any, folder: Path, threshold: float | None) -> dict[str, Any]:
         """All scores of a split; on the first rank only, {} elsewhere. `threshold` as in `DetectionTask.report`."""
         answers = answer(model, loader, self._accelerator)
-        if self._accelerator.num_processes > 1:
-            answers = sorted(gather_object(answers))
         if not self._accelerator.is_main_process:
             return {}
         surest = np.array([1 - shares[0] for _, _, shares in answers])
@@ -112,8 +109,7 @@ class ClassificationTask:
 
 def classifier_scores(model: Any, loader: ClassificationLoader, accelerator: Accelerator) -> dict[str, Any]:
     """`scores_of` a model on the images of `loader`, over all ranks, each image once."""
-    answers = answer(model, loader, accelerator)
-    return scores_of(sorted(gather_object(answers)) if accelerator.num_processes > 1 else answers, loader.target)
+    return scores_of(answer(model, loader, accelerator), loader.target)
 
 
 def scores_of(answers: list[tuple[str, int, list[float]]], target: str) -> dict[str, Any]:
@@ -138,7 +134,7 @@ def scores_of(answers: list[tuple[str, int, list[float]]], target: str) -> dict[
 
 @torch.no_grad()
 def answer(model: Any, loader: Any, accelerator: Accelerator) -> list[tuple[str, int, list[float]]]:
-    """(image_id, true class, probability of each class) of the images of this rank, by name."""
+    """(image_id, true class, probability of each class) of the images of all ranks, by name, on every rank."""
     model.eval()
     answers = []
     for batch in loader:
@@ -148,4 +144,4 @@ def answer(model: Any, loader: Any, accelerator: Accelerator) -> list[tuple[str,
         rows = zip(batch["image_id"], batch["labels"].tolist(), shares, batch["repeated"].tolist(), strict=True)
         answers += [(image_id, label, share) for image_id, label, share, repeated in rows if not repeated]
     loader.set_epoch(0)
-    return sorted(answers)
+    return sorted(gather_object(answers) if accelerator.num_processes > 1 else answers)

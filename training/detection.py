@@ -9,7 +9,6 @@ from typing import Any
 import datasets
 from accelerate import Accelerator
 
-from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
 from training import models
 from training.checkpoints import load_model
 from training.data import class_names, eval_loader, train_loader
@@ -58,10 +57,9 @@ class DetectionTask:
         )
         self._norm = models.normalization(self.processor)
         self.loader.mean, self.loader.std = self._norm["mean"], self._norm["std"]
-        self.folded = False
-        if self.loader.channels == "gray" and self._norm == {"mean": GRAY_MEAN, "std": GRAY_STD}:
-            own = (GRAY_MEAN, GRAY_STD) if settings.model_name_or_path else (IMAGENET_MEAN, IMAGENET_STD)
-            self.folded = models.fold_gray(model, *own)
+        self.folded = models.fold_if_gray(
+            model, self.loader.channels, self._norm, trained=settings.model_name_or_path is not None
+        )
         before = getattr(model.config, "radikal_channels", self.loader.channels)
         if "pair" in (before, self.loader.channels) and before != self.loader.channels:
             raise SettingsError(

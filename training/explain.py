@@ -40,7 +40,7 @@ from training.explaining.report import Files, whole_picture, write_image
 from training.explaining.summary import Summary, summarize
 from training.explaining.targets import Detector
 from training.operating_point import best_operating_point, match
-from training.score import open_run
+from training.score import checked_classes, open_run
 from training.settings import SettingsError
 
 #: In the output folder, and what marks it as one that may be replaced.
@@ -107,11 +107,7 @@ def _subject(run: Path, split: str, overrides: list[str]) -> Subject:
     if settings.task != "detection":
         raise SettingsError(f"{run} is a run of {settings.task}; only detectors can be explained so far")
     splits: Any = load_splits(settings)
-    if split not in splits:
-        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
-    names, known = class_names(splits[split]), list(model.config.id2label.values())
-    if names != known:
-        raise SettingsError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
+    checked_classes(settings, splits, split, model)
     if settings.num_threads:
         torch.set_num_threads(settings.num_threads)
     accelerator = Accelerator(mixed_precision="no")

@@ -204,10 +204,7 @@ def _scores(trained: TrainedModel) -> str:
 
 def _hardware(metrics: Mapping[str, Any]) -> str:
     config, training = metrics.get("config") or {}, metrics.get("training") or {}
-    machine = metrics.get("hardware") or training.get("hardware") or config.get("device") or "an unknown device"
-    if isinstance(machine, Mapping):
-        machine = ", ".join(f"{key} {value}" for key, value in machine.items())
-    text = f"Trained on {machine}"
+    text = f"Trained on {config.get('device') or 'an unknown device'}"
     if training.get("processes", 1) > 1:
         text += f", {training['processes']} processes"
     if config.get("precision"):

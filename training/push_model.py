@@ -20,15 +20,15 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-from huggingface_hub.utils import hf_raise_for_status, validate_repo_id
+from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging as transformers_logging
 
 from radikal_datasets.client_errors import status_of, unanswered
 from radikal_datasets.endpoint import PUBLIC_HUB, Hub
-from radikal_datasets.errors import HubContentError, HubError, LicenceError, NotPrivateError, RadikalError
+from radikal_datasets.errors import HubContentError, HubError, LicenceError, RadikalError
 from radikal_datasets.hub.card_text import CARD_FILENAME
-from radikal_datasets.hub.repository import NOT_THERE
+from radikal_datasets.hub.repository import Repository
 from radikal_datasets.hub.transfer import bounded_requests, large_files_by, retrying, takes_xet
 from training.model_card import TrainedModel, model_card
 from training.opening import open_model
@@ -98,7 +98,7 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
         raise HubError(f"{repo_id!r} has no namespace. Take yours or an organisation's: NAMESPACE/{repo_id}.")
     try:
         with bounded_requests(_TIMEOUT):
-            return _Push(hub, repo_id, run / "best", trained).run(public=public)
+            return _Push(Repository(hub, repo_id, "model"), run / "best", trained).run(public=public)
     except RadikalError:
         raise
     except OfflineModeIsEnabled:
@@ -122,83 +122,42 @@ def _chosen_hub(endpoint: str | None) -> Hub:
 
 
 @dataclass(frozen=True)
-class _There:
-    """A repository at one commit: its files by path, and the text of its card."""
-
-    commit: str
-    files: dict[str, RepoFile]
-    card: str | None
-
-
-@dataclass(frozen=True)
 class _Push:
-    hub: Hub
-    repo_id: str
+    repository: Repository
     folder: Path
     trained: TrainedModel
 
     def run(self, *, public: bool) -> PushedModel:
         """Creates, checks, commits, verifies."""
-        retrying(lambda: self._make(public), what="making the repository")
-        xet = retrying(lambda: takes_xet(self.hub, self.repo_id, "model"), what="asking for xet")
+        retrying(lambda: self.repository.make(public=public), what="making the repository")
+        xet = retrying(lambda: takes_xet(self.repository.hub, self.repository.repo_id, "model"), what="asking for xet")
         with large_files_by(xet=xet):
             commit, sent, kept = retrying(self._commit, what="commit")
-        done = retrying(lambda: self._read(commit), what="reading the commit")
-        if wrong := [path for path, data in self._wanted(done.card).items() if not _same(data, done.files.get(path))]:
+        done = retrying(lambda: self.repository.read(commit), what="reading the commit")
+        if wrong := [path for path, data in self._wanted(done.card).items() if not _same(data, done.tree.get(path))]:
             raise HubContentError(
-                f"{self.hub.endpoint}/{self.repo_id} at {commit} is not what was sent: {', '.join(wrong[:5])}. Push "
+                f"{self.repository.address} at {commit} is not what was sent: {', '.join(wrong[:5])}. Push "
                 "again; if it stays so, this Hub loses files."
             )
-        return PushedModel(self.hub.endpoint, self.repo_id, commit, tuple(sent), tuple(kept))
-
-    def _make(self, public: bool) -> None:
-        """As `hub.repository.Repository.make` for datasets: what counts is what is read back."""
-        api, created = self.hub.api, False
-        try:
-            info = api.model_info(self.repo_id)
-        except HfHubHTTPError as error:
-            if status_of(error) not in NOT_THERE:
-                raise
-            api.create_repo(self.repo_id, repo_type="model", private=not public, exist_ok=True)
-            created, info = True, api.model_info(self.repo_id)
-        if public or info.private is True:
-            return
-        where = f"{self.hub.endpoint} {'made' if created else 'has'} {self.repo_id} as a public repository"
-        if created:
-            api.delete_repo(self.repo_id, repo_type="model")
-            raise NotPrivateError(
-                f"{where}, where a private one was asked for. Nothing was sent; it was deleted again."
-            )
-        raise NotPrivateError(f"{where}. Nothing was sent. Make it private, push to another, or say --public.")
+        return PushedModel(self.repository.hub.endpoint, self.repository.repo_id, commit, tuple(sent), tuple(kept))
 
     def _commit(self) -> tuple[str, list[str], list[str]]:
         """The commit, the paths that were sent to it, and those that were there already."""
-        there = self._read(_MAIN)
+        there = self.repository.read(_MAIN)
         wanted = self._wanted(there.card)
-        sent = [path for path, data in wanted.items() if not _same(data, there.files.get(path))]
-        gone = [path for path in there.files if _WEIGHTS.fullmatch(path) and path not in wanted]
+        sent = [path for path, data in wanted.items() if not _same(data, there.tree.get(path))]
+        gone = [path for path in there.tree if _WEIGHTS.fullmatch(path) and path not in wanted]
         kept = [path for path in wanted if path not in sent]
-        if not sent and not gone:
+        if there.commit is not None and not sent and not gone:
             return there.commit, [], kept
         operations: list[Any] = [CommitOperationAdd(path, wanted[path]) for path in sent]
         operations += [CommitOperationDelete(path) for path in gone]
-        done = self.hub.api.create_commit(
-            self.repo_id, operations, commit_message=f"{self.trained.opened.model.config.model_type} with its card",
+        done = self.repository.api.create_commit(
+            self.repository.repo_id, operations,
+            commit_message=f"{self.trained.opened.model.config.model_type} with its card",
             repo_type="model", revision=_MAIN, parent_commit=there.commit,
         )  # fmt: skip
         return done.oid, sent, kept
-
-    def _read(self, revision: str) -> _There:
-        info = self.hub.api.model_info(self.repo_id, revision=revision)
-        commit = str(info.sha)
-        entries = self.hub.api.list_repo_tree(self.repo_id, repo_type="model", recursive=True, revision=commit)
-        files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
-        card = None
-        if CARD_FILENAME in files:  # not through the user's cache: the card of every commit would stay there
-            response = self.hub.get(f"/{self.repo_id}/resolve/{commit}/{CARD_FILENAME}")
-            hf_raise_for_status(response)
-            card = response.content.decode("utf-8")
-        return _There(commit, files, card)
 
     def _wanted(self, card: str | None) -> dict[str, str | bytes]:
         """Path in the repository -> file, or contents."""
@@ -207,7 +166,12 @@ class _Push:
             for file in sorted(self.folder.iterdir())
             if file.is_file() and file.name != CARD_FILENAME
         }
-        return {**files, CARD_FILENAME: model_card(self.trained, self.repo_id, self.hub.endpoint, card).encode()}
+        return {
+            **files,
+            CARD_FILENAME: model_card(
+                self.trained, self.repository.repo_id, self.repository.hub.endpoint, card
+            ).encode(),
+        }
 
 
 def _same(data: str | bytes, there: RepoFile | None) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
 
+import datasets
 from accelerate import Accelerator
 from transformers import AutoImageProcessor
 from transformers.utils import logging as transformers_logging
@@ -43,17 +44,11 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     settings, model, processor = open_run(run, overrides)
     accelerator = Accelerator(mixed_precision="no")
     splits = load_splits(settings)
-    if split not in splits:
-        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
-    names = class_names(splits[split])
+    names = checked_classes(settings, splits, split, model)
     if settings.task == "classification":
         options = {"target": settings.target, **classifier_normalization(model)}
-        names = target_names(names, settings.target)
     else:
         options = models.normalization(processor)
-    known = [model.config.id2label[i] for i in range(len(model.config.id2label))]
-    if names != known:
-        raise SettingsError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
     loader = eval_loader(splits, split, settings, accelerator, **options)
     if loader is None:
         raise SettingsError(f"none of the images of split {split!r} is annotated: there is nothing to score against")
@@ -61,6 +56,23 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     if settings.task == "classification":
         return classifier_scores(model, loader, accelerator)
     return evaluate(model, processor, loader, names, accelerator)
+
+
+def checked_classes(settings: Settings, splits: datasets.DatasetDict, split: str, model: Any) -> list[str]:
+    """The classes that the model and a split have in common: all.
+
+    Raises:
+        SettingsError: no such split, or classes that are not the model's.
+    """
+    if split not in splits:
+        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
+    names = class_names(splits[split])
+    if settings.task == "classification":
+        names = target_names(names, settings.target)
+    known = [model.config.id2label[i] for i in range(len(model.config.id2label))]
+    if names != known:
+        raise SettingsError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
+    return names
 
 
 def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:

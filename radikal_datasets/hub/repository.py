@@ -1,12 +1,13 @@
-"""A dataset repository on a Hub: made private and read back to be so, and looked at as it is at one commit."""
+"""A repository on a Hub: made private and read back to be so, and looked at as it is at one commit."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-from huggingface_hub import HfApi, RepoFile
+from huggingface_hub import DatasetInfo, HfApi, ModelInfo, RepoFile
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from huggingface_hub.utils import hf_raise_for_status
 
@@ -42,10 +43,11 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Repository:
-    """A dataset repository, there or not."""
+    """A repository of a dataset or of a model, there or not."""
 
     hub: Hub
     repo_id: str
+    repo_type: Literal["dataset", "model"] = "dataset"
 
     @cached_property
     def api(self) -> HfApi:
@@ -55,7 +57,11 @@ class Repository:
     @property
     def address(self) -> str:
         """Endpoint and name, for messages."""
-        return f"{self.hub.endpoint}/datasets/{self.repo_id}"
+        return f"{self.hub.endpoint}/{self._path}"
+
+    @property
+    def _path(self) -> str:
+        return f"datasets/{self.repo_id}" if self.repo_type == "dataset" else self.repo_id
 
     def make(self, *, public: bool) -> None:
         """Creates it where it is not there, and makes sure that it is private unless `public`.
@@ -68,17 +74,17 @@ class Repository:
         """
         created = False
         try:
-            info = self.api.dataset_info(self.repo_id)
+            info = self._info()
         except HfHubHTTPError as error:
             if status_of(error) not in NOT_THERE:
                 raise
             created = self._create(public)
-            info = self.api.dataset_info(self.repo_id)
+            info = self._info()
         if public:
             if info.private:
                 logger.warning("%s is private already and stays so: --public only counts for a new one.", self.repo_id)
         elif info.private is not True and created:
-            self.api.delete_repo(self.repo_id, repo_type="dataset")
+            self.api.delete_repo(self.repo_id, repo_type=self.repo_type)
             raise NotPrivateError(
                 f"{self.hub.endpoint} made {self.repo_id} a public repository, where a private one was asked for. "
                 "Nothing was sent, and the empty repository was deleted again. This Hub seems not to know the field "
@@ -87,12 +93,13 @@ class Repository:
         elif info.private is not True:
             raise NotPrivateError(
                 f"{self.hub.endpoint} has {self.repo_id} as a public repository. Nothing was sent. Make it private "
-                f"(hf repos settings {self.repo_id} --type dataset --private), push to another, or say --public."
+                f"(hf repos settings {self.repo_id} --type {self.repo_type} --private), push to "
+                "another, or say --public."
             )
 
     def _create(self, public: bool) -> bool:
         try:
-            self.api.create_repo(self.repo_id, repo_type="dataset", private=not public)
+            self.api.create_repo(self.repo_id, repo_type=self.repo_type, private=not public)
         except HfHubHTTPError as error:
             if status_of(error) != 409:
                 raise
@@ -101,10 +108,10 @@ class Repository:
 
     def read(self, revision: str) -> Snapshot:
         """The repository as it is at the tip of a branch, at a tag or a commit."""
-        info = self.api.dataset_info(self.repo_id, revision=revision)
+        info = self._info(revision)
         if info.sha is None:
             return Snapshot(None, info.private, {})
-        entries = self.api.list_repo_tree(self.repo_id, repo_type="dataset", recursive=True, revision=info.sha)
+        entries = self.api.list_repo_tree(self.repo_id, repo_type=self.repo_type, recursive=True, revision=info.sha)
         tree = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
         texts = {name: self._text(name, info.sha) for name in (CARD_FILENAME, MANIFEST_FILENAME) if name in tree}
         return Snapshot(info.sha, info.private, tree, texts.get(CARD_FILENAME), texts.get(MANIFEST_FILENAME))
@@ -114,11 +121,15 @@ class Repository:
         try:
             return self.read(branch)
         except RevisionNotFoundError:
-            self.api.create_branch(self.repo_id, branch=branch, repo_type="dataset", exist_ok=True)
+            self.api.create_branch(self.repo_id, branch=branch, repo_type=self.repo_type, exist_ok=True)
             return self.read(branch)
+
+    def _info(self, revision: str | None = None) -> DatasetInfo | ModelInfo:
+        ask = self.api.dataset_info if self.repo_type == "dataset" else self.api.model_info
+        return ask(self.repo_id, revision=revision)
 
     def _text(self, path: str, commit: str) -> str:
         # Not through the user's cache: the card of every commit would stay there.
-        response = self.hub.get(f"/datasets/{self.repo_id}/resolve/{commit}/{path}")
+        response = self.hub.get(f"/{self._path}/resolve/{commit}/{path}")
         hf_raise_for_status(response)
         return response.content.decode("utf-8")

@@ -4,11 +4,11 @@ from training.models.backbones import load_backbone_weights
 from training.models.building import build_model, from_checkpoint, trainable_norms
 from training.models.errors import ModelError
 from training.models.families import MODEL_TYPES
-from training.models.gray import fold_gray, is_folded, unfolded_weights
+from training.models.gray import fold_gray, fold_if_gray, is_folded, unfolded_weights
 from training.models.processors import image_processor, normalization
 from training.models.sizes import SIZES, Size
 
 __all__ = [
-    "MODEL_TYPES", "SIZES", "ModelError", "Size", "build_model", "fold_gray", "from_checkpoint", "image_processor",
-    "is_folded", "load_backbone_weights", "normalization", "trainable_norms", "unfolded_weights",
+    "MODEL_TYPES", "SIZES", "ModelError", "Size", "build_model", "fold_gray", "fold_if_gray", "from_checkpoint",
+    "image_processor", "is_folded", "load_backbone_weights", "normalization", "trainable_norms", "unfolded_weights",
 ]  # fmt: skip

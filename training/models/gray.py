@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from timm.layers.conv2d_same import Conv2dSame
 
-from loaders import GRAY_MEAN, GRAY_STD
+from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
 from training.models.backbones import timm_module
 
 _MARK = "_takes_gray"
@@ -37,6 +37,21 @@ def fold_gray(model: torch.nn.Module, mean: tuple[float, ...], std: tuple[float,
     stem.in_channels = 1
     setattr(model, _MARK, True)
     return True
+
+
+def fold_if_gray(
+    model: torch.nn.Module, channels: str, normalization: dict[str, tuple[float, ...]], *, trained: bool
+) -> bool:
+    """`fold_gray` where all images are gray and normalised by `GRAY_MEAN` and `GRAY_STD`; whether it was done.
+
+    Args:
+        channels: what the loader settled on, "gray", "rgb" or "pair".
+        normalization: `mean` and `std` of the images that the model is going to be trained on.
+        trained: the whole model comes from a checkpoint of such images; else its backbone is of ImageNet's, if of any.
+    """
+    if channels != "gray" or normalization != {"mean": GRAY_MEAN, "std": GRAY_STD}:
+        return False
+    return fold_gray(model, *((GRAY_MEAN, GRAY_STD) if trained else (IMAGENET_MEAN, IMAGENET_STD)))
 
 
 def is_folded(model: torch.nn.Module) -> bool:
