@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 import torch
 
-from loaders.augmentation import Augment, Batch
+from loaders.augmentation import Augment, Augmentation, Batch
 from loaders.canvas import Canvas, Channels
 from loaders.decoding import Resize, is_gray
 from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD, normalize, scale_and_shift
@@ -286,18 +286,23 @@ class Loader:
         content = truth.content
         if content is None:
             content = np.full((len(truth.counts), 2), self.image_size, np.int64)
-        given = Batch(
-            planes.float(), torch.from_numpy(content), torch.from_numpy(truth.boxes),
-            torch.from_numpy(truth.labels), torch.from_numpy(truth.owners), masks,
+        # Nothing here refers to the floats that go in: they are freed as soon as the augmentation is done with them.
+        batch = self.augment(
+            Batch(
+                planes.float(), torch.from_numpy(content), torch.from_numpy(truth.boxes),
+                torch.from_numpy(truth.labels), torch.from_numpy(truth.owners), masks,
+            ),
+            torch.Generator().manual_seed(seed),
         )  # fmt: skip
-        batch = self.augment(given, torch.Generator().manual_seed(seed))
         images = batch.images
         if self.channels == "pair":  # of what became of the two, and not what became of their difference
             images = torch.cat([images[:, :2], (images[:, :1] - images[:, 1:2]).abs()], 1)
         counts = np.bincount(batch.owners.numpy(), minlength=len(truth.counts)).tolist()
         content = None if truth.content is None else batch.content.numpy()
         moved = Truth(content, batch.boxes.numpy(), batch.labels.numpy(), counts)
-        return normalize(images, self.mean, self.std), moved, batch.masks
+        # What `Augmentation` gives back is nobody else's; another function may keep it.
+        mine = isinstance(self.augment, Augmentation)
+        return normalize(images, self.mean, self.std, in_place=mine), moved, batch.masks
 
     def _with_labels(self, result: dict[str, Any], truth: Truth, masks: torch.Tensor | None) -> dict[str, Any]:
         """Adds what a model learns from."""

@@ -30,14 +30,21 @@ def scale_and_shift(
     return scale, shift
 
 
-def normalize(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+def normalize(
+    images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...], *, in_place: bool = False
+) -> torch.Tensor:
     """(B, 1 or 3, H, W) of gray levels 0..255 to float32 (B, 3, H, W), `(x / 255 - mean) / std`, on the same device.
 
     A gray plane is repeated here and not earlier, so that only one plane travels to the device; where all planes would
     be the same it is not copied at all, but seen three times (`expand`).
+
+    Args:
+        in_place: float images may be written over; they are where each of their planes stays one.
     """
     scale, shift = scale_and_shift(mean, std, one_plane=images.shape[1] == 1)
     shape = (1, len(scale), 1, 1)
     scales, shifts = (torch.tensor(values, device=images.device).view(shape) for values in (scale, shift))
-    normal = torch.addcmul(shifts, images.float(), scales)
+    floats = images.float()
+    out = floats if in_place and len(scale) == images.shape[1] else None
+    normal = torch.addcmul(shifts, floats, scales, out=out)
     return normal.expand(-1, len(mean), -1, -1)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from loaders.augmentation import geometry, mixing, photometry
-from loaders.augmentation.batch import Batch
+from loaders.augmentation.batch import Batch, groups
 from radikal_datasets.sources import source_info
 
 #: What `for_source` takes for a change whose default is 0. Copy-paste is not among them: it needs masks, so it has to
@@ -126,15 +126,15 @@ class Augmentation:
         Raises:
             ValueError: `copy_paste` is above 0 and the batch has no masks.
         """
-        before = batch.images
         # A gray plane that is only seen as three is changed once.
-        one_plane = before.shape[1] > 1 and before.stride(1) == 0
+        planes = batch.images.shape[1]
+        one_plane = planes > 1 and batch.images.stride(1) == 0
         if one_plane:
-            batch = replace(batch, images=before[:, :1])
-        batch = self._light(self._shape(batch, generator), generator)
-        if one_plane:
-            batch = replace(batch, images=batch.images.expand(-1, before.shape[1], -1, -1))
-        return batch
+            batch = replace(batch, images=batch.images[:, :1])
+        given = batch.images.data_ptr()
+        batch = self._shape(batch, generator)
+        batch = self._light(batch, generator, in_place=batch.images.data_ptr() != given)
+        return replace(batch, images=batch.images.expand(-1, planes, -1, -1)) if one_plane else batch
 
     def _shape(self, batch: Batch, generator: torch.Generator) -> Batch:
         """What moves pixels, boxes and masks."""
@@ -156,18 +156,17 @@ class Augmentation:
             batch = mixing.erase(batch, self.erase, self.min_visible, generator)
         return batch
 
-    def _light(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """What changes gray levels only."""
+    def _light(self, batch: Batch, generator: torch.Generator, *, in_place: bool) -> Batch:
+        """What changes gray levels only; `in_place`: the images are nobody else's."""
         if not (self.brightness or self.contrast or self.gamma or self.blur or self.noise):
             return batch
-        images = batch.images
-        if self.brightness or self.contrast:
-            images = photometry.brightness_contrast(batch, self.brightness, self.contrast, generator)
-        if self.gamma:
-            images = photometry.gamma(images, self.gamma, generator)
-        if self.blur:
-            images = photometry.blur(images, batch.content, self.blur, generator)
-        if self.noise:
-            images = photometry.noise(images, self.noise, generator)
-        # Every change above made a tensor of its own.
-        return replace(batch, images=batch.on_content(images.clamp_(0, photometry.WHITE)))
+        light = photometry.draw_light(
+            len(batch.images), batch.images.device, self.brightness, self.contrast, self.gamma, self.blur, self.noise,
+            generator,
+        )  # fmt: skip
+        before, mean, inside = batch.images, batch.mean(), batch.inside()
+        images = before if in_place else torch.empty_like(before, memory_format=torch.contiguous_format)
+        for some in groups(before):
+            lit = photometry.relight(before[some], mean, batch.content, light, some)
+            images[some] = lit if inside is None else torch.where(inside[some], lit, before[some])
+        return replace(batch, images=images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,6 +75,20 @@ class Batch:
     def keep(self, keep: torch.Tensor) -> Batch:
         """The boxes where `keep`, bool (N,) on the CPU, is true."""
         return self if bool(keep.all()) else self.select(keep.nonzero()[:, 0])
+
+
+#: Bytes of images that a CPU changes at once: what is worked out of them on the way is several times as large.
+_AT_ONCE = 2**22
+
+
+def groups(images: torch.Tensor) -> Iterator[slice]:
+    """Images (B, C, H, W) that are changed together: on a GPU all; on a CPU some, or memory and caches would suffer."""
+    count = len(images)
+    some = count
+    if images.device.type == "cpu" and count:
+        some = max(1, _AT_ONCE // (images[0].numel() * images.element_size()))
+    for start in range(0, count, max(some, 1)):
+        yield slice(start, start + some)
 
 
 Augment = Callable[[Batch, torch.Generator], Batch]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from loaders.augmentation import boxes as boxes_
-from loaders.augmentation.batch import Batch
+from loaders.augmentation.batch import Batch, groups
 
 
 def draw_turns(
@@ -93,13 +93,16 @@ def resample(batch: Batch, matrices: torch.Tensor, min_visible: float) -> Batch:
     there are masks it is cut to the moved mask's tight box. It goes where less than `min_visible` of the moved box's
     area lies within the content, and where its mask has no pixel left.
     """
-    grid = _sampling_grid(matrices, batch.canvas, batch.images.device)
     inside, mean = batch.inside(), batch.mean()
-    # grid_sample takes zero from outside the canvas: with the mean taken off, that is the mean.
-    centred = batch.images - mean
-    if inside is not None:
-        centred *= inside
-    images = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=False).add_(mean)
+    images = torch.empty_like(batch.images, memory_format=torch.contiguous_format)
+    for some in groups(batch.images):
+        grid = _sampling_grid(matrices[some], batch.canvas, batch.images.device)
+        # grid_sample takes zero from outside the canvas: with the mean taken off, that is the mean.
+        centred = batch.images[some] - mean[some]
+        if inside is not None:
+            centred *= inside[some]
+        moved_images = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        torch.add(moved_images, mean[some], out=images[some])
     images = batch.on_content(images)
 
     moved = boxes_.moved(batch.boxes, matrices[batch.owners])
@@ -107,7 +110,7 @@ def resample(batch: Batch, matrices: torch.Tensor, min_visible: float) -> Batch:
     keep = boxes_.area(boxes) >= min_visible * boxes_.area(moved)
     masks, masks_before = batch.masks, batch.masks
     if masks_before is not None and len(masks_before):
-        masks = _resample_masks(masks_before, batch.owners, grid, inside)
+        masks = _resample_masks(masks_before, batch.owners, matrices, inside)
         boxes = boxes_.tightened(boxes, masks, masks_before)
     return replace(batch, images=images, boxes=boxes, masks=masks).keep(keep & (boxes_.area(boxes) > 0))
 
@@ -128,13 +131,14 @@ def _sampling_grid(matrices: torch.Tensor, canvas: tuple[int, int], device: torc
 
 
 def _resample_masks(
-    masks: torch.Tensor, owners: torch.Tensor, grid: torch.Tensor, inside: torch.Tensor | None
+    masks: torch.Tensor, owners: torch.Tensor, matrices: torch.Tensor, inside: torch.Tensor | None
 ) -> torch.Tensor:
     moved = []
     # All masks of an image are planes that share its grid: no copy of the grid for each mask.
-    for index, own in enumerate(masks.split(torch.bincount(owners, minlength=len(grid)).tolist())):
+    for index, own in enumerate(masks.split(torch.bincount(owners, minlength=len(matrices)).tolist())):
         if len(own):
-            planes = F.grid_sample(own[None].float(), grid[index : index + 1], mode="nearest", align_corners=False)[0]
+            grid = _sampling_grid(matrices[index : index + 1], (masks.shape[1], masks.shape[2]), masks.device)
+            planes = F.grid_sample(own[None].float(), grid, mode="nearest", align_corners=False)[0]
             moved.append(planes > 0 if inside is None else (planes > 0) & inside[index])
     return torch.cat(moved)
 

@@ -1,15 +1,59 @@
-"""Changes of gray levels: each image by its own drawn strength, the whole batch at once. Boxes stay as they are."""
+"""Changes of gray levels: each image by its own drawn strength, some images at once. Boxes stay as they are."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from loaders.augmentation.batch import Batch
-
 WHITE = 255.0
+
+
+@dataclass(frozen=True)
+class Light:
+    """What is done to the gray levels of each image of a batch; None where nothing is. On the images' device.
+
+    Attributes:
+        gain, spread: float32 (B,), factors of the gray level, and of its distance from the image's mean.
+        exponents: float32 (B,), of gray levels as fractions of white.
+        blur: float32 (B,), deviation of a Gaussian, pixels; it is cut off at `blur_radius`.
+        noise: float32 (B,), deviation of Gaussian noise, gray levels, drawn from `pixels`.
+    """
+
+    gain: torch.Tensor | None = None
+    spread: torch.Tensor | None = None
+    exponents: torch.Tensor | None = None
+    blur: torch.Tensor | None = None
+    blur_radius: int = 0
+    noise: torch.Tensor | None = None
+    pixels: torch.Generator | None = None
+
+
+def draw_light(
+    count: int, device: torch.device, brightness: float, contrast: float, gamma: float, blur: float, noise: float,
+    generator: torch.Generator,
+) -> Light:  # fmt: skip
+    """Draw for `count` images; strengths as in `Augmentation`, 0: not at all."""
+    drawn: dict[str, torch.Tensor] = {}
+    if brightness or contrast:
+        drawn["gain"] = draw_factors(count, brightness, generator)
+        spread = draw_factors(count, contrast, generator)
+        if contrast:
+            drawn["spread"] = spread
+    if gamma:
+        drawn["exponents"] = torch.exp((2 * torch.rand(count, generator=generator) - 1) * math.log1p(gamma))
+    if blur:
+        # A deviation of 0 would divide by zero; at a hundredth of a pixel the neighbours' weights are 0 already.
+        drawn["blur"] = (blur * torch.rand(count, generator=generator)).clamp_min(0.01)
+    pixels = None
+    if noise:
+        drawn["noise"] = noise * WHITE * torch.rand(count, generator=generator)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        pixels = torch.Generator(device).manual_seed(seed)
+    on_device = {name: values.to(device, non_blocking=True) for name, values in drawn.items()}
+    return Light(**on_device, blur_radius=math.ceil(3 * blur), pixels=pixels)
 
 
 def draw_factors(count: int, strength: float, generator: torch.Generator) -> torch.Tensor:
@@ -17,44 +61,52 @@ def draw_factors(count: int, strength: float, generator: torch.Generator) -> tor
     return (1 + strength * (2 * torch.rand(count, generator=generator) - 1)).clamp_min(0)
 
 
-def brightness_contrast(batch: Batch, brightness: float, contrast: float, generator: torch.Generator) -> torch.Tensor:
-    """Images times a factor, then drawn towards or away from their mean gray level by another."""
-    count, device = len(batch.images), batch.images.device
-    gain = draw_factors(count, brightness, generator)
-    spread = draw_factors(count, contrast, generator)
-    gain, spread = torch.stack([gain, spread]).to(device, non_blocking=True).view(2, -1, 1, 1, 1)
-    if not contrast:
-        return batch.images * gain
-    # One mean for all planes, so that colours keep their balance, and an image and its template their difference.
-    mean = batch.mean().mean(1, keepdim=True) * gain
-    return torch.addcmul(mean * (1 - spread), batch.images, gain * spread)
-
-
-def gamma(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Gray levels as fractions of white to a power between 1 / (1 + strength) and 1 + strength, even on a log scale."""
-    draws = 2 * torch.rand(len(images), generator=generator) - 1
-    exponents = torch.exp(draws * math.log1p(strength)).to(images.device, non_blocking=True)
-    return (images / WHITE).clamp_(0, 1).pow_(exponents.view(-1, 1, 1, 1)).mul_(WHITE)
-
-
-def blur(images: torch.Tensor, content: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Gaussian blur with a deviation between 0 and `strength` pixels.
-
-    Only content is averaged: at its edge the weights of what lies beyond are left out, and the rest sums up to 1.
+def relight(images: torch.Tensor, mean: torch.Tensor, content: torch.Tensor, light: Light, some: slice) -> torch.Tensor:
+    """The images `some` of a batch in another light, a tensor of its own.
 
     Args:
-        images: float32 (B, C, H, W).
+        images: float32 (n, C, H, W), these images alone.
+        mean: float32 (B, C, 1, 1), of every image of the batch before.
         content: int64 (B, 2), CPU, (height, width).
-        strength: largest deviation.
-        generator: on the CPU.
+        light: of the batch.
+        some: which these are. Noise has to be drawn for one slice after the other.
+    """
+    images = images.clone() if light.gain is None else _brightness_contrast(images, mean[some], light, some)
+    if light.exponents is not None:
+        images = images.div_(WHITE).clamp_(0, 1).pow_(light.exponents[some].view(-1, 1, 1, 1)).mul_(WHITE)
+    if light.blur is not None:
+        images = blur(images, content[some], light.blur[some], light.blur_radius)
+    if light.noise is not None:
+        drawn = torch.randn(images.shape, generator=light.pixels, device=images.device)
+        images.addcmul_(drawn, light.noise[some].view(-1, 1, 1, 1))
+    return images.clamp_(0, WHITE)
+
+
+def _brightness_contrast(images: torch.Tensor, mean: torch.Tensor, light: Light, some: slice) -> torch.Tensor:
+    """Images times a factor, then drawn towards or away from their mean gray level by another."""
+    assert light.gain is not None
+    gain = light.gain[some].view(-1, 1, 1, 1)
+    if light.spread is None:
+        return images * gain
+    spread = light.spread[some].view(-1, 1, 1, 1)
+    # One mean for all planes, so that colours keep their balance, and an image and its template their difference.
+    return torch.addcmul(mean.mean(1, keepdim=True) * gain * (1 - spread), images, gain * spread)
+
+
+def blur(images: torch.Tensor, content: torch.Tensor, sigma: torch.Tensor, radius: int) -> torch.Tensor:
+    """Gaussian blur. Only content is averaged: at its edge the weights of what lies beyond are left out, and the rest
+    sums up to 1.
+
+    Args:
+        images: float32 (n, C, H, W).
+        content: int64 (n, 2), CPU, (height, width).
+        sigma: float32 (n,), deviations in pixels, on the images' device.
+        radius: pixels to either side that count.
     """
     count, planes, height, width = images.shape
     device = images.device
-    # A deviation of 0 would divide by zero; at a hundredth of a pixel the neighbours' weights are 0 already.
-    sigma = (strength * torch.rand(count, generator=generator)).clamp_min(0.01)
-    radius = math.ceil(3 * strength)
-    distance = torch.arange(-radius, radius + 1)
-    kernel = torch.exp(-(distance**2) / (2 * sigma[:, None] ** 2)).to(device, non_blocking=True)
+    distance = torch.arange(-radius, radius + 1, device=device)
+    kernel = torch.exp(-(distance**2) / (2 * sigma[:, None] ** 2))
     rows, columns = (
         (torch.arange(size) < content[:, axis, None]).float().to(device, non_blocking=True)
         for axis, size in enumerate((height, width))
@@ -72,13 +124,3 @@ def blur(images: torch.Tensor, content: torch.Tensor, strength: float, generator
         # Weights are 0 only where no content is near: there is nothing to divide either.
         blurred /= weights.clamp_min(1e-6).view(count, *view)
     return blurred
-
-
-def noise(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Gaussian noise added, each pixel on its own, with a deviation between 0 and `strength` times white."""
-    device = images.device
-    sigma = (strength * WHITE * torch.rand(len(images), generator=generator)).to(device, non_blocking=True)
-    seed = int(torch.randint(2**62, (), generator=generator))
-    pixels = torch.Generator(device).manual_seed(seed)
-    drawn = torch.randn(images.shape, generator=pixels, device=device)
-    return torch.addcmul(images, drawn, sigma.view(-1, 1, 1, 1))

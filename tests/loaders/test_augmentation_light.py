@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from loaders.augmentation import Augmentation, photometry
+from loaders.augmentation import Augmentation, Batch
 from loaders.augmentation.augmentation import MILD
 from radikal_datasets.sources import list_sources, source_info, source_names
 from tests.loaders.augmentation_batches import CASES, CHANGES, FIELDS, NOTHING, STRONG, make_batch, seeded
@@ -31,9 +31,16 @@ def test_brightness_and_contrast_scale_gray_levels():
     assert 0.8 - 1e-4 <= ratio.min() < 0.81 and 1.19 < ratio.max() <= 1.2001
 
 
+def whole(images: torch.Tensor) -> Batch:
+    """A batch of these images, without padding and boxes."""
+    content = torch.tensor([images.shape[-2:]]).expand(len(images), 2)
+    none = torch.zeros(0, dtype=torch.int64)
+    return Batch(images, content, torch.zeros(0, 4), none, none, None)
+
+
 def test_gamma_keeps_black_and_white():
     images = torch.tensor([0.0, 255.0, 127.5]).view(1, 1, 1, 3).expand(2000, 1, 1, 3)
-    after = photometry.gamma(images, 0.5, seeded(0))[:, 0, 0]
+    after = replace(NOTHING, gamma=0.5)(whole(images), seeded(0)).images[:, 0, 0]
     assert (after[:, 0] == 0).all() and torch.allclose(after[:, 1], torch.tensor(255.0))
     exponent = (after[:, 2] / 255).log() / math.log(0.5)
     assert 1 / 1.5 - 1e-4 <= exponent.min() < 0.67 and 1.49 < exponent.max() <= 1.5001
@@ -41,17 +48,17 @@ def test_gamma_keeps_black_and_white():
 
 
 def test_noise_has_its_deviation_and_differs_from_image_to_image():
-    after = photometry.noise(torch.full((300, 1, 40, 40), 128.0), 0.1, seeded(0))
+    after = replace(NOTHING, noise=0.1)(whole(torch.full((300, 1, 40, 40), 128.0)), seeded(0)).images
     deviation = after.std((1, 2, 3)) / 255
     assert deviation.min() < 0.01 and 0.09 < deviation.max() < 0.105 and abs(float(after.mean()) - 128) < 0.2
     assert len({float(image[0, 0, 0]) for image in after}) == 300
 
 
 def test_blur_is_gaussian_and_stays_within_the_content():
-    images, content = torch.zeros(40, 2, 41, 41), torch.tensor([[41, 41]]).expand(40, 2)
+    images = torch.zeros(40, 2, 41, 41)
     images[:, 0, 20, 20] = 1
     images[:, 1] = 50
-    after = photometry.blur(images, content, 2.0, seeded(0))
+    after = replace(NOTHING, blur=2.0)(whole(images), seeded(0)).images
     assert torch.allclose(after[:, 1], torch.tensor(50.0)) and torch.allclose(after[:, 0].sum((1, 2)), torch.ones(40))
     ys = torch.arange(41) - 20
     sigma = (after[:, 0].sum(2) * ys**2).sum(1).sqrt()
