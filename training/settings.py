@@ -175,15 +175,16 @@ def parse(arguments: list[str]) -> Settings:
 def with_config(arguments: list[str], default: str) -> list[str]:
     """The arguments with a configuration file in front, where the user named none.
 
-    That is `configs/<default>`; but where `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the
-    run's own settings.
+    That is the recipe of the source that `--dataset_name` names, `configs/<default>` where it names none; but where
+    `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings.
     """
     if arguments and not arguments[0].startswith("--"):
         return arguments
     values = _command_line(arguments)
     own = Path(values.get("output_dir") or "") / RUN_SETTINGS
     resumes = values.get("resume_from_checkpoint") and values.get("output_dir") and own.is_file()
-    return [str(own if resumes else CONFIGS / default), *arguments]
+    recipe = CONFIGS / f"{str(values.get('dataset_name') or '').rpartition('/')[2]}.yaml"
+    return [str(own if resumes else recipe if recipe.is_file() else CONFIGS / default), *arguments]
 
 
 def _find(name: str) -> Path:

@@ -87,6 +87,11 @@ def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path, text, message):
         parse([str(tmp_path / "c.yaml")])
 
 
+@pytest.mark.parametrize("name", ["radikal_datasets/neu_det", "hub/neu_det", "neu_det"])
+def test_without_a_file_the_recipe_of_the_source(name):
+    assert with_config(["--dataset_name", name], "demo.yaml")[0] == str(CONFIGS / "neu_det.yaml")
+
+
 def test_without_a_file_the_default_or_the_run_to_go_on_with(config, tmp_path):
     assert with_config([str(config), "--seed", "1"], "demo.yaml") == [str(config), "--seed", "1"]
     resume = ["--output_dir", str(tmp_path), "--resume_from_checkpoint", "latest"]
