@@ -116,7 +116,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     warmup = min(settings.warmup_steps, total_steps // 2)
     flat = (total_steps - warmup) // 2 if settings.lr_scheduler_type == "flat_cosine" else 0
     schedule = get_wsd_schedule(optimizer, warmup, total_steps - warmup - flat, num_stable_steps=flat)
-    # Convolutions are faster with channels last: by a tenth of a step's processor time on a CPU.
+    # Convolutions are faster with channels last: by a tenth of a step's processor time on a CPU. And on a CPU, PyTorch
+    # 2.14.1 has wrong gradients of batch norms without it, in batches of one image (tests/training/test_gray.py).
     model.to(accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     average = MovingAverage(model, settings.ema_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
