@@ -51,7 +51,10 @@ def test_read_back(source: str, config: str | None, exported: Callable[..., Expo
 
 
 @pytest.mark.parametrize(("source", "config"), SETS)
-def test_ultralytics_reads_the_same(source: str, config: str | None, exported: Callable[..., Export]) -> None:
+def test_ultralytics_reads_the_same(
+    source: str, config: str | None, exported: Callable[..., Export], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLO_OFFLINE", "true")  # or it asks a name server whether it is online when it is imported
     utils = pytest.importorskip("ultralytics.data.utils")
     export, found = exported(source, config, "yolo"), {}
     data = utils.check_det_dataset(str(export.folder / "data.yaml"), autodownload=False)
