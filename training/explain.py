@@ -72,14 +72,15 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         SettingsError: no run of a detector there, no such split or image, or an output folder that holds something
             else.
     """
+    _check_room(output)
     subject = _subject(run, options.split, overrides)
-    _make_room(output)
     found = answers(subject, options.split)
     if not found:
         raise SettingsError(f"none of the images of split {options.split!r} is annotated: there is nothing to explain")
     validation = found if options.split == "validation" else answers(subject, "validation")
     threshold, origin = _threshold(options.threshold, validation, options.split)
     chosen = choose(found, options.images, threshold)
+    _make_room(output)  # nothing can be wrong with what was asked for any more
     print(f"{len(found)} images in the {options.split} split, {len(chosen)} to explain. {origin}", flush=True)
     entries, images = _explain_images(subject, output, options, chosen, threshold)
     summary = summarize([one.explained for one in entries])
@@ -129,18 +130,25 @@ def _explain_images(
         done = explain(subject.detector, case, options.methods, effort, others if i < options.redrawn_images else {})
         neighbours = (stems[i - 1] if i else None, stems[i + 1] if i + 1 < len(stems) else None)
         files = write_image(output, stems[i], done, names, normalization, neighbours)
-        # The maps are on disk; those of a hundred images need not stay in memory.
-        kept = dataclasses.replace(done, explanations=[dataclasses.replace(one, maps={}) for one in done.explanations])
+        images.append(_numbers(done, files, names))
+        # The maps are on disk; those of a hundred images need not stay in memory, nor need their pixels.
+        kept = dataclasses.replace(
+            done, explanations=[dataclasses.replace(one, maps={}) for one in done.explanations],
+            case=dataclasses.replace(case, pixels=case.pixels.new_empty(0)),
+        )  # fmt: skip
         entries.append(Entry(kept, files.page, whole_picture(done, normalization)))
-        images.append(_numbers(kept, files, names))
         tqdm.write(_line(done))
     return entries, images
 
 
-def _make_room(output: Path) -> None:
-    """Remove an older explanation, whole or not, and mark the folder as one of explanations; touch nothing else."""
+def _check_room(output: Path) -> None:
+    """Refuse a folder that holds something else."""
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / NUMBERS).is_file())):
         raise SettingsError(f"{output} holds something else than explanations: choose another --output")
+
+
+def _make_room(output: Path) -> None:
+    """Remove an older explanation, whole or not, and mark the folder as one of explanations; touch nothing else."""
     for folder in ("images", "overlays", "maps"):
         shutil.rmtree(output / folder, ignore_errors=True)
     (output / "index.html").unlink(missing_ok=True)
@@ -161,7 +169,7 @@ def _threshold(asked: float | None, validation: Sequence[Answer], split: str) ->
 
 def _stems(chosen: Sequence[str]) -> list[str]:
     """File names of images whose ids may hold slashes."""
-    return [f"{i:03d}_{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}" for i, name in enumerate(chosen, start=1)]
+    return [f"{i:03d}_{re.sub(r'[^A-Za-z0-9.-]+', '_', name)[-100:]}" for i, name in enumerate(chosen, start=1)]
 
 
 def _line(done: Explained) -> str:

@@ -17,7 +17,7 @@ from ..opened import open_sets, rows
 from ..sources import source_info, source_names
 from .coco import CocoWriter
 from .objects import ObjectsWriter
-from .shared import About, Record, Writer, extension_of, file_stems, whole_or_not
+from .shared import About, Record, Writer, extension_of, file_stems, short_split, whole_or_not
 from .voc import VocWriter
 from .yolo import YoloWriter
 
@@ -167,7 +167,7 @@ def _record(row: dict[str, Any], number: int, split: str, stem: str) -> Record:
         height=row["height"],
         boxes=[(box[0], box[1], box[2], box[3]) for box in row["boxes"]],
         labels=row["labels"],
-        masks=[_bytes(mask) for mask in row["masks"]],
+        masks=[_bytes(mask) for mask in row["masks"] or ()],
         group=row["group"],
     )
 
@@ -183,6 +183,9 @@ def _checked(title: str, splits: DatasetDict) -> DatasetDict:
             raise LayoutError(
                 f"{title}, split {name}: no column {', '.join(missing)}. Give a source, or a folder that prepare wrote."
             )
+    short = Counter(short_split(str(name)) for name in splits)
+    if twice := [name for name, count in short.items() if count > 1]:
+        raise LayoutError(f"{title}: splits {', '.join(map(str, splits))} would both be called {twice[0]}: rename one.")
     return splits
 
 

@@ -80,10 +80,12 @@ class ObjectsWriter:
         self._rows, self._bytes = [], 0
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        if kind is None:
-            self._flush()
-        for file in self._files.values():
-            file.close()
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            for file in self._files.values():
+                file.close()
         if kind is None:
             (self._folder / "README.md").write_text(self._card(), encoding="utf-8")
 

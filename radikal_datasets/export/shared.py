@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import ClassVar, Protocol
 
+import PIL.Image
+
 from ..errors import LayoutError, OutputError
 from ..schema import Box
 
@@ -150,11 +152,14 @@ def file_stems(image_ids: Iterable[str]) -> dict[str, str]:
 
 
 def extension_of(path: str | None, data: bytes) -> str:
-    """The extension for an image's bytes: that of its path, or where it has none the one of its format."""
+    """The extension for an image's bytes: that of its path, or where this is no image's the one of its format."""
     suffix = PurePosixPath(path or "").suffix.lower()
-    if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix):
+    if suffix in PIL.Image.registered_extensions():
         return suffix
-    known = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"BM": ".bmp"}
+    known = {
+        b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif", b"GIF8": ".gif",
+        b"RIFF": ".webp",
+    }  # fmt: skip
     return next((name for start, name in known.items() if data.startswith(start)), ".img")
 
 

@@ -6,6 +6,7 @@ The inverse of `annotations/voc.py`.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from io import BytesIO
@@ -106,6 +107,10 @@ def _round(value: float) -> int:
     return math.floor(value + 0.5)
 
 
+#: Characters that XML 1.0 can't hold.
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def _fill(element: ElementTree.Element, children: dict[str, object]) -> None:
     for tag, value in children.items():
-        ElementTree.SubElement(element, tag).text = str(value)
+        ElementTree.SubElement(element, tag).text = _NOT_XML.sub("_", str(value))

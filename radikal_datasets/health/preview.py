@@ -14,10 +14,12 @@ from ..errors import OutputError
 from ..opened import open_sets
 from .drawing import Look, draw, font, looks, swatch
 from .gallery import write_gallery
-from .pictures import Choice, Picture, choose
+from .pictures import Choice, ChoiceError, Picture, choose
 
 #: Images shown where none are asked for.
 SHEET_IMAGES, GALLERY_IMAGES = 24, 200
+#: A sheet is one picture in memory: with so many images some 0.6 GB.
+MOST_ON_SHEET = 400
 
 _WIDTH, _GAP, _LINE = 1320, 12, 18  # pixels: the sheet, between the images, a line of text
 _HIGH, _WIDE = 300, 636  # pixels: an image's greatest height and width
@@ -67,6 +69,8 @@ def write_preview(
     on_sheet = file.suffix.lower() == ".png"
     count = images if images is not None else SHEET_IMAGES if on_sheet else GALLERY_IMAGES
     sets = open_sets(name, config, data_dir=data_dir, protocol=protocol)
+    if on_sheet and count > MOST_ON_SHEET:
+        raise ChoiceError(f"{count:,} images for one sheet; it holds {MOST_ON_SHEET:,} at most: ask for fewer")
     choice = choose(sets, split=split, classes=classes, images=count, seed=seed)
     shown = _write_sheet(file, choice) if on_sheet else write_gallery(file, choice)
     return Written(file, shown, choice.total, file.stat().st_size)

@@ -155,6 +155,8 @@ def _gray_shares(data: bytes | None) -> np.ndarray | None:
             image.draft("L", None)  # of a JPEG the luminance alone is decoded, at full size
             if image.mode.startswith("I;16"):  # 16-bit X-rays: convert("L") would clip all above 255 to white
                 levels = np.bincount((np.asarray(image).astype(np.uint16) >> 8).ravel(), minlength=256)
+            elif image.mode[0] in "IF":  # 32 bits, or floats: nobody knows what black and white are
+                return None
             else:
                 levels = np.array(image.convert("L").histogram())
     except Exception:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...

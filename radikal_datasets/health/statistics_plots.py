@@ -48,7 +48,9 @@ def bars(rows: Mapping[str, Sequence[float]], texts: Sequence[str], told: str) -
         parts.append(f'<text x="{_WIDE - 12}" y="{y + 12}" text-anchor="end" class="dim">{html.escape(text)}</text>')
         for i, length in enumerate(lengths):
             wide = length / longest * (_WIDE - 24)
-            parts.append(f'<rect x="{x:.1f}" y="{y + 17}" width="{wide:.1f}" height="11" fill="{COLORS[i]}"/>')
+            parts.append(
+                f'<rect x="{x:.1f}" y="{y + 17}" width="{wide:.1f}" height="11" fill="{COLORS[i % len(COLORS)]}"/>'
+            )
             x += wide
     return _svg(14 + 36 * len(rows), parts, told)
 

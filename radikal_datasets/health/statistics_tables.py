@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .statistics import Statistics
@@ -16,7 +17,7 @@ from .statistics_set import IMAGE_SIZE, TINY, SetStatistics
 def print_sets(console: Console, sets: Mapping[str, Statistics], page: Path | None = None) -> None:
     """Prints one set after another, and where their page is."""
     for title, found in sets.items():
-        console.rule(title, align="left")
+        console.rule(escape(title), align="left")
         _print_set(console, found)
     if page is not None:
         console.print(f"{page}: the same with plots", highlight=False, markup=False, soft_wrap=True)
@@ -42,18 +43,20 @@ def _splits(found: Statistics) -> Table:
         clean = f"{images['defect_free']:,}" + ("" if share is None else f" ({share:.0%})")
         boxes = len(part.columns.labels)
         holding = images["annotated"] - images["defect_free"]
-        table.add_row(split, f"{images['all']:,}", f"{holding:,}", clean, f"{images['unannotated']:,}", f"{boxes:,}")
+        table.add_row(
+            escape(split), f"{images['all']:,}", f"{holding:,}", clean, f"{images['unannotated']:,}", f"{boxes:,}"
+        )
     return table
 
 
 def _classes(found: Statistics) -> Table:
     there = [(split, part) for split, part in found.splits.items() if part.images["annotated"]]
     table = _table(
-        "class", *(split for split, _ in there), "all", caption="Boxes, and in brackets images that hold one."
+        "class", *(escape(split) for split, _ in there), "all", caption="Boxes, and in brackets images that hold one."
     )
     for label, name in enumerate(found.classes):
         parts = [*(part for _, part in there), found.whole]
-        table.add_row(name, *(f"{part.class_boxes[label]:,} ({part.class_images[label]:,})" for part in parts))
+        table.add_row(escape(name), *(f"{part.class_boxes[label]:,} ({part.class_images[label]:,})" for part in parts))
     return table
 
 
@@ -68,7 +71,7 @@ def _sizes(whole: SetStatistics) -> Table:
         if len(sizes.width):
             width, height, share = (np.median(values) for values in (sizes.width, sizes.height, sizes.share))
             counts = (f"{count:,}" for count in (*sizes.coco.values(), sizes.tiny))
-            table.add_row(name, f"{width:.0f}", f"{height:.0f}", f"{share:.2%}", *counts)
+            table.add_row(escape(name), f"{width:.0f}", f"{height:.0f}", f"{share:.2%}", *counts)
     return table
 
 

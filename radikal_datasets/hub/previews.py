@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..builder import InspectionBuilder
+from ..health.drawing import to_rgb
 from ..schema import Example
 
 logger = logging.getLogger(__name__)
@@ -72,9 +73,11 @@ def _decoded(
         try:
             with Image.open(BytesIO(builder.tree.read(example.image))) as image:
                 image.draft("RGB", (2 * _EDGE, 2 * _EDGE))  # a large JPEG is decoded at a fraction of its size
-                picture = ImageOps.contain(image.convert("RGB"), (_EDGE, _EDGE), Image.Resampling.LANCZOS)
+                picture = ImageOps.contain(to_rgb(image), (_EDGE, _EDGE), Image.Resampling.LANCZOS)
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
             logger.info("%s: not in the preview: %s", example.image, error)
+            continue
+        if 0 in picture.size:  # a line of a hundred times its height
             continue
         count -= 1
         yield example, picture
@@ -125,7 +128,8 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, example: Example, picture: Image.Imag
             min(y_max * scale_y + 2, picture.height - 1),
         )
         draw.rectangle(box, outline=_HALO, width=4)
-        draw.rectangle((box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1), outline=colours[instance.label], width=2)
+        if box[2] - box[0] >= 2 and box[3] - box[1] >= 2:  # else the halo is all there is room for
+            draw.rectangle((box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1), outline=colours[instance.label], width=2)
 
 
 def _draw_legend(

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import datasets
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from radikal_datasets import build_hub_folder
 from radikal_datasets.errors import LayoutError, OutputError
-from radikal_datasets.export import FORMATS, export_sets
+from radikal_datasets.export import FORMATS, export_sets, exporting
 from radikal_datasets.export.coco import CocoWriter
 from radikal_datasets.export.shared import Record, extension_of, file_stems, whole_or_not
 from radikal_datasets.schema import features
@@ -53,6 +57,8 @@ def test_extensions() -> None:
     assert extension_of("Class1/0001.PNG", b"") == ".png"
     assert extension_of(None, b"\xff\xd8\xff\xe0") == ".jpg"
     assert extension_of("no suffix", b"\x89PNG\r\n") == ".png"
+    assert extension_of("img_1.5", b"\x89PNG\r\n") == ".png"
+    assert extension_of(None, b"II*\0") == ".tif"
 
 
 def test_same_base_names_in_two_folders_do_not_collide(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
@@ -162,6 +168,35 @@ def test_files_that_come_meanwhile_stay_alone(tmp_path: Path) -> None:
         whole_or_not(tmp_path / "out"),
     ):
         pass
+
+
+def odd_row(**changes: Any) -> dict[str, Any]:
+    out = io.BytesIO()
+    Image.new("L", (8, 8), 50).save(out, "PNG")
+    return {
+        "image_id": "a", "image": {"bytes": out.getvalue(), "path": None}, "width": 8, "height": 8,
+        "boxes": [[1, 1, 5, 5]], "labels": [0], "masks": None, "reference": None, "annotated": True, "group": "a",
+    } | changes  # fmt: skip
+
+
+def folder_of(folder: Path, **splits: dict[str, Any]) -> str:
+    for split, one in splits.items():
+        datasets.Dataset.from_list([one], features=features(["dent"])).to_parquet(str(folder / f"{split}.parquet"))
+    return str(folder)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_masks_may_be_null_and_names_hold_what_xml_can_not(form: str, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    export_sets(folder_of(tmp_path / "set", train=odd_row(image_id="a\x07b")), format=form, output=tmp_path / "out")
+    for file in (tmp_path / "out").rglob("*.xml"):
+        assert ElementTree.parse(file).findtext("source/image") == "a_b"
+
+
+def test_two_splits_of_one_name_are_an_error() -> None:
+    rows = datasets.Dataset.from_list([odd_row()], features=features(["dent"]))
+    with pytest.raises(LayoutError, match="would both be called val"):
+        exporting._checked("set", datasets.DatasetDict({"val": rows, "validation": rows}))
 
 
 def test_a_set_without_truth_or_without_columns_is_an_error(tmp_path: Path) -> None:

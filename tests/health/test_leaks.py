@@ -94,6 +94,19 @@ def test_the_same_pixels_in_other_files():
     assert sum(pair.leaks for pair in found.pairs) == 3
 
 
+def test_palettes_are_colours_and_not_numbers():
+    indices = np.asarray(image(surface(0))) // 128
+    files = []
+    for colors in ([0, 0, 0, 255, 255, 255], [255, 255, 255, 0, 0, 0]):
+        picture = Image.fromarray(indices.astype(np.uint8), "P")
+        picture.putpalette(colors + [0] * 762)
+        files.append(encoded(picture))
+    same = encoded(Image.fromarray((indices * 255).astype(np.uint8)))
+    found = found_in(train=[row("a", files[0]), row("b", files[1])], test=[row("c", same)])
+    identical = [pair for pair in pairs(found) if pair[0] == "identical_pixels"]
+    assert identical == [("identical_pixels", "a", "c", True)]
+
+
 def test_colours_are_not_pixels_of_their_red():
     gray = np.asarray(image(surface(0)))
     colored = Image.fromarray(np.stack([gray, 255 - gray, gray], 2))
@@ -132,8 +145,32 @@ def test_without_leaks_only_held_out_splits_keep_what_several_show():
     kept = without_leaks(datasets_of(**sets))
     ids = {split: rows["image_id"][:] for split, rows in kept.items()}
     held_out = [one["image_id"] for one in sets["test"]]
-    assert ids == {"train": [], "validation": ["d", "f"], "test": held_out, "unlabeled": ["i"]}
+    assert ids == {"validation": ["d", "f"], "test": held_out, "unlabeled": ["i"]}  # nothing is left of train
     assert not find_leaks(kept).across
+
+
+def test_many_copies_leak_though_the_first_is_unlabeled():
+    sets = {
+        "unlabeled": [row("a", FILES[0], (), (), annotated=False)],
+        "train": [row(f"b{i}", FILES[0]) for i in range(6)],
+        "test": [row("c", FILES[0])],
+    }
+    assert len(find_leaks(datasets_of(**sets)).across) >= 1
+    assert set(without_leaks(datasets_of(**sets))) == {"unlabeled", "test"}  # nothing is left of train
+
+
+def test_without_leaks_does_not_guess_which_split_is_held_out():
+    with pytest.raises(LayoutError, match="is in train and val, and none"):
+        without_leaks(datasets_of(train=[row("a", FILES[0])], val=[row("b", FILES[0])]))
+
+
+def test_truths_that_differ_one_way_only_are_told():
+    first = row("a", FILES[0], [(10, 10, 50, 40), (60, 60, 90, 90)], (0, 1))
+    exchanged = row("b", FILES[0], [(10, 10, 50, 40), (60, 60, 90, 90)], (1, 0))
+    doubled = [row(name, FILES[1], boxes, (0, 0)) for name, boxes in (
+        ("c", [(10, 10, 50, 40), (10, 10, 50, 39)]), ("d", [(10, 10, 50, 40), (90, 90, 99, 99)]))]  # fmt: skip
+    for pair in found_in(train=[first, exchanged, *doubled]).conflicts:
+        assert "least IoU 0.00" in pair.conflict
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from test_statistics import of, row
 
 from radikal_datasets import build_hub_folder
@@ -20,6 +21,7 @@ from radikal_datasets.errors import OutputError
 from radikal_datasets.health.statistics import Statistics, statistics
 from radikal_datasets.health.statistics_page import check_place, write_statistics_page
 from radikal_datasets.health.statistics_plots import heat
+from radikal_datasets.health.statistics_tables import print_sets
 from radikal_datasets.opened import open_sets
 from radikal_datasets.sources import source_names
 
@@ -73,6 +75,16 @@ def test_many_classes_and_names_that_are_markup(tmp_path: Path) -> None:
     assert "<b>" not in page
     assert "16 of 40 classes are drawn." in page
     assert "The 20 most frequent of 40 are drawn" in page
+
+
+def test_more_splits_than_colours(tmp_path: Path) -> None:
+    check(page_of(tmp_path, one=of(**{f"fold{i}": [row([(0, 0, 9, 9)], [0])] for i in range(9)})))
+
+
+def test_names_are_not_markup_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_sets(Console(), {"set [x]": of(["a[/b]", "scratch [deep]"], train=[row([(0, 0, 9, 9)], [1])])})
+    told = capsys.readouterr().out
+    assert "set [x]" in told and "a[/b]" in told and "scratch [deep]" in told
 
 
 def test_several_sets_are_folded_below_a_table(tmp_path: Path) -> None:

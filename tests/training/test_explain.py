@@ -116,6 +116,14 @@ def test_what_can_not_be_is_said(run: Path, tmp_path: Path, capsys, extra, said)
     assert said in capsys.readouterr().err
 
 
+def test_an_older_explanation_stays_where_the_call_is_wrong(run: Path, tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    for name in ("explanations.json", "index.html", "images/a.html"):
+        (tmp_path / name).write_text("old")
+    assert explain.main([str(run), "--output", str(tmp_path), "--images", "no_such_image"]) == 1
+    assert all(path.read_text() == "old" for path in tmp_path.rglob("*.*"))
+
+
 def test_a_folder_of_something_else_is_left_alone(run: Path, capsys):
     assert explain.main([str(run), "--output", str(run)]) == 1
     assert "holds something else" in capsys.readouterr().err and (run / "metrics.json").is_file()

@@ -13,7 +13,7 @@ from training.explaining.d_rise import d_rise_maps, random_masks
 from training.explaining.gradients import integrated_gradients_map
 from training.explaining.methods import METHODS, Effort, maps_of
 from training.explaining.redrawing import PARTS, redrawn
-from training.explaining.targets import ClassLogits, Detection, Detector, QueryLogit, Similarity, best_query
+from training.explaining.targets import ClassLogits, Detection, Detector, QueryLogit, Similarity, best_query, similarity
 from training.explaining.trust import area_of, energy_inside
 from training.models import MODEL_TYPES, build_model, image_processor
 
@@ -89,6 +89,24 @@ def test_hirescam_of_a_known_network_is_the_part_it_adds_up():
     network = Layered().requires_grad_(False)
     found = cam_map("hirescam", network, [network.features], torch.rand(1, 3, 64, 80) + 0.5, lambda output: output[0])
     assert energy_inside(found, BOX) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("corner", [True, False])
+def test_eigencam_shows_what_sticks_out_wherever_it_lies(corner):
+    """The sign of a principal component is arbitrary: grad-cam's own shows all but a blob in the corner."""
+    network = Layered().requires_grad_(False)
+    pixels = 0.3 + 0.02 * torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
+    blob = (slice(0, 16), slice(0, 20)) if corner else (slice(24, 40), slice(30, 50))
+    pixels[0, :, *blob] += 1
+    found = cam_map("eigencam", network, [network.features], pixels, lambda output: output[0])
+    assert found[blob].mean() > 0.8 and found.mean() < 0.3
+
+
+def test_a_detection_cut_at_the_edge_is_held_against_the_whole_box_of_its_query():
+    drawn = (-10.0, -10.0, 30.0, 30.0)
+    cut = Detection((0.0, 0.0, 30.0, 30.0), 0, 0.9, 0, drawn)
+    found = similarity(torch.tensor([[[0.9]]]), torch.tensor([[drawn]]), cut)
+    assert float(found) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)

@@ -9,12 +9,28 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_grad_cam import EigenCAM, GradCAM, HiResCAM, LayerCAM
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 from transformers.backbone_utils import BackboneMixin
 
 from training.explaining.baselines import scaled
 
+
+class SignedEigenCAM(EigenCAM):
+    """EigenCAM with its stronger side shown (Seg-Eigen-CAM, Chung and Ying 2025).
+
+    A principal component has no sign: grad-cam's EigenCAM shows an object, or all but the object, by chance.
+    """
+
+    def get_cam_image(
+        self, input_tensor: Any, target_layer: Any, target_category: Any, activations: np.ndarray, grads: Any,
+        eigen_smooth: Any,
+    ) -> np.ndarray:  # fmt: skip
+        """The features (B, C, H, W) along their first principal component, (B, H, W)."""
+        return get_2d_projection_with_sign_correction(activations)
+
+
 CAM_METHODS: dict[str, Any] = {
-    "gradcam": GradCAM, "hirescam": HiResCAM, "layercam": LayerCAM, "eigencam": EigenCAM,
+    "gradcam": GradCAM, "hirescam": HiResCAM, "layercam": LayerCAM, "eigencam": SignedEigenCAM,
 }  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def _detections(
         if score >= threshold:
             place = torch.tensor(box) * scale
             query = own_query(probabilities, boxes[0], place.to(boxes.device), label, score)
-            found.append(Detection(_box(place), label, score, query))
+            found.append(Detection(_box(place), label, score, query, _box(boxes[0, query].cpu())))
     return found
 
 

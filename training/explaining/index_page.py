@@ -149,7 +149,7 @@ def _calibrations(calibrations: dict[str, Calibration]) -> str:
 
 
 def _reliability(one: Calibration) -> str:
-    """SVG of 300 x 260; its plot is 220 square, from (50, 15)."""
+    """SVG of 300 x 270; its plot is 220 square, from (50, 15)."""
     left, top, side = 50, 15, 220
 
     def x(value: float) -> float:

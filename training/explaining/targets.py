@@ -20,12 +20,19 @@ class Detection:
         label: class index.
         score: the class's probability as the detector gives it, 0 to 1.
         query: index of the query that gave it, on the untouched image.
+        drawn: the query's own box, which may reach over the image's edge, where `box` is cut; None: as `box`.
     """
 
     box: tuple[float, float, float, float]
     label: int
     score: float
     query: int
+    drawn: tuple[float, float, float, float] | None = None
+
+    @property
+    def query_box(self) -> tuple[float, float, float, float]:
+        """What boxes of other queries and changed images are held against."""
+        return self.box if self.drawn is None else self.drawn
 
 
 class Detector(torch.nn.Module):
@@ -128,14 +135,14 @@ def similarity(probabilities: torch.Tensor, boxes: torch.Tensor, detection: Dete
         probabilities: (B, Q, C).
         boxes: (B, Q, 4), xyxy in pixels.
     """
-    return (overlaps(boxes, detection.box) * probabilities[..., detection.label]).amax(-1)
+    return (overlaps(boxes, detection.query_box) * probabilities[..., detection.label]).amax(-1)
 
 
 def best_query(detector: Detector, pixels: torch.Tensor, detection: Detection) -> int:
     """The query of one image (1, 3, H, W) that is most alike the detection, as `Similarity` has it."""
     with torch.no_grad():
         logits, boxes = detector(pixels)
-    alike = overlaps(boxes, detection.box) * detector.probabilities(logits)[..., detection.label]
+    alike = overlaps(boxes, detection.query_box) * detector.probabilities(logits)[..., detection.label]
     return int(alike[0].argmax()) if float(alike.max()) > 0 else detection.query
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from ...errors import LayoutError
 from ...splits import UNLABELED
 from .identical import joined, look_at_all, twins
 from .image_set import ImageSet, Item, of_rows
@@ -138,10 +139,13 @@ def without_leaks(dataset_dict: Mapping[Any, Dataset], found: Leaks | None = Non
     """The set without images that a more held-out split shows as well: training gives way to validation, both to test.
 
     Images that hang together over pairs (one like the next, that like a third) count as one. Lookalikes stay: nobody
-    can tell whether they are one picture.
+    can tell whether they are one picture. A split of which nothing is left goes.
 
     Args:
         found: of `find_leaks(dataset_dict)`; without it, it is worked out here.
+
+    Raises:
+        LayoutError: images are in two splits of which none is called `validation` or `test`.
     """
     found = find_leaks(dataset_dict) if found is None else found
     dropped = _less_held_out(found)
@@ -150,7 +154,8 @@ def without_leaks(dataset_dict: Mapping[Any, Dataset], found: Leaks | None = Non
         ids = enumerate(dataset["image_id"])
         return dataset.select([i for i, image_id in ids if (split, image_id) not in dropped])
 
-    return DatasetDict({str(split): kept(str(split), dataset) for split, dataset in dataset_dict.items()})
+    splits = {str(split): kept(str(split), dataset) for split, dataset in dataset_dict.items()}
+    return DatasetDict({split: dataset for split, dataset in splits.items() if len(dataset)})
 
 
 def _less_held_out(found: Leaks) -> set[tuple[str, str]]:
@@ -159,8 +164,13 @@ def _less_held_out(found: Leaks) -> set[tuple[str, str]]:
     labeled = [pair for pair in found.pairs if UNLABELED not in (pair.first.split, pair.second.split)]
     for numbers in connected([(pair.first.number, pair.second.number) for pair in labeled]):
         splits = {items[number].split for number in numbers}
-        most = next((split for split in _HELD_OUT if split in splits), None)
-        dropped |= {(items[n].split, items[n].image_id) for n in numbers if most and items[n].split != most}
+        most = next((split for split in _HELD_OUT if split in splits), min(splits))
+        if len(splits) > 1 and most not in _HELD_OUT:
+            raise LayoutError(
+                f"{items[numbers[0]].image_id} is in {' and '.join(sorted(splits))}, and none of these is held out by "
+                "its name: call the one that keeps it `validation` or `test`"
+            )
+        dropped |= {(items[n].split, items[n].image_id) for n in numbers if items[n].split != most}
     return dropped
 
 
@@ -190,6 +200,7 @@ def examine(images: ImageSet) -> Leaks:
 
 
 def _identical(kind: str, items: list[Item]) -> Iterator[Pair]:
+    items = sorted(items, key=lambda item: item.is_unlabeled)  # of many, all are held against one that has a truth
     pairs = combinations(items, 2) if len(items) <= _MOST_IN_FULL else ((items[0], other) for other in items[1:])
     for first, second in pairs:
         yield Pair(kind, first, second, conflict=_conflict(first, second))
@@ -209,7 +220,9 @@ def _conflict(first: Item, second: Item) -> str:
         zip(second.labels, second.boxes, strict=True)
     ):
         return ""
-    least = iou(np.asarray(first.boxes, float), np.asarray(second.boxes, float)).max(1).min()
+    overlaps = iou(np.asarray(first.boxes, float), np.asarray(second.boxes, float))
+    overlaps = np.where(np.asarray(first.labels)[:, None] == np.asarray(second.labels), overlaps, 0.0)
+    least = min(overlaps.max(0).min(), overlaps.max(1).min())  # of each box with the nearest one of its class
     return f"{told}, in other places (least IoU {least:.2f})"
 
 

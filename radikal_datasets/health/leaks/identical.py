@@ -54,19 +54,26 @@ def _look(data: bytes | None, place: np.ndarray) -> Seen:
     try:
         with PIL.Image.open(BytesIO(data)) as image:
             image.load()
-            pixels = hashlib.blake2b(f"{image.size}".encode(), digest_size=16)
-            # A gray image saved as RGB has the same pixels.
-            gray = image.mode != "RGB" or not _is_gray(image)
-            pixels.update(image.tobytes() if gray else image.getchannel(0).tobytes())
             place[:] = thumbnail(image)
+            plain = _plain(image)
+            pixels = hashlib.blake2b(f"{plain.mode} {plain.size}".encode(), digest_size=16)
+            pixels.update(plain.tobytes())
             return Seen(hashlib.sha256(data).digest(), pixels.digest())
     except Exception as error:  # a decoder raises what it likes
         return Seen(error=f"does not decode: {error}")
 
 
-def _is_gray(image: PIL.Image.Image) -> bool:
-    red, green, blue = (channel.tobytes() for channel in image.split())
-    return red == green == blue
+def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The same pixels in the same mode, whatever the file's: without a palette, and one plane where all are equal."""
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode == "RGB":
+        red, green, blue = image.split()
+        if red.tobytes() == green.tobytes() == blue.tobytes():
+            return red
+    return image
 
 
 def twins(seen: Sequence[Seen]) -> list[tuple[str, list[int]]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ...splits import UNLABELED
@@ -76,7 +77,7 @@ def pair_told(pair: Pair) -> str:
 
 def print_leaks(console: Console, title: str, found: Leaks) -> None:
     """Counts, sentences and the first examples of each kind."""
-    console.rule(f"{title}: leaks and mistakes", align="left")
+    console.rule(f"{escape(title)}: leaks and mistakes", align="left")
     table = Table("pairs of images with", "across splits", "one unlabeled", "within a split")
     for kind, counts in pair_counts(found).items():
         table.add_row(PAIRS[kind].partition(":")[0], *(f"{count:,}" for count in counts))
