@@ -208,6 +208,7 @@ def opened_by_hand(model_type: str, channels: str = "rgb") -> OpenedModel:
 
 
 @pytest.mark.slow
+# Each family is traced, written and run through onnxruntime: too much for each test run, done before a release.
 @pytest.mark.skipif(not os.environ.get("RADIKAL_THOROUGH"), reason="minutes each; RADIKAL_THOROUGH=1 runs it")
 @pytest.mark.parametrize("model_type", models.MODEL_TYPES)
 def test_every_family(model_type, tmp_path):
