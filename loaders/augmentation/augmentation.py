@@ -164,7 +164,8 @@ class Augmentation:
             len(batch.images), batch.images.device, self.brightness, self.contrast, self.gamma, self.blur, self.noise,
             generator,
         )  # fmt: skip
-        before, mean, inside = batch.images, batch.mean(), batch.inside()
+        before, inside = batch.images, batch.inside()
+        mean = None if light.spread is None else batch.mean().mean(1, keepdim=True)
         images = before if in_place else torch.empty_like(before, memory_format=torch.contiguous_format)
         for some in groups(before):
             lit = photometry.relight(before[some], mean, batch.content, light, some)

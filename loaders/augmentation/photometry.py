@@ -61,17 +61,19 @@ def draw_factors(count: int, strength: float, generator: torch.Generator) -> tor
     return (1 + strength * (2 * torch.rand(count, generator=generator) - 1)).clamp_min(0)
 
 
-def relight(images: torch.Tensor, mean: torch.Tensor, content: torch.Tensor, light: Light, some: slice) -> torch.Tensor:
+def relight(
+    images: torch.Tensor, mean: torch.Tensor | None, content: torch.Tensor, light: Light, some: slice
+) -> torch.Tensor:
     """The images `some` of a batch in another light, a tensor of its own.
 
     Args:
         images: float32 (n, C, H, W), these images alone.
-        mean: float32 (B, C, 1, 1), of every image of the batch before.
+        mean: float32 (B, 1, 1, 1), of every image of the batch before, over all planes; None where no spread is drawn.
         content: int64 (B, 2), CPU, (height, width).
         light: of the batch.
         some: which these are. Noise has to be drawn for one slice after the other.
     """
-    images = images.clone() if light.gain is None else _brightness_contrast(images, mean[some], light, some)
+    images = images.clone() if light.gain is None else _brightness_contrast(images, mean, light, some)
     if light.exponents is not None:
         images = images.div_(WHITE).clamp_(0, 1).pow_(light.exponents[some].view(-1, 1, 1, 1)).mul_(WHITE)
     if light.blur is not None:
@@ -82,15 +84,15 @@ def relight(images: torch.Tensor, mean: torch.Tensor, content: torch.Tensor, lig
     return images.clamp_(0, WHITE)
 
 
-def _brightness_contrast(images: torch.Tensor, mean: torch.Tensor, light: Light, some: slice) -> torch.Tensor:
+def _brightness_contrast(images: torch.Tensor, mean: torch.Tensor | None, light: Light, some: slice) -> torch.Tensor:
     """Images times a factor, then drawn towards or away from their mean gray level by another."""
     assert light.gain is not None
     gain = light.gain[some].view(-1, 1, 1, 1)
-    if light.spread is None:
+    if light.spread is None or mean is None:
         return images * gain
     spread = light.spread[some].view(-1, 1, 1, 1)
     # One mean for all planes, so that colours keep their balance, and an image and its template their difference.
-    return torch.addcmul(mean.mean(1, keepdim=True) * gain * (1 - spread), images, gain * spread)
+    return torch.addcmul(mean[some] * gain * (1 - spread), images, gain * spread)
 
 
 def blur(images: torch.Tensor, content: torch.Tensor, sigma: torch.Tensor, radius: int) -> torch.Tensor:

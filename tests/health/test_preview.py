@@ -254,6 +254,12 @@ def test_odd_shapes_stay_on_the_sheet(size: tuple[int, int]) -> None:
     assert count == 2 and sheet.width == 1320 and sheet.height < 800
 
 
+def test_a_sheet_has_an_end(sample_tree, tmp_path: Path) -> None:
+    with pytest.raises(ChoiceError, match="401 images for one sheet; it holds 400 at most"):
+        write_preview("neu_det", data_dir=sample_tree("neu_det"), output=tmp_path / "sheet.png", images=401)
+    assert not (tmp_path / "sheet.png").exists()
+
+
 def test_where_a_preview_may_not_go(sample_tree) -> None:
     tree = sample_tree("neu_det")
     with pytest.raises(OutputError, match=r"ends in \.png"):

@@ -145,7 +145,7 @@ class TestRefusals:
         create = HfApi.create_repo
         monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **o: create(self, name, **{**o, "private": False}))
         assert self.push(run) == 1
-        assert "was deleted again" in capsys.readouterr().err
+        assert "Nothing was sent, and the empty repository was deleted again" in capsys.readouterr().err
         assert not chosen.repo_exists("plant/refused")
 
     @pytest.mark.parametrize(

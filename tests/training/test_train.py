@@ -21,6 +21,7 @@ from tests.training.conftest import ROOT, launch, write_hub_folder
 from training import score, train
 from training.checkpoints import load_model
 from training.data import remarks
+from training.models import from_checkpoint
 from training.opening import open_model
 
 KEYS = {"map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "map_per_class"}
@@ -70,7 +71,9 @@ def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
     assert "step 5: loss" in out and "checkpoint every 2 steps, about 3 of them" in out
     assert not list(run.glob("run.*"))  # the lock
     # The threshold goes along with the model, for those who get it without its run.
-    assert open_model(run / "best").threshold == open_model(run).threshold == metrics["operating_point"]["threshold"]
+    threshold = metrics["operating_point"]["threshold"]
+    assert 0 <= threshold <= 1 and open_model(run / "best").threshold == open_model(run).threshold == threshold
+    assert from_checkpoint(str(run / "best"), ["hole"]).config.radikal_threshold is None
     found = pipeline("object-detection", model=str(run / "best"), threshold=0.0)(_picture())
     assert found and found[0]["label"] in ("hole", "scratch")
 

@@ -85,6 +85,7 @@ def from_checkpoint(name_or_path: str, class_names: list[str], token: str | None
         ignore_mismatched_sizes=known != class_names,
         token=token,
     )
+    model.config.radikal_threshold = None  # validation chose it for what the checkpoint was trained on
     return trainable_norms(model)
 
 

@@ -62,6 +62,7 @@ def classifier_from_checkpoint(
             "can be trained on"
         )
     name_them(model, class_names)
+    model.config.radikal_threshold = None  # validation chose it for what the checkpoint was trained on
     model.config.pretrained_cfg = {**model.config.pretrained_cfg, **_preprocessing(image_size)}
     return model
 

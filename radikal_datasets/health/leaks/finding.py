@@ -183,7 +183,7 @@ def examine(images: ImageSet) -> Leaks:
     undecodable = [(images.items[number], one.error) for number, one in enumerate(seen) if one.error]
     sets = twins(seen)
     pairs = [pair for kind, members in sets for pair in _identical(kind, [images.items[n] for n in members])]
-    members_of = {members[0]: members for _, members in joined(sets)}
+    members_of = {members[0]: members for members in joined(sets)}
     others = {number for members in members_of.values() for number in members[1:]}
     chosen = [n for n, one in enumerate(seen) if not one.error and n not in others]
     for place, number in enumerate(chosen):  # in place: they are most of the memory
@@ -228,8 +228,8 @@ def _conflict(first: Item, second: Item) -> str:
 
 def _near(match: Match, firsts: list[Item], seconds: list[Item]) -> Pair:
     """Of each image's copies, two in different splits if there are any."""
-    both = [Pair("near_identical", first, second) for first in firsts for second in seconds]
-    chosen = next((pair for pair in both if pair.leaks), both[0])
+    every = (Pair("near_identical", first, second) for first in firsts for second in seconds)
+    chosen = next((pair for pair in every if pair.leaks), Pair("near_identical", firsts[0], seconds[0]))
     told = [f"similarity {match.similarity:.2f}"]
     if match.overlap < 0.98:
         told.append(f"{match.overlap:.0%} in common")

@@ -93,12 +93,12 @@ def twins(seen: Sequence[Seen]) -> list[tuple[str, list[int]]]:
     ]
 
 
-def joined(sets: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
-    """Each set of the same pixels with all copies of its files."""
+def joined(sets: list[tuple[str, list[int]]]) -> list[list[int]]:
+    """What `twins` gave, each set of the same pixels with all copies of its files; no image is in two."""
     files = {members[0]: members for kind, members in sets if kind == "identical_file"}
     whole = {}
     for kind, members in sets:
         if kind == "identical_pixels":
             every = sorted({copy for member in members for copy in files.pop(member, [member])})
             whole[every[0]] = every
-    return [("", members) for members in [*files.values(), *whole.values()]]
+    return [*files.values(), *whole.values()]

@@ -49,15 +49,7 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
          len(found.lookalikes), len(found.mistakes))
         for title, found in sets.items()
     ]  # fmt: skip
-    header = (
-        "set",
-        "images",
-        "pairs across splits",
-        "groups split",
-        "conflicting truths",
-        "lookalikes",
-        "boxes to see",
-    )
+    header = "set", "images", "pairs across splits", "groups split", "conflicting truths", "lookalikes", "boxes to see"
     folded = "".join(
         f"<details{' open' if found.across or found.conflicts else ''}><summary><h2>{html.escape(title)}</h2></summary>"
         f"{_set(found)}</details>"
@@ -131,11 +123,8 @@ def _crowds(found: Leaks, crowds: Sequence[Sequence[Item]]) -> str:
         told = f"{len(items):,} images" + (", across splits" if crosses(items) else "")
         figures.append(f'<figure><div class="row many">{cells}</div><figcaption>{told}</figcaption></figure>')
     note = "<p>One scene taken many times. Whether two of them are one picture can't be told.</p>"
-    return (
-        _heading("Sets that look alike", len(crowds), len(figures))
-        + note
-        + f'<div class="pairs">{"".join(figures)}</div>'
-    )
+    heading = _heading("Sets that look alike", len(crowds), len(figures))
+    return f'{heading}{note}<div class="pairs">{"".join(figures)}</div>'
 
 
 def _mistakes(found: Leaks, kind: str, mistakes: Sequence[Mistake]) -> str:
