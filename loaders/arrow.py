@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import datasets
@@ -17,93 +17,123 @@ import pyarrow as pa
 Encoded = memoryview | str
 
 
-class Blocks:
-    """The columns of a dataset, cut where all of them are contiguous.
+class Columns:
+    """Some columns of a dataset.
 
     Args:
         dataset: its select, shuffle and concatenation are honoured.
-        columns: name -> kind of column, one of the classes below.
+        kinds: name -> kind of column, one of the classes below.
     """
 
-    def __init__(self, dataset: datasets.Dataset, columns: dict[str, type[Any]]) -> None:
+    def __init__(self, dataset: datasets.Dataset, kinds: dict[str, type[Any]]) -> None:
         self.count = len(dataset)
         self._table: pa.Table = dataset.data.table
         indices = dataset._indices
         self._indices = None if indices is None else indices.column(0).to_numpy().astype(np.int64)
-        # Batches of a table share the memory of its columns and are cut where any of these is.
-        batches = self._table.select(list(columns)).to_batches()
-        self._blocks = [tuple(kind(batch.column(name)) for name, kind in columns.items()) for batch in batches]
-        self._ends = np.cumsum([batch.num_rows for batch in batches], dtype=np.int64)
-        self._starts = np.concatenate([[0], self._ends])
+        self._columns = {name: kind(_chunks(self._table.column(name))) for name, kind in kinds.items()}
 
-    def locate(self, rows: np.ndarray) -> Iterator[tuple[tuple[Any, ...], int]]:
-        """Of each row, int64 (n,), its block's columns, in the order of `columns`, and its place in them."""
+    def __call__(self, rows: np.ndarray) -> list[Any]:
+        """What each column has of `rows`, int64 (n,), in the order of `kinds`."""
         physical = rows if self._indices is None else self._indices[rows]
-        blocks = np.searchsorted(self._ends, physical, side="right")
-        for block, place in zip(blocks.tolist(), (physical - self._starts[blocks]).tolist(), strict=True):
-            yield self._blocks[block], place
+        return [column(physical) for column in self._columns.values()]
 
-    def numbers(self, column: str) -> np.ndarray:
+    def of(self, name: str, rows: np.ndarray) -> Any:
+        """What one column has of them."""
+        return self._columns[name](rows if self._indices is None else self._indices[rows])
+
+    def numbers(self, name: str) -> np.ndarray:
         """Values of a whole column of numbers or booleans, in the order of the dataset."""
-        values = self._table.column(column).to_numpy()
+        values = self._table.column(name).to_numpy()
         return values if self._indices is None else values[self._indices]
 
 
+class _Cells:
+    """Cells of any length, in chunks: where in its chunk's data each one begins and ends."""
+
+    def __init__(self, offsets: list[np.ndarray]) -> None:
+        # Of n cells there are n + 1 offsets, so the first one of a row lies at its number plus that of its chunk.
+        self._offsets = np.concatenate(offsets).astype(np.int64, copy=False)
+        self._ends = np.cumsum([len(numbers) - 1 for numbers in offsets], dtype=np.int64)
+
+    def spans(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Chunk, start and end of each row, int64 (n,)."""
+        chunks = np.searchsorted(self._ends, rows, side="right")
+        places = rows + chunks
+        return chunks, self._offsets[places], self._offsets[places + 1]
+
+
 class Texts:
-    """Strings."""
+    """Strings: a list of them."""
 
-    def __init__(self, array: pa.Array) -> None:
-        self._offsets, self._data, _ = _bytes_of(array)
+    def __init__(self, chunks: list[pa.Array]) -> None:
+        parts = [_bytes_of(chunk) for chunk in chunks]
+        self._cells, self._data = _Cells([offsets for offsets, _ in parts]), [data for _, data in parts]
 
-    def __getitem__(self, row: int) -> str:
-        return str(self._data[self._offsets[row] : self._offsets[row + 1]], "utf-8")
+    def __call__(self, rows: np.ndarray) -> list[str]:
+        """The strings of `rows`, int64 (n,)."""
+        spans = (numbers.tolist() for numbers in self._cells.spans(rows))
+        return [self._data[chunk][start:end].tobytes().decode() for chunk, start, end in zip(*spans, strict=True)]
 
 
 class Images:
-    """Encoded images, as the `Image` feature stores them: structs of bytes and path."""
+    """Encoded images, as the `Image` feature stores them, structs of bytes and path: a list of views or paths."""
 
-    def __init__(self, array: pa.StructArray) -> None:
-        self._offsets, self._data, self._valid = _bytes_of(array.field("bytes"))
-        self._cells = array
-        if array.null_count:  # a null cell has no bytes either, whatever its child arrays say
-            valid = array.is_valid().to_numpy(zero_copy_only=False)
-            self._valid = valid if self._valid is None else valid & self._valid
+    def __init__(self, chunks: list[pa.StructArray]) -> None:
+        parts = [_bytes_of(chunk.field("bytes")) for chunk in chunks]
+        self._cells, self._data = _Cells([offsets for offsets, _ in parts]), [data for _, data in parts]
+        self._chunks = chunks
+        self._firsts = np.cumsum([0, *(len(chunk) for chunk in chunks)])
+        self._null = None
+        if any(chunk.null_count or chunk.field("bytes").null_count for chunk in chunks):
+            # A null cell has no bytes either, whatever its child arrays say.
+            self._null = np.concatenate([_is_null(chunk) | _is_null(chunk.field("bytes")) for chunk in chunks])
 
-    def __getitem__(self, row: int) -> Encoded | None:
-        if self._valid is None or self._valid[row]:
-            return self._data[self._offsets[row] : self._offsets[row + 1]]
-        return (self._cells[row].as_py() or {}).get("path")
+    def __call__(self, rows: np.ndarray) -> list[Encoded | None]:
+        """The images of `rows`; None: neither bytes nor a path."""
+        chunks, starts, ends = (numbers.tolist() for numbers in self._cells.spans(rows))
+        data = self._data
+        found: list[Encoded | None] = [data[c][start:end] for c, start, end in zip(chunks, starts, ends, strict=True)]
+        if self._null is not None:
+            for place in np.flatnonzero(self._null[rows]).tolist():
+                cell = self._chunks[chunks[place]][int(rows[place] - self._firsts[chunks[place]])]
+                found[place] = (cell.as_py() or {}).get("path")
+        return found
 
 
 class Lists:
-    """Lists of numbers, or of lists of equally many numbers: a row is an array (n,) or (n, k)."""
+    """Lists of numbers, or of lists of equally many numbers: all values in a row, (N,) or (N, k), and the counts."""
 
-    def __init__(self, array: pa.ListArray) -> None:
-        self._offsets, self._values = memoryview(array.offsets.to_numpy()), _flat(array.values)
+    def __init__(self, chunks: list[pa.ListArray]) -> None:
+        self._cells, values = _joined(chunks)
+        flat = [_flat(part) for part in values]
+        self._values = flat[0] if len(flat) == 1 else np.concatenate(flat)
 
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self._values[self._offsets[row] : self._offsets[row + 1]]
+    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The lists of `rows`: their values, and how many each has, int64 (n,)."""
+        places, counts = _places(self._cells, rows)
+        return self._values[places], counts
 
 
 class Boxes(Lists):
-    """Lists of boxes: a row is float32 (n, 4)."""
+    """Lists of boxes: float32 (N, 4), and the counts."""
 
-    def __init__(self, array: pa.ListArray) -> None:
-        super().__init__(array)
+    def __init__(self, chunks: list[pa.ListArray]) -> None:
+        super().__init__(chunks)
         self._values = as_boxes(self._values)
 
 
 class ImageLists:
-    """Lists of encoded images."""
+    """Lists of encoded images: a list of lists."""
 
-    def __init__(self, array: pa.ListArray) -> None:
-        self._offsets = memoryview(array.offsets.to_numpy())
-        self._images = None if pa.types.is_null(array.type.value_type) else Images(array.values)  # type: ignore[arg-type]
+    def __init__(self, chunks: list[pa.ListArray]) -> None:
+        self._cells, values = _joined(chunks)
+        self._images = None if any(pa.types.is_null(part.type) for part in values) else Images(values)  # type: ignore[arg-type]
 
-    def __getitem__(self, row: int) -> list[Encoded | None]:
-        if self._images is None:
-            return []
-        return [self._images[place] for place in range(self._offsets[row], self._offsets[row + 1])]
+    def __call__(self, rows: np.ndarray) -> list[list[Encoded | None]]:
+        """The lists of `rows`."""
+        places, counts = _places(self._cells, rows)
+        images = iter([] if self._images is None else self._images(places))
+        return [list(islice(images, count)) for count in counts.tolist()]
 
 
 def as_boxes(found: np.ndarray) -> np.ndarray:
@@ -111,17 +141,44 @@ def as_boxes(found: np.ndarray) -> np.ndarray:
     return found.reshape(-1, 4).astype(np.float32, copy=False)
 
 
-def _bytes_of(array: pa.Array) -> tuple[Sequence[int], memoryview, np.ndarray | None]:
-    """Offsets (n + 1) into the data, the data, and which cells are not null (None: all)."""
+def _bytes_of(array: pa.Array) -> tuple[np.ndarray, memoryview]:
+    """Offsets, (n + 1,), into the data of n strings or binaries; and the data."""
     if pa.types.is_null(array.type):  # a column of paths alone
-        return [0] * (len(array) + 1), memoryview(b""), np.zeros(len(array), bool)
+        return np.zeros(len(array) + 1, np.int64), memoryview(b"")
     large = pa.types.is_large_binary(array.type) or pa.types.is_large_string(array.type)
     _, offsets, data = array.buffers()
     numbers = np.frombuffer(offsets, np.int64 if large else np.int32) if offsets else np.zeros(1, np.int32)
     numbers = numbers[array.offset : array.offset + len(array) + 1]
-    valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
-    places = memoryview(np.ascontiguousarray(numbers))  # type: ignore[arg-type]
-    return places, memoryview(data).cast("B") if data is not None else memoryview(b""), valid
+    return numbers, memoryview(data).cast("B") if data is not None else memoryview(b"")
+
+
+def _chunks(column: pa.ChunkedArray) -> list[pa.Array]:
+    """Those that hold anything; one that is empty where none does."""
+    return [chunk for chunk in column.chunks if len(chunk)] or [pa.array([], column.type)]
+
+
+def _is_null(array: pa.Array) -> np.ndarray:
+    return array.is_null().to_numpy(zero_copy_only=False)
+
+
+def _joined(chunks: list[pa.ListArray]) -> tuple[_Cells, list[pa.Array]]:
+    """Lists in chunks: where each one is in the values of all chunks, one behind the other; and these."""
+    offsets, values, before = [], [], 0
+    for chunk in chunks:
+        numbers = chunk.offsets.to_numpy().astype(np.int64)
+        # A chunk may be a slice of a longer one, whose values it has all.
+        values.append(chunk.values.slice(numbers[0], numbers[-1] - numbers[0]))
+        offsets.append(numbers - numbers[0] + before)
+        before += int(numbers[-1] - numbers[0])
+    return _Cells(offsets), values
+
+
+def _places(cells: _Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the values of the lists of `rows` are, int64 (N,), and how many each has, int64 (n,)."""
+    _, starts, ends = cells.spans(rows)
+    counts = ends - starts
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(counts.sum()), counts
 
 
 def _flat(values: pa.Array) -> np.ndarray:

@@ -77,7 +77,7 @@ class Decoder:
         if type(data) is not memoryview or data[:3] != _JPEG:
             return False
         goal, space = target.shape[:2], "GRAY" if target.ndim == 2 else "RGB"
-        scaling = _scaling(size, goal if how == "fast" else (0, 0))
+        scaling = _scaling(size, goal) if size != goal and how == "fast" else {}
         try:
             if scaling and simplejpeg.decode_jpeg_header(data)[:2] != size:
                 return False
@@ -147,8 +147,14 @@ def resize_into(target: np.ndarray, pixels: np.ndarray, how: Resize) -> None:
         resized = v2.functional.resize(planes, [height, width], antialias=True)
         target[...] = resized.permute(1, 2, 0).numpy().reshape(target.shape)
     else:
-        halved = pixels.shape[0] >= 2 * height or pixels.shape[1] >= 2 * width
-        cv2.resize(pixels, (width, height), dst=target, interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR)
+        low, wide = min(pixels.shape[0], height), min(pixels.shape[1], width)
+        if pixels.shape[0] < 2 * height and pixels.shape[1] < 2 * width:
+            cv2.resize(pixels, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+        elif (low, wide) == (height, width):
+            cv2.resize(pixels, (width, height), dst=target, interpolation=cv2.INTER_AREA)
+        else:  # one side shrinks and the other grows: in one step INTER_AREA would move the picture by up to a pixel
+            shrunk = cv2.resize(pixels, (wide, low), interpolation=cv2.INTER_AREA)
+            cv2.resize(shrunk, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
 def unreadable(image_id: str, data: Encoded | None, found: str) -> UnreadableImageError:

@@ -66,15 +66,16 @@ class DetectionLoader(Loader):
         thick = boxes[:, 2:] > boxes[:, :2]
         if not thick.all():  # thinner than float32 can tell
             keep = np.flatnonzero(thick.all(1))
-            counts = np.bincount(truth.owners[keep], minlength=len(counts)).tolist()
+            counts = np.bincount(truth.owners[keep], minlength=len(counts))
             boxes, labels = boxes[keep], labels[keep]
             masks = masks if masks is None else masks[torch.from_numpy(keep).to(masks.device)]
-        classes = torch.from_numpy(labels).to(self.device, non_blocking=True).split_with_sizes(counts)
+        each = counts.tolist()
+        classes = torch.from_numpy(labels).to(self.device, non_blocking=True).split_with_sizes(each)
         fractions = torch.from_numpy(boxes @ self._to_fractions).to(self.device, non_blocking=True)
-        columns = zip(classes, fractions.split_with_sizes(counts), strict=True)
+        columns = zip(classes, fractions.split_with_sizes(each), strict=True)
         result["labels"] = [{"class_labels": found, "boxes": places} for found, places in columns]
         if masks is not None:
-            for label, some in zip(result["labels"], masks.split_with_sizes(counts), strict=True):
+            for label, some in zip(result["labels"], masks.split_with_sizes(each), strict=True):
                 label["masks"] = some
         return result
 

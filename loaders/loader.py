@@ -20,7 +20,7 @@ from loaders.decoding import Resize, is_gray
 from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD, normalize, scale_and_shift
 from loaders.ordering import mix
 from loaders.planning import Order, StreamPlan, TablePlan
-from loaders.records import Record, StreamRecords, TableRecords
+from loaders.records import Record, Records, StreamRecords, TableRecords
 from loaders.ring import ByteBatches, FloatBatches, Job, Ring
 from loaders.sampling import Sampler
 from loaders.staging import on_device
@@ -38,12 +38,12 @@ class RawBatch:
     Attributes:
         pixels: uint8 (B, C, H, W), a view of the ring: it is written over when the next batch is asked for. C is 1 for
             gray sets, else 3.
-        records: names, sizes and truth, in pixels of the file.
+        records: names, sizes and truth, in pixels of what is shown.
         repeated: bool (B,), as in `DetectionLoader`.
     """
 
     pixels: torch.Tensor
-    records: list[Record]
+    records: Records
     repeated: np.ndarray
 
 
@@ -236,14 +236,16 @@ class Loader:
         Raises:
             UnreadableImageError: as `on_error` says; also where no image of the batch can be read.
         """
-        good = next((n for n in range(len(job.records)) if n not in job.errors), None)
+        marked = list(job.records)
+        good = next((n for n in range(len(marked)) if n not in job.errors), None)
         for position, error in sorted(job.errors.items()):
             if self.on_error == "raise" or good is None or not isinstance(error, UnreadableImageError):
                 raise error
-            self.skipped[job.records[position].image_id] = str(error)
+            self.skipped[marked[position].record.image_id] = str(error)
             job.array[position], job.masks[position] = job.array[good], job.masks[good]
-            job.records[position] = job.records[good]
+            marked[position] = marked[good]
             job.repeated[position] = True
+        job.records = Records.of(marked)
 
     def _planes(self, job: Job) -> torch.Tensor:
         """(B, C, H, W), whatever the order of the ring's memory."""
@@ -254,8 +256,7 @@ class Loader:
 
     def _finish(self, job: Job, planes: torch.Tensor, epoch: int) -> dict[str, Any]:
         """The batch as it is handed out; `planes` are float32 where they are normalised already."""
-        shown = np.array([record.shown for record in job.records], np.int64)
-        truth = on_canvas(job.records, shown, self._canvas)
+        shown, truth = job.records.shown, on_canvas(job.records, self._canvas)
         masks = None
         if self.masks:
             found = [mask for mask in job.masks if mask is not None]
@@ -265,7 +266,7 @@ class Loader:
             planes, truth, masks = self._augmented(planes, truth, masks, mix(self.seed, epoch, 2, job.number))
         elif planes.dtype == torch.uint8:
             planes = normalize(planes, self.mean, self.std)
-        result: dict[str, Any] = {"pixel_values": planes, "image_id": [record.image_id for record in job.records]}
+        result: dict[str, Any] = {"pixel_values": planes, "image_id": [record.image_id for record in job.records.rows]}
         if (inside := truth.inside(self.image_size)) is not None:
             mask = torch.from_numpy(inside).to(self.device, non_blocking=True)
             # Padding is the mean colour, zero behind the normalisation, as transformers' processors have it.
@@ -275,8 +276,8 @@ class Loader:
         result["canvas_size"] = torch.from_numpy(whole.astype(np.float32))
         result["repeated"] = torch.from_numpy(job.repeated)
         if self.tiles is not None:
-            result["window"] = torch.tensor([record.window for record in job.records])
-            result["image_size"] = torch.tensor([record.size for record in job.records])
+            result["window"] = torch.tensor([record.window for record in job.records.rows])
+            result["image_size"] = torch.tensor([record.size for record in job.records.rows])
         return self._with_labels(result, truth, masks)
 
     def _augmented(
@@ -297,7 +298,7 @@ class Loader:
         images = batch.images
         if self.channels == "pair":  # of what became of the two, and not what became of their difference
             images = torch.cat([images[:, :2], (images[:, :1] - images[:, 1:2]).abs()], 1)
-        counts = np.bincount(batch.owners.numpy(), minlength=len(truth.counts)).tolist()
+        counts = np.bincount(batch.owners.numpy(), minlength=len(truth.counts))
         content = None if truth.content is None else batch.content.numpy()
         moved = Truth(content, batch.boxes.numpy(), batch.labels.numpy(), counts)
         # What `Augmentation` gives back is nobody else's; another function may keep it.

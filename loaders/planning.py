@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from loaders.ordering import Share, mix, permutation, shares
-from loaders.records import Record, StreamRecords, TableRecords, Window
+from loaders.records import Marked, Record, Records, StreamRecords, TableRecords, Window
 from loaders.ring import Job
 from loaders.sampling import Sampler
 from loaders.streaming import dealt, read_ahead
@@ -73,7 +73,7 @@ class TablePlan:
         """Annotated records evenly spread over the set."""
         rows = self._records.annotated
         spread = np.linspace(0, max(0, len(rows) - 1), min(LOOKED_AT, len(rows)))
-        return self._records(rows[np.unique(spread.astype(np.int64))]) if len(rows) else []
+        return self._records(rows[np.unique(spread.astype(np.int64))]).rows if len(rows) else []
 
     def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
         """See `Plan`."""
@@ -85,7 +85,7 @@ class TablePlan:
             else:
                 table = self._all_tiles(self._tiles)
                 windows, whole = table.windows[chosen].tolist(), self._records(table.rows[chosen])
-                records = [_tile(r, tuple(w), self._tiles) for r, w in zip(whole, windows, strict=True)]
+                records = Records.of([_tile(r, tuple(w), self._tiles) for r, w in zip(whole, windows, strict=True)])
             yield make_job(share.number, records, share.repeated, self._masks)
 
     def _shares(self, epoch: int) -> list[Share]:
@@ -127,11 +127,13 @@ class _TileTable:
 
     def __init__(self, records: TableRecords, tiles: Tiling) -> None:
         of_rows = [tiles.windows((height, width)) for height, width in records.sizes.tolist()]
-        boxes = records.boxes(np.arange(records.count))
+        boxes, found = records.boxes()
+        ends = np.cumsum(found).tolist()
         counts = [len(windows) for windows in of_rows]
         self.rows = np.repeat(np.arange(records.count), counts)
         self.windows = np.array(list(chain.from_iterable(of_rows)), np.int64).reshape(-1, 4)
-        empty = [not len(tiles.truth(b, window)[1]) for b, ws in zip(boxes, of_rows, strict=True) for window in ws]
+        spans = zip([0, *ends], ends, of_rows, strict=False)
+        empty = [not len(tiles.truth(boxes[a:b], window)[1]) for a, b, windows in spans for window in windows]
         self.empty = np.array(empty, bool)
         self.first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
@@ -156,10 +158,10 @@ class StreamPlan:
     def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
         """See `Plan`. What lies before `position` is read again, for a shuffle buffer has no other way back."""
         with closing(read_ahead(self._records.epoch(epoch), self._prefetch * self._order.batch_size)) as read:
-            records: Iterator[Record] = read
+            records: Iterator[Marked] = read
             if self.look_at is not None:
                 head = list(islice(read, LOOKED_AT))
-                self.look_at(head)
+                self.look_at([marked.record for marked in head])
                 records = chain(head, read)
             order = self._order
             batches = dealt(
@@ -167,38 +169,41 @@ class StreamPlan:
                 rank=order.rank,
             )  # fmt: skip
             for number, chosen, repeated in islice(batches, position, None):
-                yield make_job(number, chosen, repeated, self._masks)
+                yield make_job(number, Records.of(chosen), repeated, self._masks)
 
-    def _shown(self, records: Iterator[Record], epoch: int) -> Iterator[Record]:
+    def _shown(self, records: Iterator[Marked], epoch: int) -> Iterator[Marked]:
         """Each record, or its tiles; of those without a defect the share that the tiling shows."""
-        for count, record in enumerate(records):
+        for count, marked in enumerate(records):
             if self._tiles is None:
-                yield record
+                yield marked
                 continue
             draw = np.random.default_rng(mix(self._order.seed, epoch, 1, count))
-            for window in self._tiles.windows(record.size):
-                tile = _tile(record, window, self._tiles)
+            for window in self._tiles.windows(marked.record.size):
+                tile = _tile(marked, window, self._tiles)
                 if draw.random() < self._tiles.empty or len(tile.boxes):
                     yield tile
 
 
-def _tile(record: Record, window: Window, tiles: Tiling) -> Record:
+def _tile(marked: Marked, window: Window, tiles: Tiling) -> Marked:
     """One tile of an image, with the truth that it shows."""
-    boxes, kept = tiles.truth(record.boxes, window)
-    masks = [record.masks[i] for i in kept] if record.masks else ()
-    return replace(record, window=window, boxes=boxes, labels=record.labels[kept], masks=masks)
+    boxes, kept = tiles.truth(marked.boxes, window)
+    record = replace(marked.record, window=window)
+    if record.masks:
+        record.masks = [record.masks[i] for i in kept]
+    return Marked(record, boxes, marked.labels[kept])
 
 
-def make_job(number: int, records: list[Record], repeated: bool, masks: bool) -> Job:
+def make_job(number: int, records: Records, repeated: bool, masks: bool) -> Job:
     """A batch to be decoded.
 
     Raises:
         ValueError: masks are asked for and an image has boxes without them.
     """
-    for record in records if masks else ():
-        if len(record.masks) != len(record.boxes):
-            raise ValueError(
-                f"image {record.image_id!r} has {len(record.boxes)} boxes and {len(record.masks)} masks: masks=True "
-                "needs a source with masks"
-            )
+    if masks:
+        for record, count in zip(records.rows, records.counts.tolist(), strict=True):
+            if len(record.masks) != count:
+                raise ValueError(
+                    f"image {record.image_id!r} has {count} boxes and {len(record.masks)} masks: masks=True needs a "
+                    "source with masks"
+                )
     return Job(number, records, repeated)

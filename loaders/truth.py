@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loaders.canvas import Canvas
-from loaders.records import Record
+from loaders.records import Records
 
 
 @dataclass
@@ -18,13 +18,13 @@ class Truth:
         content: int64 (B, 2), (height, width) of each image on the canvas; the rest is padding. None: no padding.
         boxes: float32 (N, 4), x_min y_min x_max y_max in pixels of the canvas.
         labels: int64 (N,).
-        counts: how many boxes each of the B images has.
+        counts: how many boxes each of the B images has, int64 (B,).
     """
 
     content: np.ndarray | None
     boxes: np.ndarray
     labels: np.ndarray
-    counts: list[int]
+    counts: np.ndarray
 
     @property
     def owners(self) -> np.ndarray:
@@ -39,19 +39,12 @@ class Truth:
         return rows & (np.arange(size[1])[None, None] < self.content[:, 1:, None])
 
 
-def on_canvas(records: list[Record], shown: np.ndarray, canvas: Canvas) -> Truth:
-    """The truth of a batch, moved from pixels of the file to those of the canvas.
-
-    Args:
-        shown: int64 (B, 2), (height, width) of what is shown of each record.
-    """
+def on_canvas(records: Records, canvas: Canvas) -> Truth:
+    """The truth of a batch, moved from pixels of the file to those of the canvas."""
     # For every batch, while the threads that decode wait for Python's lock: few steps, and no more than are needed.
-    counts = [len(record.boxes) for record in records]
     content = None
     if canvas.keep_aspect:
-        content = np.array([canvas.content((height, width)) for height, width in shown.tolist()], np.int64)
-    scale = ((canvas.size if content is None else content) / shown).astype(np.float32)
-    boxes = np.concatenate([record.boxes for record in records]).reshape(-1, 2, 2)
-    boxes = boxes * np.repeat(scale[:, None, ::-1], counts, axis=0)
-    labels = np.concatenate([record.labels for record in records])
-    return Truth(content, boxes.reshape(-1, 4), labels.astype(np.int64, copy=False), counts)
+        content = np.array([canvas.content((height, width)) for height, width in records.shown.tolist()], np.int64)
+    scale = ((canvas.size if content is None else content) / records.shown).astype(np.float32)
+    boxes = records.boxes.reshape(-1, 2, 2) * np.repeat(scale[:, None, ::-1], records.counts, axis=0)
+    return Truth(content, boxes.reshape(-1, 4), records.labels.astype(np.int64, copy=False), records.counts)

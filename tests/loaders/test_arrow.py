@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaders.records import StreamRecords, TableRecords
+from loaders.records import Records, StreamRecords, TableRecords
 from tests.loaders.conftest import drawn_row, make_split
 
 
@@ -59,14 +59,14 @@ def test_rows_are_those_of_datasets(view):
     records = TableRecords(dataset, masks=True, reference=True)
     assert records.count == len(dataset)
     assert records.annotated.tolist() == [i for i, known in enumerate(dataset["annotated"]) if known]
-    for row, record in enumerate(records(np.arange(len(dataset)))):
+    for row, (record, boxes, labels) in enumerate(records(np.arange(len(dataset)))):
         name = int(record.image_id.split("/")[1])
         assert (
-            record.image_id, bytes(record.image), record.size, record.boxes.tolist(), record.labels.tolist(),
+            record.image_id, bytes(record.image), record.size, boxes.tolist(), labels.tolist(),
         ) == expected(dataset, row)  # fmt: skip
-        assert [bytes(mask) for mask in record.masks] == [b"mask %d" % name] * len(record.boxes)
+        assert [bytes(mask) for mask in record.masks] == [b"mask %d" % name] * len(boxes)
         assert record.reference is None if name % 4 == 3 else bytes(record.reference) == b"reference %d" % name
-        assert record.boxes.shape == (len(record.labels), 4)
+        assert boxes.shape == (len(labels), 4) and boxes.dtype == np.float32
 
 
 @settings(max_examples=40, deadline=None)
@@ -75,13 +75,13 @@ def test_any_rows_in_any_order(rows, view):
     dataset = VIEWS[view]
     found = TableRecords(dataset, masks=False, reference=False)(np.array(rows, np.int64))
     names = dataset["image_id"]
-    assert [record.image_id for record in found] == [names[row] for row in rows]
-    assert all(record.masks == () and record.reference is None for record in found)
+    assert [record.image_id for record in found.rows] == [names[row] for row in rows]
+    assert all(record.masks == () and record.reference is None for record in found.rows)
 
 
 def test_images_are_views_and_not_copies():
-    record = TableRecords(SPLIT, masks=False, reference=False)(np.array([3]))[0]
-    again = TableRecords(SPLIT, masks=False, reference=False)(np.array([3]))[0]
+    record = TableRecords(SPLIT, masks=False, reference=False)(np.array([3])).rows[0]
+    again = TableRecords(SPLIT, masks=False, reference=False)(np.array([3])).rows[0]
     places = [np.frombuffer(view, np.uint8).ctypes.data for view in (record.image, again.image)]
     assert places[0] == places[1]
 
@@ -94,7 +94,7 @@ def test_images_that_are_paths_are_read_when_they_are_needed(tmp_path):
         split["image"][i] = {"bytes": None, "path": str(tmp_path / f"{i}.png")}
     dataset = datasets.Dataset.from_dict(split, features=make_split(rows).features)
     found = TableRecords(dataset, masks=False, reference=False)(np.arange(3))
-    assert [record.image for record in found] == [str(tmp_path / f"{i}.png") for i in range(3)]
+    assert [record.image for record in found.rows] == [str(tmp_path / f"{i}.png") for i in range(3)]
 
 
 def test_boxes_of_own_folders_may_be_lists_of_any_length():
@@ -103,18 +103,45 @@ def test_boxes_of_own_folders_may_be_lists_of_any_length():
     features["labels"] = datasets.List(datasets.ClassLabel(names=["a", "b"]))
     dataset = SPLIT.cast(features)
     found = TableRecords(dataset, masks=False, reference=False)(np.arange(12))
-    for record, boxes in zip(found, SPLIT["boxes"], strict=True):
-        assert record.boxes.dtype == np.float32 and record.boxes.tolist() == boxes
+    for marked, boxes in zip(found, SPLIT["boxes"], strict=True):
+        assert marked.boxes.dtype == np.float32 and marked.boxes.tolist() == boxes
 
 
 def test_a_stream_gives_the_same_records():
     stream = StreamRecords(SPLIT.to_iterable_dataset(num_shards=3), masks=True, reference=True)
     table = TableRecords(SPLIT, masks=True, reference=True)
-    for one, other in zip(stream.epoch(0), table(table.annotated), strict=True):
+    for (one, *truth), (other, *same) in zip(stream.epoch(0), table(table.annotated), strict=True):
         assert (one.image_id, bytes(one.image), one.size) == (other.image_id, bytes(other.image), other.size)
-        assert np.array_equal(one.boxes, other.boxes) and np.array_equal(one.labels, other.labels)
+        assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(truth, same, strict=True))
         assert [bytes(m) for m in one.masks] == [bytes(m) for m in other.masks]
         assert (one.reference is None) == (other.reference is None)
+
+
+def test_single_records_put_together_are_the_batch():
+    batch = TableRecords(SPLIT, masks=False, reference=False)(np.array([7, 0, 3, 3]))
+    again = Records.of(list(batch))
+    assert again.rows == batch.rows and len(batch) == 4
+    for name in ("shown", "boxes", "labels", "counts"):
+        one, other = getattr(batch, name), getattr(again, name)
+        assert np.array_equal(one, other) and one.dtype == other.dtype, name
+
+
+def test_boxes_without_labels_are_told():
+    cells = SPLIT.to_dict()
+    row = next(i for i, boxes in enumerate(cells["boxes"]) if boxes)
+    cells["labels"][row] = cells["labels"][row][1:]
+    records = TableRecords(datasets.Dataset.from_dict(cells, features=SPLIT.features), masks=False, reference=False)
+    with pytest.raises(ValueError, match=rf"'{SPLIT['image_id'][row]}' has \d+ boxes and \d+ labels"):
+        records(np.arange(12))
+
+
+def test_a_split_without_rows_has_no_records():
+    records = TableRecords(SPLIT.select([]), masks=True, reference=True)
+    empty = TableRecords(
+        datasets.Dataset.from_dict({name: [] for name in SPLIT.features}, features=SPLIT.features),
+        masks=True, reference=True,
+    )  # fmt: skip
+    assert records.count == empty.count == len(empty.annotated) == 0
 
 
 def test_missing_columns_are_named():

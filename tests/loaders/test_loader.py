@@ -93,7 +93,7 @@ def test_raw_batches_are_the_bytes_of_the_files():
     seen = 0
     for batch in loader.raw():
         assert batch.pixels.dtype == torch.uint8 and batch.pixels.shape[1:] == (1, 24, 32)
-        for plane, record in zip(batch.pixels, batch.records, strict=True):
+        for plane, record in zip(batch.pixels, batch.records.rows, strict=True):
             assert record.image_id == f"made/{seen}" and np.array_equal(plane[0].numpy(), array + seen)
             seen += 1
     assert seen == 5 and loader.epoch == 1

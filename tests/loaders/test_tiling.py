@@ -59,11 +59,11 @@ def test_tiles_keep_pixels_and_truth():
     loader = DetectionLoader(make_split([row]), 2, (50, 64), tiles=Tiling((50, 64), 0.2), shuffle=False)
     windows = []
     for batch in loader.raw():
-        for plane, record in zip(batch.pixels, batch.records, strict=True):
+        for plane, (record, boxes, _) in zip(batch.pixels, batch.records, strict=True):
             top, left, height, width = record.window
             windows.append(record.window)
             assert np.array_equal(plane[0].numpy(), array[top : top + height, left : left + width])
-            for x0, y0, x1, y1 in record.boxes.astype(int):
+            for x0, y0, x1, y1 in boxes.astype(int):
                 assert (plane[0, y0:y1, x0:x1] == 232).all()
     assert windows == [(0, 0, 50, 64), (0, 48, 50, 64), (0, 96, 50, 64)]
     batch, last = list(loader)
