@@ -57,7 +57,7 @@ class _Cells:
 
     def spans(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Chunk, start and end of each row, int64 (n,)."""
-        chunks = np.searchsorted(self._ends, rows, side="right")
+        chunks = self._ends.searchsorted(rows, side="right")
         places = rows + chunks
         return chunks, self._offsets[places], self._offsets[places + 1]
 
@@ -177,8 +177,8 @@ def _places(cells: _Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the values of the lists of `rows` are, int64 (N,), and how many each has, int64 (n,)."""
     _, starts, ends = cells.spans(rows)
     counts = ends - starts
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts - before, counts) + np.arange(counts.sum()), counts
+    until = counts.cumsum()
+    return (starts - until + counts).repeat(counts) + np.arange(until[-1] if len(until) else 0), counts
 
 
 def _flat(values: pa.Array) -> np.ndarray:

@@ -249,10 +249,11 @@ class Loader:
 
     def _planes(self, job: Job) -> torch.Tensor:
         """(B, C, H, W), whatever the order of the ring's memory."""
-        planes = torch.from_numpy(job.array)[: len(job.records)]
-        if planes.dtype == torch.float32 or self.channels == "pair":
-            return planes
-        return planes[:, None] if self.channels == "gray" else planes.permute(0, 3, 1, 2)
+        # Numpy's views, since each operation of torch lets go of Python's lock and has to wait for it again.
+        planes = job.array[: len(job.records)]
+        if planes.dtype == np.uint8 and self.channels != "pair":
+            planes = planes[:, None] if self.channels == "gray" else planes.transpose(0, 3, 1, 2)
+        return torch.from_numpy(planes)
 
     def _finish(self, job: Job, planes: torch.Tensor, epoch: int) -> dict[str, Any]:
         """The batch as it is handed out; `planes` are float32 where they are normalised already."""

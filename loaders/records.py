@@ -117,7 +117,7 @@ class TableRecords:
         """
         # Column by column and not row by row: this runs while the threads that decode wait for Python's lock.
         names, images, (boxes, counts), (labels, labelled), *more = self._columns(rows)
-        if not np.array_equal(counts, labelled):
+        if (counts != labelled).any():
             odd = int(np.flatnonzero(counts != labelled)[0])
             raise ValueError(
                 f"image {names[odd]!r} has {counts[odd]} boxes and {labelled[odd]} labels: each box needs one"

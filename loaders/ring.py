@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -52,7 +53,7 @@ class Job:
 
     def start(self, array: np.ndarray, together: int) -> int:
         """Gives it memory; how many groups there are, of `together` images each, which threads take one by one."""
-        groups = [range(n, min(n + together, len(self.records))) for n in range(0, len(self.records), together)]
+        groups = _groups(len(self.records), together)
         self.array, self._count = array, len(groups)
         self.groups = iter(groups)  # one iterator that all threads share
         return len(groups)
@@ -65,6 +66,11 @@ class Job:
     def wait(self) -> None:
         """Until all images are written."""
         self._done.acquire()
+
+
+@lru_cache
+def _groups(count: int, together: int) -> list[range]:
+    return [range(n, min(n + together, count)) for n in range(0, count, together)]
 
 
 class Batches(Protocol):

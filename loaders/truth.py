@@ -46,5 +46,5 @@ def on_canvas(records: Records, canvas: Canvas) -> Truth:
     if canvas.keep_aspect:
         content = np.array([canvas.content((height, width)) for height, width in records.shown.tolist()], np.int64)
     scale = ((canvas.size if content is None else content) / records.shown).astype(np.float32)
-    boxes = records.boxes.reshape(-1, 2, 2) * np.repeat(scale[:, None, ::-1], records.counts, axis=0)
+    boxes = records.boxes.reshape(-1, 2, 2) * scale[:, None, ::-1].repeat(records.counts, axis=0)
     return Truth(content, boxes.reshape(-1, 4), records.labels.astype(np.int64, copy=False), records.counts)
