@@ -94,9 +94,9 @@ FORMS: dict[str, dict[str, Form]] = {
         FULL: Form("deeppcb.yaml", "training/configs/deeppcb.yaml as it is", {}, 10),
         REDUCED: Form(
             "deeppcb.yaml",
-            "nano with efficientnet_lite0 instead of small with resnet18, 320 px instead of 640, 10 epochs instead of "
+            "nano with efficientnet_lite0 instead of small with resnet18, 320 px instead of 640, 5 epochs instead of "
             "60",
-            {**_SMALL, "image_size": 320, "num_train_epochs": 10},
+            {**_SMALL, "image_size": 320, "num_train_epochs": 5},
         ),
     },
 }  # fmt: skip
