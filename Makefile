@@ -21,8 +21,8 @@ $(INSTALLED): pyproject.toml
 demo: install  ## sample X-ray castings -> verify -> prepare -> train -> a page of predictions beside the truth
 	$(BIN)/python training/demo.py
 
-test: install  ## run the tests
-	$(BIN)/python -m pytest
+test: install  ## run the tests, on up to four cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: install  ## ruff and pyright
 	$(BIN)/ruff check .

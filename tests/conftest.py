@@ -12,6 +12,9 @@ os.environ["HF_HOME"] = _CACHE
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    # Before torch is: workers, and the processes they start, that all use every core get in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 for name in ("HF_ENDPOINT", "HF_TOKEN", "RADIKAL_DATA", "RADIKAL_NAMESPACE", "RADIKAL_MIRROR", "HF_DATASETS_CACHE"):
     os.environ.pop(name, None)
 
