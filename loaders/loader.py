@@ -17,11 +17,12 @@ import torch
 from loaders.augmentation import Augment, Augmentation, Batch
 from loaders.canvas import Canvas, Channels
 from loaders.decoding import Resize, is_gray
+from loaders.memory import ByteBatches, FloatBatches
 from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD, normalize, scale_and_shift
 from loaders.ordering import mix
 from loaders.planning import Order, StreamPlan, TablePlan
 from loaders.records import Record, Records, StreamRecords, TableRecords
-from loaders.ring import ByteBatches, FloatBatches, Job, Ring
+from loaders.ring import Job, Ring
 from loaders.sampling import Sampler
 from loaders.staging import on_device
 from loaders.tiling import Tiling
