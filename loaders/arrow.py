@@ -105,7 +105,7 @@ class Lists:
 
     def __init__(self, chunks: list[pa.ListArray]) -> None:
         self._cells, values = _joined(chunks)
-        flat = [_flat(part) for part in values]
+        flat = [self._flat(part) for part in values]
         self._values = flat[0] if len(flat) == 1 else np.concatenate(flat)
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,13 +113,15 @@ class Lists:
         places, counts = _places(self._cells, rows)
         return self._values[places], counts
 
+    def _flat(self, values: pa.Array) -> np.ndarray:
+        return _flat(values)
+
 
 class Boxes(Lists):
     """Lists of boxes: float32 (N, 4), and the counts."""
 
-    def __init__(self, chunks: list[pa.ListArray]) -> None:
-        super().__init__(chunks)
-        self._values = as_boxes(self._values)
+    def _flat(self, values: pa.Array) -> np.ndarray:
+        return as_boxes(_flat(values))  # also of a chunk without any
 
 
 class ImageLists:

@@ -97,11 +97,17 @@ def test_images_that_are_paths_are_read_when_they_are_needed(tmp_path):
     assert [record.image for record in found.rows] == [str(tmp_path / f"{i}.png") for i in range(3)]
 
 
-def test_boxes_of_own_folders_may_be_lists_of_any_length():
+@pytest.mark.parametrize("apart", [False, True])
+def test_boxes_of_own_folders_may_be_lists_of_any_length(apart):
     features = make_split([drawn_row(0)]).features.copy()
     features["boxes"] = datasets.List(datasets.List(datasets.Value("float64")))
     features["labels"] = datasets.List(datasets.ClassLabel(names=["a", "b"]))
     dataset = SPLIT.cast(features)
+    if apart:  # each row in a table of its own, those without boxes too
+        assert [] in SPLIT["boxes"]
+        dataset = datasets.concatenate_datasets(
+            [datasets.Dataset.from_dict(SPLIT.select([row]).to_dict(), features=features) for row in range(12)]
+        )
     found = TableRecords(dataset, masks=False, reference=False)(np.arange(12))
     for marked, boxes in zip(found, SPLIT["boxes"], strict=True):
         assert marked.boxes.dtype == np.float32 and marked.boxes.tolist() == boxes
