@@ -231,7 +231,7 @@ def one_run(options: argparse.Namespace, form_name: str, seed: int, overrides: l
         "steps": training["steps"], "best_step": training["best_step"], "skipped_steps": training["skipped_steps"],
         "parameters": training["parameters"], "validation": metrics["validation"], "test": metrics["test"],
         "deeppcb_protocol": own_protocol(output) if name == "deeppcb" else None,
-        "versions": {package: importlib.metadata.version(package) for package in packages},
+        "versions": {package: importlib.metadata.version(package) for package in packages}, "note": options.note,
     }  # fmt: skip
 
 
@@ -286,6 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--any-data", action="store_true", help="train even if the data are not the frozen splits")
     parser.add_argument("--work-dir", type=Path, default=ROOT / "outputs" / "accuracy", help="where the runs go")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where their results go")
+    parser.add_argument("--note", help="what should be known of these runs, such as what else the machine did")
     parser.add_argument("--table", action="store_true", help="add up what there is, and train nothing")
     options, overrides = parser.parse_known_args(arguments)
     try:

@@ -98,6 +98,7 @@ def table(runs: list[Run]) -> list[str]:
         "hardware",
         "finished",
         "images",
+        "note",
     ]
     lines += ["", "Every run:", "", *_head(head, numbers=3)]
     for run in runs:
@@ -105,7 +106,8 @@ def table(runs: list[Run]) -> list[str]:
         cells += [cell([SCORES[score](run)]) for score in names]
         cells += [f"{run['best_step']:,} of {run['steps']:,}", f"{run['minutes']:.1f}", commit_name(run)]
         cells += [hardware_name(run["hardware"]), run["finished"][:10]]
-        lines.append(_row([*cells, "the frozen" if is_counted(run) else f"NOT the frozen: {run['differences']}"]))
+        cells += ["the frozen" if is_counted(run) else f"NOT the frozen: {run['differences']}"]
+        lines.append(_row([*cells, run.get("note") or ""]))
     return lines
 
 
