@@ -34,17 +34,20 @@ class Columns:
 
     def __call__(self, rows: np.ndarray) -> list[Any]:
         """What each column has of `rows`, int64 (n,), in the order of `kinds`."""
-        physical = rows if self._indices is None else self._indices[rows]
+        physical = self._physical(rows)
         return [column(physical) for column in self._columns.values()]
 
     def of(self, name: str, rows: np.ndarray) -> Any:
         """What one column has of them."""
-        return self._columns[name](rows if self._indices is None else self._indices[rows])
+        return self._columns[name](self._physical(rows))
 
     def numbers(self, name: str) -> np.ndarray:
         """Values of a whole column of numbers or booleans, in the order of the dataset."""
         values = self._table.column(name).to_numpy()
         return values if self._indices is None else values[self._indices]
+
+    def _physical(self, rows: np.ndarray) -> np.ndarray:
+        return rows if self._indices is None else self._indices[rows]
 
 
 class _Cells:
@@ -66,8 +69,7 @@ class Texts:
     """Strings: a list of them."""
 
     def __init__(self, chunks: list[pa.Array]) -> None:
-        parts = [_bytes_of(chunk) for chunk in chunks]
-        self._cells, self._data = _Cells([offsets for offsets, _ in parts]), [data for _, data in parts]
+        self._cells, self._data = _encoded(chunks)
 
     def __call__(self, rows: np.ndarray) -> list[str]:
         """The strings of `rows`, int64 (n,)."""
@@ -79,8 +81,7 @@ class Images:
     """Encoded images, as the `Image` feature stores them, structs of bytes and path: a list of views or paths."""
 
     def __init__(self, chunks: list[pa.StructArray]) -> None:
-        parts = [_bytes_of(chunk.field("bytes")) for chunk in chunks]
-        self._cells, self._data = _Cells([offsets for offsets, _ in parts]), [data for _, data in parts]
+        self._cells, self._data = _encoded([chunk.field("bytes") for chunk in chunks])
         self._chunks = chunks
         self._firsts = np.cumsum([0, *(len(chunk) for chunk in chunks)])
         self._null = None
@@ -129,7 +130,8 @@ class ImageLists:
 
     def __init__(self, chunks: list[pa.ListArray]) -> None:
         self._cells, values = _joined(chunks)
-        self._images = None if any(pa.types.is_null(part.type) for part in values) else Images(values)  # type: ignore[arg-type]
+        # Null where no row has any. (A list's values are typed as any array; the schema has structs here.)
+        self._images = None if pa.types.is_null(values[0].type) else Images(values)  # type: ignore[arg-type]
 
     def __call__(self, rows: np.ndarray) -> list[list[Encoded | None]]:
         """The lists of `rows`."""
@@ -141,6 +143,12 @@ class ImageLists:
 def as_boxes(found: np.ndarray) -> np.ndarray:
     """float32 (n, 4), also of no boxes."""
     return found.reshape(-1, 4).astype(np.float32, copy=False)
+
+
+def _encoded(chunks: list[pa.Array]) -> tuple[_Cells, list[memoryview]]:
+    """Strings or binaries: where each one is in the data of its chunk; and these."""
+    parts = [_bytes_of(chunk) for chunk in chunks]
+    return _Cells([offsets for offsets, _ in parts]), [data for _, data in parts]
 
 
 def _bytes_of(array: pa.Array) -> tuple[np.ndarray, memoryview]:

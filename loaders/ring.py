@@ -127,16 +127,23 @@ class Ring:
             if failure is not None:
                 raise failure
         finally:
-            self._stopping = True
-            for _ in threads:
-                queue.put(None)
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
-            for job in pending:
-                self.batches.give_back(job.array)
             cv2.setNumThreads(cv2_threads)
             sys.setswitchinterval(interval)
+            try:
+                self._end(threads, queue)
+            except BaseException:  # Ctrl-C while they end, as they do behind every epoch: once more, and then tell it
+                self._end(threads, queue)
+                raise
+            for job in pending:
+                self.batches.give_back(job.array)
+
+    def _end(self, threads: list[threading.Thread], queue: SimpleQueue[Job | None]) -> None:
+        self._stopping = True
+        for _ in threads:
+            queue.put(None)
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
 
     def _work(self, queue: SimpleQueue[Job | None]) -> None:
         worker, batches, canvas = Worker(), self.batches, self.batches.canvas
@@ -147,7 +154,8 @@ class Ring:
                 if self._stopping:
                     return
                 try:
-                    for position, target in zip(group, batches.targets(worker, job.array, group)):  # noqa: B905
+                    targets = batches.targets(worker, job.array, group)  # there may be more than the group needs
+                    for position, target in zip(group, targets, strict=False):
                         record = rows[position]
                         try:
                             canvas.paint(decoder, record, target)

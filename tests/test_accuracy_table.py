@@ -60,6 +60,11 @@ def test_seeds_of_other_days_and_commits_add_up() -> None:
     assert told["commits"] == "cccccccc, cccccccc+changes, dddddddd"
 
 
+def test_what_is_noted_of_a_run_stands_in_its_line() -> None:
+    *_, noted, plain = table([made_run(0, note="beside other work"), made_run(1)])
+    assert noted.endswith("| the frozen | beside other work |") and plain.endswith("| the frozen |  |")
+
+
 def test_a_seed_counts_once_and_the_newest_does() -> None:
     late = made_run(0, 0.9, commit="d" * 40, finished="2026-11-25T10:00:00+00:00")
     for runs in ([made_run(0, 0.5), late], [late, made_run(0, 0.5)]):

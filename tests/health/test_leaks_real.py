@@ -56,6 +56,7 @@ def test_the_published_split_of_castings_leaks(castings):
     """maxkferg/metal-defect-detection, metadata/gdxray/castings_{train,test}.txt, beside Castings."""
     root, splits = castings
     if not (root / "castings_test.txt").is_file():
+        # A third party's files beside the images, which not every copy of Castings has.
         pytest.skip(f"no castings_train.txt and castings_test.txt in {root}")
     rows = concatenate_datasets(list(splits.values()))
     number = {image_id: i for i, image_id in enumerate(rows["image_id"])}
