@@ -80,6 +80,18 @@ class Records:
         counts = np.array([len(some) for some in boxes], np.int64)
         return cls(list(rows), shown, np.concatenate(boxes), np.concatenate(labels), counts)
 
+    def parts(self, lengths: Sequence[int]) -> Iterator[Records]:
+        """Cut into that many pieces, of so many records each; views."""
+        row, box = 0, 0
+        for length in lengths:
+            counts = self.counts[row : row + length]
+            boxes = int(counts.sum())
+            until, behind = row + length, box + boxes
+            yield Records(
+                self.rows[row:until], self.shown[row:until], self.boxes[box:behind], self.labels[box:behind], counts
+            )
+            row, box = until, behind
+
     def __len__(self) -> int:
         return len(self.rows)
 
