@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, product
@@ -171,14 +171,32 @@ class Loader:
         epoch = self.epoch
         # Without a GPU and augmentation the threads that decode write the floats as well.
         floats = self.device.type == "cpu" and self.augment is None
-        with closing(self._filled(floats=floats)) as jobs:
-            for job, planes in on_device(jobs, self._planes, self.device):
-                batch = self._finish(job, planes.expand(-1, 3, -1, -1) if floats else planes, epoch)
-                del planes  # or a ring of floats would take the batch for one in use
+        with closing(self._float_batches(epoch) if floats else self._byte_batches(epoch)) as batches:
+            for batch in batches:
                 self._position += 1
                 yield batch
-                del batch
+                del batch  # or a ring of floats would take it for one in use, here and below
         self.set_epoch(epoch + 1)
+
+    def _float_batches(self, epoch: int) -> Generator[dict[str, Any], None, None]:
+        def make(job: Job) -> dict[str, Any]:
+            return self._finish(job, self._planes(job).expand(-1, 3, -1, -1), epoch)
+
+        # Padding is written by torch, which would start threads of its own for each of the ring's.
+        in_threads = None if self._canvas.keep_aspect else make
+        with closing(self._filled(floats=True, make=in_threads)) as jobs:
+            for job in jobs:
+                batch, job.made = job.made or make(job), None
+                yield batch
+                del batch
+
+    def _byte_batches(self, epoch: int) -> Generator[dict[str, Any], None, None]:
+        with closing(self._filled(floats=False)) as jobs:
+            for job, planes in on_device(jobs, self._planes, self.device):
+                batch = self._finish(job, planes, epoch)
+                del planes
+                yield batch
+                del batch
 
     def _look_at(self, records: list[Record]) -> None:
         """Settles what the planes are: one, if these images are gray; one in twenty may be coloured all the same."""
@@ -210,7 +228,9 @@ class Loader:
 
     # --- from bytes to the device -------------------------------------------------------------------------------------
 
-    def _filled(self, *, floats: bool) -> Generator[Job, None, None]:
+    def _filled(
+        self, *, floats: bool, make: Callable[[Job], dict[str, Any]] | None = None
+    ) -> Generator[Job, None, None]:
         """Decoded jobs of the rest of the epoch, in order; broken images told or replaced."""
         jobs = self._plan.jobs(self.epoch, self._position)
         first = next(jobs, None)  # asked for here, because with a stream it settles the channels
@@ -225,7 +245,8 @@ class Loader:
                 memory = ByteBatches(self._canvas, self.batch_size, pinned=self.device.type == "cuda")
             self._memory[floats] = memory
         # Closed by name and not left to the garbage collector: a traceback somebody holds would keep threads alive.
-        with closing(jobs), closing(Ring(memory, self.threads, self.prefetch).run(chain([first], jobs))) as filled:
+        ring = Ring(memory, self.threads, self.prefetch, make)
+        with closing(jobs), closing(ring.run(chain([first], jobs))) as filled:
             for job in filled:
                 if job.errors:
                     self._make_good(job)

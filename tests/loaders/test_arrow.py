@@ -132,6 +132,21 @@ def test_single_records_put_together_are_the_batch():
         assert np.array_equal(one, other) and one.dtype == other.dtype, name
 
 
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=6), data=st.data())
+def test_pieces_of_a_long_read_are_short_reads(lengths, data):
+    rows = data.draw(st.lists(st.integers(0, 11), min_size=sum(lengths), max_size=sum(lengths)))
+    read = TableRecords(SPLIT, masks=False, reference=False)
+    pieces = list(read(np.array(rows, np.int64)).parts(lengths))
+    assert [len(piece) for piece in pieces] == lengths
+    ends = np.cumsum(lengths)
+    for piece, start, end in zip(pieces, ends - lengths, ends, strict=True):
+        short = read(np.array(rows[start:end], np.int64))
+        assert piece.rows == short.rows
+        for name in ("shown", "boxes", "labels", "counts"):
+            assert np.array_equal(getattr(piece, name), getattr(short, name)), name
+
+
 def test_boxes_without_labels_are_told():
     cells = SPLIT.to_dict()
     row = next(i for i, boxes in enumerate(cells["boxes"]) if boxes)

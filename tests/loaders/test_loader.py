@@ -136,6 +136,24 @@ def test_batches_before_a_broken_image_come_first(threads):
 # --- gray and colour --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("keep_aspect", [False, True])  # made in the threads that decode, or behind them
+def test_batches_before_one_that_can_not_be_made_come_first(keep_aspect):
+    class Picky(DetectionLoader):
+        def _with_labels(self, result, truth, masks):
+            if unwanted in result["image_id"]:
+                raise RuntimeError("not this one")
+            return super()._with_labels(result, truth, masks)
+
+    split = many(12)
+    unwanted = split["image_id"][7]
+    came = []
+    with pytest.raises(RuntimeError, match="not this one"):
+        for batch in Picky(split, 2, 32, threads=2, shuffle=False, keep_aspect=keep_aspect):
+            came += batch["image_id"]
+    assert came == split["image_id"][:6]
+    assert not loader_threads()
+
+
 def test_files_of_three_equal_planes_are_gray():
     rows = [drawn_row(i) for i in range(4)]
     for row in rows:
