@@ -37,6 +37,8 @@ class Decoder:
 
     def __init__(self) -> None:
         self._scratch = np.empty(0, np.uint8)
+        #: (size, goal), both (height, width) -> what libjpeg-turbo makes of the one where the other will do.
+        self._shrunk: dict[tuple[tuple[int, int], tuple[int, int]], tuple[int, int]] = {}
 
     def __call__(
         self, data: Encoded, *, color: bool, at_least: tuple[int, int] = (0, 0), out: np.ndarray | None = None
@@ -79,9 +81,13 @@ class Decoder:
         goal, space = target.shape[:2], "GRAY" if target.ndim == 2 else "RGB"
         scaling = _scaling(size, goal) if size != goal and how == "fast" else {}
         try:
-            if scaling and simplejpeg.decode_jpeg_header(data)[:2] != size:
-                return False
-            decoded = simplejpeg.decode_jpeg_header(data, **scaling)[:2] if scaling else size
+            decoded = size
+            if scaling:
+                if simplejpeg.decode_jpeg_header(data)[:2] != size:
+                    return False
+                if (size, goal) not in self._shrunk:  # reading a header again takes a hundredth of decoding it all
+                    self._shrunk[size, goal] = simplejpeg.decode_jpeg_header(data, **scaling)[:2]
+                decoded = self._shrunk[size, goal]
             buffer = target if decoded == goal else self._room(size, space)
             pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer, **scaling)
         except ValueError:
