@@ -86,7 +86,8 @@ class Decoder:
                 if simplejpeg.decode_jpeg_header(data)[:2] != size:
                     return False
                 if (size, goal) not in self._shrunk:  # reading a header again takes a hundredth of decoding it all
-                    self._shrunk[size, goal] = simplejpeg.decode_jpeg_header(data, **scaling)[:2]
+                    height, width = simplejpeg.decode_jpeg_header(data, **scaling)[:2]
+                    self._shrunk[size, goal] = int(height), int(width)
                 decoded = self._shrunk[size, goal]
             buffer = target if decoded == goal else self._room(size, space)
             pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer, **scaling)
