@@ -14,27 +14,32 @@ BEST_USE = "best use"
 
 @dataclass(frozen=True)
 class Measured:
-    """One training that was run and timed.
+    """A training that was run and timed, with one seed or several: the reduced form of docs/benchmark.md.
 
     Attributes:
-        config: file in training/configs.
+        config: file in training/configs that the form changes.
+        seeds: how many; the figures are their means.
         minutes: from start to end, scoring and saving included.
         map_50: of the source's test split (protocol recommended), a fraction.
         hardware: where it ran.
-        commit: of this repository.
+        commits: of this repository.
     """
 
     config: str
+    seeds: int
     minutes: float
     map_50: float
     hardware: str
-    commit: str
+    commits: tuple[str, ...]
 
 
-#: One a source, the shortest recipe there is. Written down by hand, since the wheel has no benchmarks folder: whoever
-#: measures again changes the line here and docs/choosing.md.
+_CPU = "2 CPU cores (AMD EPYC, shared, beside other work)"
+#: One a source. Written down by hand from benchmarks/results/accuracy.md, since the wheel has no benchmarks folder;
+#: whoever measures again changes the line here and docs/choosing.md.
 MEASURED: dict[str, Measured] = {
-    "neu_det": Measured("neu_det.yaml", 22.2, 0.384, "2 CPU cores (AMD EPYC, shared)", "b57276f"),
+    "deeppcb": Measured("deeppcb.yaml", 1, 50.5, 0.739, _CPU, ("f6f55e6",)),
+    "gdxray": Measured("gdxray_castings.yaml", 1, 27.5, 0.130, _CPU, ("b57276f",)),
+    "neu_det": Measured("neu_det.yaml", 3, 27.9, 0.364, _CPU, ("9f6f1e4", "b57276f")),
 }
 
 # Pixels, as docs/sources has them; (S) and (R) as there: a third party's statement, a recollection.
@@ -66,10 +71,15 @@ def decision_matrix() -> dict[str, dict[str, str]]:
 def footnotes() -> list[str]:
     """Where and how the trainings of the matrix ran, and what the marks mean."""
     told = [
-        f"{name}: training/configs/{run.config} on {run.hardware}, commit {run.commit}; mAP50 of the test split."
+        f"{name}: reduced form of training/configs/{run.config}, {_seeds(run.seeds)}, {run.hardware}, "
+        f"commit {' and '.join(run.commits)}; mAP50 of the test split."
         for name, run in MEASURED.items()
     ]
     return [*told, "(S): stated by others; (R): a recollection. docs/choosing.md tells how each figure was had."]
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"mean of {count} seeds"
 
 
 def _facts(source: Source) -> dict[str, str]:

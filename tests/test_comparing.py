@@ -39,7 +39,17 @@ def test_only_what_was_measured_has_figures() -> None:
         assert (measured == {NOT_MEASURED}) == (name not in MEASURED)
     for name, run in MEASURED.items():
         assert (ROOT / "training" / "configs" / run.config).is_file()
-        assert any(line.startswith(f"{name}: ") and run.commit in line for line in footnotes())
+        assert any(
+            line.startswith(f"{name}: ") and all(commit in line for commit in run.commits) for line in footnotes()
+        )
+
+
+def test_what_was_measured_is_in_the_table_of_results() -> None:
+    lines = (ROOT / "benchmarks" / "results" / "accuracy.md").read_text(encoding="utf-8").splitlines()
+    for name, run in MEASURED.items():
+        row = next(line for line in lines if line.startswith(f"| {name}"))  # the first table is that of the means
+        cells = [cell.strip().partition(" ")[0] for cell in row.split("|")]
+        assert {str(run.seeds), f"{run.map_50:.3f}", f"{run.minutes:.1f}"} <= set(cells), row
 
 
 def test_the_command_prints_it_all_at_80_columns() -> None:
