@@ -18,8 +18,8 @@ from radikal_datasets.errors import UnreadableImageError
 from radikal_datasets.images import MAX_PIXELS
 
 #: How an image is brought to another size.
-#: - "fast": JPEG shrinks to half or less while it is decoded; then bilinear, or the mean of the covered pixels where a
-#:   side still shrinks to half or less.
+#: - "fast": JPEG with even sides shrinks to half or less while it is decoded; then bilinear, or the mean of the covered
+#:   pixels where a side still shrinks to half or less.
 #: - "exact": torchvision's anti-aliased bilinear, as transformers' image processors do it; several times slower.
 Resize = Literal["fast", "exact"]
 
@@ -37,8 +37,6 @@ class Decoder:
 
     def __init__(self) -> None:
         self._scratch = np.empty(0, np.uint8)
-        #: (size, goal), both (height, width) -> what libjpeg-turbo makes of the one where the other will do.
-        self._shrunk: dict[tuple[tuple[int, int], tuple[int, int]], tuple[int, int]] = {}
 
     def __call__(
         self, data: Encoded, *, color: bool, at_least: tuple[int, int] = (0, 0), out: np.ndarray | None = None
@@ -79,18 +77,12 @@ class Decoder:
         if type(data) is not memoryview or data[:3] != _JPEG:
             return False
         goal, space = target.shape[:2], "GRAY" if target.ndim == 2 else "RGB"
-        scaling = _scaling(size, goal) if size != goal and how == "fast" else {}
+        decoded = _shrunk(size, goal) if size != goal and how == "fast" else size
         try:
-            decoded = size
-            if scaling:
-                if simplejpeg.decode_jpeg_header(data)[:2] != size:
-                    return False
-                if (size, goal) not in self._shrunk:  # reading a header again takes a hundredth of decoding it all
-                    height, width = simplejpeg.decode_jpeg_header(data, **scaling)[:2]
-                    self._shrunk[size, goal] = int(height), int(width)
-                decoded = self._shrunk[size, goal]
+            if decoded != size and simplejpeg.decode_jpeg_header(data)[:2] != size:
+                return False
             buffer = target if decoded == goal else self._room(size, space)
-            pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer, **scaling)
+            pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer, **_scaling(size, decoded))
         except ValueError:
             return False
         if pixels.shape[:2] != decoded:
@@ -108,11 +100,10 @@ class Decoder:
             return self._by_pillow(data, color)
         if height * width > MAX_PIXELS:
             raise ValueError(f"header claims {width}x{height} pixels; taken for a decompression bomb")
-        space, scaling = "RGB" if color else "GRAY", _scaling((height, width), at_least)
-        if scaling:
-            header = simplejpeg.decode_jpeg_header(data, **scaling)
-        fits = out is not None and out.shape[:2] == header[:2] and out.flags.c_contiguous
-        pixels = simplejpeg.decode_jpeg(data, space, buffer=out if fits else self._room(header[:2], space), **scaling)
+        space, decoded = "RGB" if color else "GRAY", _shrunk((height, width), at_least)
+        fits = out is not None and out.shape[:2] == decoded and out.flags.c_contiguous
+        buffer = out if fits else self._room(decoded, space)
+        pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer, **_scaling((height, width), decoded))
         if fits and out is not None:
             return out, (height, width)
         return (pixels if color else pixels[..., 0]), (height, width)
@@ -131,11 +122,25 @@ class Decoder:
         return self._scratch[:count]
 
 
-def _scaling(size: tuple[int, int], at_least: tuple[int, int]) -> dict[str, Any]:
-    """simplejpeg's arguments where `at_least` of a JPEG of `size` will do, both (height, width); empty: full size."""
-    if min(at_least) > 0 and size[0] >= 2 * at_least[0] and size[1] >= 2 * at_least[1]:
-        return {"min_height": at_least[0], "min_width": at_least[1], "min_factor": 2}
-    return {}
+def _shrunk(size: tuple[int, int], at_least: tuple[int, int]) -> tuple[int, int]:
+    """What a JPEG of `size` is decoded to where `at_least` will do, all (height, width); (0, 0) asks for full size.
+
+    A half, a quarter or an eighth, and only where both sides can be divided: libjpeg-turbo rounds up, and what is in a
+    picture of 9 pixels that becomes 5 would be moved by up to a pixel.
+    """
+    if min(at_least) > 0:
+        for factor in (8, 4, 2):
+            height, width = size[0] // factor, size[1] // factor
+            if (height * factor, width * factor) == size and height >= at_least[0] and width >= at_least[1]:
+                return height, width
+    return size
+
+
+def _scaling(size: tuple[int, int], decoded: tuple[int, int]) -> dict[str, Any]:
+    """simplejpeg's arguments for it."""
+    if decoded == size:
+        return {}
+    return {"min_height": decoded[0], "min_width": decoded[1], "min_factor": size[0] // decoded[0]}
 
 
 def is_gray(data: Encoded) -> bool:

@@ -108,6 +108,20 @@ def test_the_short_way_does_what_the_long_one_does(name, goal, color, how, said)
         assert np.array_equal(short, long)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)).map(lambda some: tuple(4 * edge for edge in some))
+    | st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    at_least=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+)
+def test_a_jpeg_shrinks_as_far_as_its_sides_can_be_divided(size, at_least):
+    data = memoryview(simplejpeg.encode_jpeg(np.zeros((*size, 1), np.uint8), colorspace="GRAY"))
+    pixels, found = Decoder()(data, color=False, at_least=at_least)
+    wholes = [f for f in (1, 2, 4, 8) if all(edge % f == 0 for edge in size)]
+    factor = max(f for f in wholes if f == 1 or all(a >= f * b for a, b in zip(size, at_least, strict=True)))
+    assert found == size and pixels.shape == tuple(edge // factor for edge in size)
+
+
 def test_memory_is_reused_from_small_to_large_and_back():
     decoder = Decoder()
     large = simplejpeg.encode_jpeg(np.zeros((300, 200, 1), np.uint8), colorspace="GRAY")
@@ -129,6 +143,8 @@ def test_gray_files_are_told_from_coloured_ones():
     form=st.sampled_from(["JPEG", "PNG"]),
 )
 @example(size=(8, 17), target=(9, 4), how="fast", form="PNG")
+@example(size=(9, 9), target=(4, 4), how="fast", form="JPEG")  # libjpeg's half of 9 is 5
+@example(size=(64, 82), target=(5, 7), how="fast", form="JPEG")  # and its eighth of 82 is 11
 def test_resizing_keeps_places(size, target, how, form):
     """A ramp stays a ramp from edge to edge, whatever is shrunk while decoding and whatever after it."""
     ramp = np.linspace(0, 255, size[1])[None].repeat(size[0], 0).round().astype(np.uint8)
