@@ -14,13 +14,14 @@ hosts: set[str] = set()
 def watch(event: str, arguments: tuple) -> None:
     """Sees every look-up and connection of this process, whichever library makes it."""
     if event == "socket.getaddrinfo":
-        hosts.add(str(arguments[0]))
+        host = str(arguments[0])
     elif event == "socket.connect" and isinstance(arguments[1], tuple):
-        hosts.add(str(arguments[1][0]))
+        host = str(arguments[1][0])
     else:
         return
-    if not hosts <= {"127.0.0.1"}:  # nothing leaves this machine
-        raise OSError(f"a test reached for {hosts}")
+    hosts.add(host)
+    if host != "127.0.0.1":  # nothing leaves this machine; what comes after it goes on
+        raise OSError(f"a test reached for {host}")
 
 
 sys.addaudithook(watch)
