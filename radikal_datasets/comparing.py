@@ -38,7 +38,7 @@ _CPU = "2 CPU cores (AMD EPYC, shared, beside other work)"
 #: whoever measures again changes the line here and docs/choosing.md.
 MEASURED: dict[str, Measured] = {
     "deeppcb": Measured("deeppcb.yaml", 1, 50.5, 0.739, _CPU, ("f6f55e6",)),
-    "gdxray": Measured("gdxray_castings.yaml", 1, 27.5, 0.130, _CPU, ("b57276f",)),
+    "gdxray": Measured("gdxray_castings.yaml", 3, 25.3, 0.093, _CPU, ("b57276f", "f991153")),
     "neu_det": Measured("neu_det.yaml", 3, 27.9, 0.364, _CPU, ("9f6f1e4", "b57276f")),
 }
 
@@ -72,7 +72,7 @@ def footnotes() -> list[str]:
     """Where and how the trainings of the matrix ran, and what the marks mean."""
     told = [
         f"{name}: reduced form of training/configs/{run.config}, {_seeds(run.seeds)}, {run.hardware}, "
-        f"commit {' and '.join(run.commits)}; mAP50 of the test split."
+        f"commit{'s' * (len(run.commits) > 1)} {' and '.join(run.commits)}; mAP50 of the test split."
         for name, run in MEASURED.items()
     ]
     return [*told, "(S): stated by others; (R): a recollection. docs/choosing.md tells how each figure was had."]
