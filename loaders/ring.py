@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -104,13 +105,14 @@ class Ring:
             threading.Thread(target=self._work, args=(queue,), name=f"loader-{n}", daemon=True)
             for n in range(self.threads)
         ]
-        pending: deque[Job] = deque()
+        begun, pending = list[threading.Thread](), deque[Job]()
         failure: BaseException | None = None
         more, cv2_threads, interval = True, cv2.getNumThreads(), sys.getswitchinterval()
         cv2.setNumThreads(1)  # OpenCV's own threads would share out every single image
         sys.setswitchinterval(min(interval, _SWITCH_SECONDS))
         try:
             for thread in threads:
+                begun.append(thread)
                 thread.start()
             while True:
                 while more and len(pending) < self.depth:
@@ -139,9 +141,9 @@ class Ring:
             cv2.setNumThreads(cv2_threads)
             sys.setswitchinterval(interval)
             try:
-                self._end(threads, queue)
+                self._end(begun, queue)
             except BaseException:  # Ctrl-C while they end, as they do behind every epoch: once more, and then tell it
-                self._end(threads, queue)
+                self._end(begun, queue)
                 raise
             for job in pending:
                 self.batches.give_back(job.array)
@@ -151,6 +153,11 @@ class Ring:
         for _ in threads:
             queue.put(None)
         for thread in threads:
+            # Ctrl-C may fall between a thread's start and its having a number. Or just before: then none comes.
+            tries = 0
+            while thread.ident is None and tries < 100:
+                time.sleep(0.01)
+                tries += 1
             if thread.ident is not None:
                 thread.join()
 
