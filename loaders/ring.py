@@ -101,19 +101,15 @@ class Ring:
         exception in it, ends the threads.
         """
         queue: SimpleQueue[Job | None] = SimpleQueue()
-        threads = [
-            threading.Thread(target=self._work, args=(queue,), name=f"loader-{n}", daemon=True)
-            for n in range(self.threads)
-        ]
-        begun, pending = list[threading.Thread](), deque[Job]()
+        threads, pending = list[threading.Thread](), deque[Job]()
         failure: BaseException | None = None
         more, cv2_threads, interval = True, cv2.getNumThreads(), sys.getswitchinterval()
         cv2.setNumThreads(1)  # OpenCV's own threads would share out every single image
         sys.setswitchinterval(min(interval, _SWITCH_SECONDS))
         try:
-            for thread in threads:
-                begun.append(thread)
-                thread.start()
+            for n in range(self.threads):
+                threads.append(threading.Thread(target=self._work, args=(queue,), name=f"loader-{n}", daemon=True))
+                threads[-1].start()
             while True:
                 while more and len(pending) < self.depth:
                     try:
@@ -141,9 +137,9 @@ class Ring:
             cv2.setNumThreads(cv2_threads)
             sys.setswitchinterval(interval)
             try:
-                self._end(begun, queue)
+                self._end(threads, queue)
             except BaseException:  # Ctrl-C while they end, as they do behind every epoch: once more, and then tell it
-                self._end(begun, queue)
+                self._end(threads, queue)
                 raise
             for job in pending:
                 self.batches.give_back(job.array)
@@ -153,13 +149,12 @@ class Ring:
         for _ in threads:
             queue.put(None)
         for thread in threads:
-            # Ctrl-C may fall between a thread's start and its having a number. Or just before: then none comes.
-            tries = 0
-            while thread.ident is None and tries < 100:
-                time.sleep(0.01)
-                tries += 1
-            if thread.ident is not None:
-                thread.join()
+            for _ in range(100):
+                try:
+                    thread.join()
+                    break
+                except RuntimeError:  # it has not started: Ctrl-C fell into its start, or just before that
+                    time.sleep(0.01)
 
     def _work(self, queue: SimpleQueue[Job | None]) -> None:
         worker, batches, canvas = Worker(), self.batches, self.batches.canvas

@@ -133,9 +133,6 @@ def test_batches_before_a_broken_image_come_first(threads):
     assert seen == [f"made/{i}" for i in range(10)] and not loader_threads()
 
 
-# --- gray and colour --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("keep_aspect", [False, True])  # made in the threads that decode, or behind them
 def test_batches_before_one_that_can_not_be_made_come_first(keep_aspect):
     class Picky(DetectionLoader):
@@ -152,6 +149,9 @@ def test_batches_before_one_that_can_not_be_made_come_first(keep_aspect):
             came += batch["image_id"]
     assert came == split["image_id"][:6]
     assert not loader_threads()
+
+
+# --- gray and colour --------------------------------------------------------------------------------------------------
 
 
 def test_files_of_three_equal_planes_are_gray():
