@@ -6,6 +6,7 @@ from .health.statistics import statistics
 from .health.verify import verify
 from .hub.folder import build_hub_folder
 from .hub.push import push_to_hub
+from .hub_answers import install as _check_hub_answers
 from .loading import install as _install
 from .loading import load_dataset
 from .sources import list_sources, source_info
@@ -23,4 +24,5 @@ __all__ = [
 ]
 
 _stay_at_endpoint()
+_check_hub_answers()
 _install()

@@ -71,7 +71,7 @@ class NotPrivateError(HubError):
 
 
 class HubContentError(HubError):
-    """What the Hub has, after a push, is not what was sent."""
+    """What the Hub answers is not valid (a commit id or path that can't be one), or not what was sent to it."""
 
 
 class BadFileError(RadikalError):

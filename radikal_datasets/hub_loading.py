@@ -18,6 +18,7 @@ import datasets.config
 import huggingface_hub
 import huggingface_hub.constants
 import yaml
+from datasets.builder import InvalidConfigName
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError, DatasetsError
 from datasets.load import BuilderConfigsParameters, DatasetModule
@@ -28,6 +29,7 @@ from huggingface_hub.file_download import repo_folder_name
 from .client_errors import status_of, unanswered
 from .endpoint import PUBLIC_HUB, Hub, hub_name
 from .errors import ConfigNameError, HubContentError, HubUnavailableError, RadikalError
+from .hub_answers import check_commit, check_segment
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ def find_commit(
         found = hub.api.dataset_info(repo_id, revision=revision, timeout=_ASK_TIMEOUT).sha
     if found is None:
         raise HubContentError(f"{hub.endpoint}, repository {repo_id}: it is empty. Push a set to it first.")
+    check_commit(found, f"{hub.endpoint}, repository {repo_id},", revision)
     logger.info("%s: commit %s on %s", repo_id, found, hub.endpoint)
     _remember(repo_id, revision or "main", found)
     return Commit(found, hub, repo_id)
@@ -142,6 +145,10 @@ def module_at(commit: Commit, original: Callable[..., DatasetModule], *args: Any
             f"{commit.hub.endpoint}, repository {commit.repo_id}: commit {commit} could not be read whole. Another "
             "version is in the cache and was not taken. Try again, or load the cached one with HF_HUB_OFFLINE=1."
         )
+    # Of the card; `datasets` names folders of its cache after them.
+    for config in getattr(module.builder_configs_parameters, "builder_configs", None) or ():
+        for value, what in ((config.name, "configuration name"), (str(config.version), "version")):
+            check_segment(value, f"{commit.hub.endpoint}, repository {commit.repo_id}, commit {commit},", what)
     return module
 
 
@@ -172,6 +179,8 @@ def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
             raise hub.error(error, repo_id) from hub.cause(error)
         if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError)):
             raise HubContentError(f"{where}: no data files are there. Push a set to it first.") from error
+        if isinstance(error, InvalidConfigName):  # the name of a configuration becomes the name of a folder
+            raise HubContentError(f"{where}: its card is not valid: {error} Rename the configuration there.") from error
         if isinstance(error, DatasetsError):
             reason = hub.scrubbed(str(error.__cause__ or error))
             raise HubContentError(

@@ -12,7 +12,9 @@ from typing import Any
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoImageProcessor, PreTrainedModel
 
+from radikal_datasets.client_errors import chain_of
 from radikal_datasets.endpoint import hub_name, stay_at_endpoint
+from radikal_datasets.errors import HubContentError
 from training.checkpoints import load_model
 from training.score import open_run
 from training.settings import RUN_SETTINGS, Settings, SettingsError
@@ -72,6 +74,7 @@ def open_model(where: str | os.PathLike[str]) -> OpenedModel:
 
     Raises:
         SettingsError: nothing of the kind is there, or it is no detector.
+        HubContentError: the Hub's answer is not safe to use (see `radikal_datasets.hub_answers`).
     """
     where, folder = str(where), Path(where)
     if (folder / RUN_SETTINGS).is_file():
@@ -105,6 +108,9 @@ def _pretrained(where: str) -> tuple[PreTrainedModel, Any]:
     try:
         return load_model(where), AutoImageProcessor.from_pretrained(where)
     except (OSError, ValueError, HfHubHTTPError) as error:
+        for link in chain_of(error):  # transformers wraps whatever is raised below it
+            if isinstance(link, HubContentError):
+                raise link from None
         place = where if Path(where).exists() else f"{where} (no folder; so looked for on {hub_name()})"
         raise SettingsError(f"{place} can't be loaded as a detector: {' '.join(str(error).split())}") from error
 

@@ -14,6 +14,7 @@ from huggingface_hub.utils import hf_raise_for_status
 from ..client_errors import status_of
 from ..endpoint import Hub
 from ..errors import NotPrivateError
+from ..hub_answers import check_commit
 from .card_text import CARD_FILENAME
 from .manifest import MANIFEST_FILENAME
 
@@ -111,6 +112,7 @@ class Repository:
         info = self._info(revision)
         if info.sha is None:
             return Snapshot(None, info.private, {})
+        check_commit(info.sha, self.address, revision)
         entries = self.api.list_repo_tree(self.repo_id, repo_type=self.repo_type, recursive=True, revision=info.sha)
         tree = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
         texts = {name: self._text(name, info.sha) for name in (CARD_FILENAME, MANIFEST_FILENAME) if name in tree}
