@@ -8,11 +8,11 @@ torchmetrics pycocotools`, which the project itself does not.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import albumentations
 import datasets
 import numpy as np
 import torch
@@ -25,11 +25,16 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection, get_sc
 
 from radikal_datasets.opened import rows
 
+if TYPE_CHECKING:
+    import albumentations
+
 LEARNING_RATE = 5e-5
 
 
-def run(splits: Mapping[Any, Any], model_dir: str, edge: int, batch: int, workers: int, rounds: Rounds) -> None:
-    """Train and score in rounds until `rounds` ends the process."""
+def run(
+    splits: Mapping[Any, Any], model_dir: str, edge: int, batch: int, workers: int, rounds: Rounds, augment: bool = True
+) -> None:
+    """Train and score in rounds until `rounds` ends the process; `augment=False` needs no albumentations."""
     accelerator = Accelerator(mixed_precision="fp16" if torch.cuda.is_available() else "no")
     set_seed(0, device_specific=True)
     model = AutoModelForObjectDetection.from_pretrained(model_dir)
@@ -39,11 +44,10 @@ def run(splits: Mapping[Any, Any], model_dir: str, edge: int, batch: int, worker
     )  # fmt: skip
     names = model.config.id2label
     train = as_objects(splits["train"]).with_transform(
-        partial(transform_batch, transform=augmentation(edge), processor=processor)
+        partial(transform_batch, transform=augmentation(edge) if augment else None, processor=processor)
     )
-    unchanged = albumentations.Compose([albumentations.NoOp()], bbox_params=_box_format())
     validation = as_objects(splits["validation"]).with_transform(
-        partial(transform_batch, transform=unchanged, processor=processor)
+        partial(transform_batch, transform=None, processor=processor)
     )
     common = {"batch_size": batch, "num_workers": workers, "collate_fn": collate}
     train_loader = DataLoader(train, shuffle=True, **common)  # pyright: ignore[reportArgumentType]
@@ -100,6 +104,8 @@ def as_objects(split: datasets.Dataset) -> datasets.Dataset:
 
 def augmentation(edge: int) -> albumentations.Compose:
     """The example's."""
+    import albumentations
+
     crop = albumentations.Compose(
         [
             albumentations.SmallestMaxSize(max_size=edge, p=1.0),
@@ -121,6 +127,8 @@ def augmentation(edge: int) -> albumentations.Compose:
 
 
 def _box_format(**options: Any) -> albumentations.BboxParams:
+    import albumentations
+
     return albumentations.BboxParams(format="coco", label_fields=["category"], clip=True, **options)
 
 
@@ -129,7 +137,9 @@ def transform_batch(examples: Mapping[str, Any], transform: Any, processor: Any)
     images, annotations = [], []
     for number, image, objects in zip(examples["image_id"], examples["image"], examples["objects"], strict=True):
         pixels = np.array(image.convert("RGB"))
-        found = transform(image=pixels, bboxes=objects["bbox"], category=objects["category"])
+        found = {"image": pixels, "bboxes": objects["bbox"], "category": objects["category"]}
+        if transform is not None:
+            found = transform(**found)
         images.append(found["image"])
         truths = zip(found["category"], objects["area"], found["bboxes"], strict=False)
         annotations.append({
@@ -156,7 +166,8 @@ def collate(batch: list[Any]) -> dict[str, Any]:
 def evaluate(model: Any, processor: Any, loader: Any, names: Mapping[int, str], rounds: Rounds) -> dict[str, Any]:
     """Scores by torchmetrics, over all classes and by class."""
     model.eval()
-    metric = MeanAveragePrecision(box_format="xyxy", class_metrics=True)
+    backend = "pycocotools" if importlib.util.find_spec("pycocotools") else "faster_coco_eval"
+    metric = MeanAveragePrecision(box_format="xyxy", class_metrics=True, backend=backend)
     for batch in rounds.clock.waits(loader):
         outputs = model(**batch)
         sizes = torch.stack([label["orig_size"] for label in batch["labels"]])

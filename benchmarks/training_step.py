@@ -71,7 +71,7 @@ def serve(task: dict[str, Any]) -> None:
     from training.data import load_splits
 
     splits = load_splits(settings_of(task))
-    baseline_loop.run(splits, task["model_dir"], task["edge"], task["batch"], task["workers"], rounds)
+    baseline_loop.run(splits, task["model_dir"], task["edge"], task["batch"], task["workers"], rounds, task["augment"])
 
 
 def settings_of(task: dict[str, Any]) -> Any:
@@ -175,7 +175,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[st
     common: dict[str, Any] = {
         "data_dir": str(options.data_dir), "model_dir": str(folder / "model"), "output_dir": str(folder / "run"),
         "size": options.model_size, "edge": options.image_size, "batch": options.batch, "threads": options.threads,
-        "warm_up": options.warm_up, "steps": options.steps,
+        "warm_up": options.warm_up, "steps": options.steps, "augment": not options.plain_example,
     }  # fmt: skip
     prepare_model(common)
     tasks = {OURS: None, **{f"example, {count} workers": count for count in options.workers}}
@@ -275,13 +275,15 @@ def part_rows(
 
 
 def machine(options: argparse.Namespace) -> str:
-    names = ("torch", "transformers", "accelerate", "torchmetrics", "albumentations", "faster-coco-eval")
+    names = ("torch", "transformers", "accelerate", "torchmetrics", "faster-coco-eval", "albumentations")
+    names = names[:-1] if options.plain_example else names
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
         f"{processor_name()}, {len(os.sched_getaffinity(0))} cores, {device}. {datetime.date.today()}, Python "
         f"{platform.python_version()}, {versions}. rt_detr_v2 {options.model_size}, {options.image_size} px, batches "
         f"of {options.batch}, {options.rounds} rounds of {options.steps} steps. Medians (smallest - largest)."
+        + (" The example without its augmentation, ours with." if options.plain_example else "")
     )
 
 
@@ -304,6 +306,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="steps of a round that are")
     parser.add_argument("--rounds", type=int, default=5, help="of ours and the example's best, in turn")
     parser.add_argument("--choosing", type=int, default=1, help="rounds before, that find its best number of workers")
+    parser.add_argument("--plain-example", action="store_true", help="no augmentation there: albumentations is missing")
     parser.add_argument("--output", type=Path, help="Markdown; the rounds are written beside it as .json")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()

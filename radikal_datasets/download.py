@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 from pathlib import Path
 
 import datasets.config
-import httpx2
 import huggingface_hub
 from filelock import FileLock
 from huggingface_hub.errors import OfflineModeIsEnabled
+from packaging.version import Version
 
 from .archives import new_folder, unpack
 from .errors import DownloadError, LayoutError
 from .source import Source
 
-_TIMEOUT = httpx2.Timeout(30.0)
+# The library under huggingface_hub's session: httpx2 since its version 2, httpx before.
+_httpx = importlib.import_module("httpx2" if Version(huggingface_hub.__version__).major >= 2 else "httpx")
+_TIMEOUT = _httpx.Timeout(30.0)
 _CHUNK = 2**20
 
 
@@ -97,7 +100,7 @@ def _fetch(url: str, target: Path) -> None:
                     bar.update(len(chunk))
     except OfflineModeIsEnabled as error:
         raise DownloadError(f"{url}: this machine is set offline (HF_HUB_OFFLINE). Give a data_dir instead.") from error
-    except (httpx2.HTTPError, OSError) as error:
+    except (_httpx.HTTPError, OSError) as error:
         raise DownloadError(
             f"{url}: {type(error).__name__}: {error}. Without internet, fetch the archive elsewhere, unpack it and "
             "give its folder as data_dir, or name an internal copy in RADIKAL_MIRROR."

@@ -270,7 +270,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
             "images_per_second": round(progress.images / max(progress.seconds, 1e-9), 2),
             "processes": accelerator.num_processes, "skipped_steps": progress.skipped,
             "scaler_skips": progress.scaler_skips, "parameters": parameters,
-            "wait_share": round(progress.wait_seconds / max(progress.seconds, 1e-9), 4), "history": progress.history,
+            "wait_share": round(progress.wait_seconds / max(progress.seconds, 1e-9), 4),
+            "peak_gpu_memory_mib": peak_gpu_memory_mib(), "history": progress.history,
         },
     }  # fmt: skip
     if accelerator.is_main_process:
@@ -300,6 +301,11 @@ def score(
     mark = " (best so far)" if better and scores else ""
     with tqdm.external_write_mode():
         accelerator.print(f"step {progress.step}: loss {loss:.3f}, validation {task.short(scores)}{mark}", flush=True)
+
+
+def peak_gpu_memory_mib() -> int | None:
+    """Most memory that PyTorch has reserved on this process's GPU so far, in MiB; None without a GPU."""
+    return torch.cuda.max_memory_reserved() // 2**20 if torch.cuda.is_available() else None
 
 
 def patience_lost(progress: Progress, settings: Settings) -> bool:

@@ -333,15 +333,6 @@ def test_without_config_and_data_it_says_what_to_do(tmp_path):
     assert "Traceback" not in out + err
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_fp16_on_a_gpu(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.delenv("ACCELERATE_USE_CPU")
-    assert train.main([str(tiny_config), "--max_train_steps", "30"]) == 0
-    metrics = metrics_of(tmp_path / "run")
-    assert metrics["config"]["precision"] == "fp16" and metrics["training"]["skipped_steps"] == 0
-
-
 @pytest.mark.slow
 def test_two_processes_share_the_work(tiny_config, tmp_path):
     run = str(tmp_path / "run")
