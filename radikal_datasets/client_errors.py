@@ -58,7 +58,7 @@ def _is_cut(link: BaseException) -> bool:
         return True
     if isinstance(link, RuntimeError) and "client has been closed" in str(link):
         return True
-    return type(link).__module__.partition(".")[0] in ("httpx2", "httpcore2", "httpx", "aiohttp")
+    return type(link).__module__.partition(".")[0] in ("httpx2", "httpcore2", "httpx", "httpcore", "aiohttp")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import datasets.config
 import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.hf_api
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, RepoCard
 from huggingface_hub.utils import build_hf_headers, get_session, httpx
 
 from .client_errors import read_error
@@ -79,7 +79,14 @@ def stay_at_endpoint() -> None:
     for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK"):
         os.environ[name] = "1"
         setattr(huggingface_hub.constants, name, True)
+    if huggingface_hub.__version__.startswith("1."):
+        RepoCard.validate = _validate_at_endpoint
     _trust_own_authority()
+
+
+def _validate_at_endpoint(self: RepoCard, repo_type: str | None = None) -> None:
+    """Have the endpoint validate a card: huggingface_hub 1.33 sends every card that is pushed to huggingface.co."""
+    huggingface_hub.hf_api.api._validate_yaml(str(self), repo_type=repo_type or self.repo_type)
 
 
 def _trust_own_authority() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import datasets
 import datasets.config
-import httpx2
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx
 from typer.testing import CliRunner
 
 from radikal_datasets import build_hub_folder, load_dataset
@@ -60,21 +60,21 @@ def folder(prepared: Path, tmp_path: Path) -> Path:
 
 
 def http_error(status: int) -> HfHubHTTPError:
-    request = httpx2.Request("POST", "http://127.0.0.1/api")
-    return HfHubHTTPError("no", response=httpx2.Response(status, request=request))
+    request = httpx.Request("POST", "http://127.0.0.1/api")
+    return HfHubHTTPError("no", response=httpx.Response(status, request=request))
 
 
 def sent_objects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collects the addresses that objects are sent to."""
     sent: list[str] = []
-    request = httpx2.Client.request
+    request = httpx.Client.request
 
-    def noting(self: httpx2.Client, method: str, url: Any, **options: Any) -> httpx2.Response:
+    def noting(self: httpx.Client, method: str, url: Any, **options: Any) -> httpx.Response:
         if method == "PUT":
             sent.append(str(url))
         return request(self, method, url, **options)
 
-    monkeypatch.setattr(httpx2.Client, "request", noting)
+    monkeypatch.setattr(httpx.Client, "request", noting)
     return sent
 
 
@@ -227,7 +227,7 @@ def test_an_answer_that_was_lost_makes_no_second_commit(
     def losing(self: HfApi, *args: Any, **options: Any) -> Any:
         answer = create(self, *args, **options)
         if lost.pop() if lost else False:
-            raise httpx2.ReadError("the connection was cut")
+            raise httpx.ReadError("the connection was cut")
         return answer
 
     monkeypatch.setattr(HfApi, "create_commit", losing)

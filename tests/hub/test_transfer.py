@@ -2,18 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx2
 import pytest
 from huggingface_hub import close_session, constants
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from huggingface_hub.utils import get_session
+from huggingface_hub.utils import get_session, httpx
 
 from radikal_datasets.hub import transfer
 
 
 def http_error(status: int, headers: dict[str, str] | None = None) -> HfHubHTTPError:
-    request = httpx2.Request("POST", "http://127.0.0.1/api")
-    return HfHubHTTPError("no", response=httpx2.Response(status, headers=headers, request=request))
+    request = httpx.Request("POST", "http://127.0.0.1/api")
+    return HfHubHTTPError("no", response=httpx.Response(status, headers=headers, request=request))
 
 
 def wrapped(error: Exception) -> RuntimeError:
@@ -46,8 +45,8 @@ def test_what_another_try_may_mend_is_tried_again(status: int) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        httpx2.ConnectError("refused"),
-        httpx2.ReadTimeout("slow"),
+        httpx.ConnectError("refused"),
+        httpx.ReadTimeout("slow"),
         ConnectionResetError(),
         wrapped(TimeoutError()),
         wrapped(RuntimeError("Cannot send a request, as the client has been closed.")),
@@ -81,8 +80,8 @@ def test_a_connection_cut_while_an_answer_was_handled_is_tried_again() -> None:
             try:
                 raise ConnectionResetError
             except ConnectionResetError as reset:
-                raise httpx2.ReadError("cut") from reset
-    except httpx2.ReadError as error:
+                raise httpx.ReadError("cut") from reset
+    except httpx.ReadError as error:
         cut = error
     assert transfer.retrying(Failing(cut), what="test", sleep=lambda _: None) == "done"
 
@@ -123,7 +122,7 @@ def test_requests_stay_bounded_after_a_failed_connection() -> None:
         seen.append(get_session().timeout.read)
         if len(seen) == 1:
             close_session()
-            raise httpx2.ConnectError("refused")
+            raise httpx.ConnectError("refused")
 
     with transfer.bounded_requests(7.0):
         transfer.retrying(call, what="test", sleep=lambda _: None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
+from huggingface_hub.utils import httpx
 from starlette.testclient import TestClient
 
 from radikal_datasets.hub.server.app import create_app
@@ -28,7 +28,7 @@ class Service:
     client: TestClient
     tokens: dict[str, str]
 
-    def call(self, method: str, path: str, who: str | None = "ann", **options: Any) -> httpx2.Response:
+    def call(self, method: str, path: str, who: str | None = "ann", **options: Any) -> httpx.Response:
         """A request of a user, of "reader" (ann's token that may only read), or of nobody (None)."""
         headers = options.pop("headers", {})
         if who is not None:
@@ -47,7 +47,7 @@ class Service:
 
     def commit(
         self, repository: str, *changes: dict[str, Any], who: str | None = "ann", parent: str | None = None
-    ) -> httpx2.Response:
+    ) -> httpx.Response:
         """A commit to main."""
         header = {"summary": "test", "description": ""} | ({"parentCommit": parent} if parent else {})
         lines = [{"key": "header", "value": header}, *changes]

@@ -186,6 +186,7 @@ def test_clients_understand_the_errors(api: Callable[..., HfApi], server: Server
 PUSH_AND_LOAD = """
 import json
 import datasets
+import huggingface_hub
 from huggingface_hub import DatasetCard, HfApi, ModelCard
 
 datasets.config.USE_PARQUET_EXPORT = False
@@ -197,6 +198,8 @@ datasets.DatasetDict(train=rows, test=rows).push_to_hub("plant/numbers", "both",
 rows.push_to_hub("plant/numbers", "dev", revision="dev")
 card = DatasetCard.load("plant/numbers")
 card.text += "\\nWritten by hand.\\n"
+if huggingface_hub.__version__.startswith("1."):  # these would send the card to huggingface.co
+    import radikal_datasets
 card.push_to_hub("plant/numbers")
 HfApi().create_repo("plant/model")
 ModelCard("---\\nlicense: mit\\n---\\n# A model\\n").push_to_hub("plant/model")
