@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForObjectDetection, PreTrainedMode
 from training.models.backbones import timm_features
 from training.models.errors import ModelError
 from training.models.families import FAMILIES, MODEL_TYPES, family_of
+from training.models.initialization import initialize, set_class_prior
 from training.models.sizes import SIZES
 
 
@@ -24,7 +25,7 @@ def build_model(
     num_denoising: int | None = None,
     decoder_layers: int | None = None,
 ) -> PreTrainedModel:
-    """A detector with random weights; nothing is downloaded.
+    """A detector with random weights, drawn after its paper's code (`initialize`); nothing is downloaded.
 
     Args:
         model_type: one of `MODEL_TYPES`.
@@ -64,12 +65,7 @@ def build_model(
     if family.frozen_norms:
         config.trained_from_scratch = True
     model = family.model(config)
-    # transformers draws batch norm weights of the neck from N(0, 0.01), which all but silences it. A published
-    # checkpoint overwrites that; a model trained from its config needs the usual 1.
-    backbone_norms = {id(m) for name, m in model.named_modules() if ".backbone." in f".{name}"}
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d) and id(module) not in backbone_norms:
-            torch.nn.init.ones_(module.weight)
+    initialize(model)
     return trainable_norms(model)
 
 
@@ -85,6 +81,8 @@ def from_checkpoint(name_or_path: str, class_names: list[str], token: str | None
         ignore_mismatched_sizes=known != class_names,
         token=token,
     )
+    if len(known) != len(class_names):  # then transformers drew the class head anew
+        set_class_prior(model)
     model.config.radikal_threshold = None  # validation chose it for what the checkpoint was trained on
     return trainable_norms(model)
 
