@@ -21,7 +21,7 @@ def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
 
     fast = torch.cuda.is_available()
     # On a CPU this shows that it runs, and no more.
-    size, batch_size, warm_up, steps = (640, routes.BATCH, 15, 40) if fast else (64, 2, 2, 6)
+    size, batch_size, warm_up, steps = (640, routes.BATCH, 5, 20) if fast else (64, 2, 2, 6)
     device = torch.device("cuda" if fast else "cpu")
     torch.manual_seed(0)
     names = rows.features["labels"].feature.names

@@ -21,11 +21,14 @@ mkdir -p "$FOLDER/wheels"
 "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$FOLDER/wheels" \
   --python-version "$TARGET" --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform any \
   --requirement benchmarks/gpu/carried.txt 2> "$FOLDER/pip.log" || { cat "$FOLDER/pip.log" >&2; exit 1; }
-cp -r "$NEU_DET" "$FOLDER/neu_det"
+# One archive per set: thousands of small files cost more than their bytes when the tree is carried.
+tar -C "$NEU_DET" -czf "$FOLDER/neu_det.tar.gz" .
 if [ -n "${DEEPPCB:-}" ]; then
-  "$PYTHON" benchmarks/gpu/one_bit.py "$DEEPPCB" "$FOLDER/deeppcb"
+  UNPACKED=$(mktemp -d)
+  "$PYTHON" benchmarks/gpu/one_bit.py "$DEEPPCB" "$UNPACKED"
+  tar -C "$UNPACKED" -czf "$FOLDER/deeppcb.tar.gz" .
+  rm -rf "$UNPACKED"
 fi
-chmod -R u+w "$FOLDER"
 # .git may not travel: the commit that the figures belong to does.
 git rev-parse HEAD > "$FOLDER/commit"
 [ -z "$(git status --porcelain -- . ':!benchmarks/results')" ] || echo "with uncommitted changes" >> "$FOLDER/commit"

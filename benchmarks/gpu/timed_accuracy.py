@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CALIBRATION_STEPS = 150
+CALIBRATION_STEPS = 60
 
 
 def images_per_second(options: argparse.Namespace, recipe: Path, settings: list[str]) -> tuple[float, int]:
@@ -50,7 +50,7 @@ def main() -> int:
         steps = int(speed * options.seconds / batch)
         print(f"{speed} images/s: {steps} steps of {batch} images in {options.seconds:.0f} s", flush=True)
     results = options.work_dir / f"accuracy-{options.set}"
-    every = max(1, steps // 10)
+    every = max(1, steps // 5)
     subprocess.run(
         [
             *(sys.executable, "benchmarks/accuracy.py", options.set, "--data-dir", options.data_dir, "--seeds", "0"),

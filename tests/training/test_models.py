@@ -63,7 +63,7 @@ MORE = [family for family in MODEL_TYPES if family not in ("detr", "rt_detr_v2",
     [*PAIRS, *(pytest.param(family, "test_vit", 160, marks=THOROUGH) for family in MORE)],
 )
 def test_every_family_overfits_four_images_and_reloads_in_a_pipeline(tmp_path, model_type, backbone, size):
-    """A CNN and a plain ViT: the loss of step 60 is under 0.6 of the first; the saved folder finds the same boxes."""
+    """A CNN and a plain ViT: the loss falls to half of the first; the saved folder finds the same boxes."""
     torch.manual_seed(0)
     model = build_model(model_type, NAMES, size="nano", backbone=backbone, image_size=(size, size), num_queries=20)
     float32_loss(model)
@@ -71,15 +71,16 @@ def test_every_family_overfits_four_images_and_reloads_in_a_pipeline(tmp_path, m
     # Without denoising and query selection these are slow to begin; the backbones are drawn at random here.
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3 if model_type in ("detr", "deformable_detr") else 3e-4)
     losses = []
-    for _ in range(60):
+    for _ in range(200):
         loss = model(pixel_values=pixels, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
-    # The class terms start small, with a prior of 0.01; half of what d_fine and deimv2 add up are terms with a floor.
-    assert losses[-1] < losses[0] * 0.6
+        if len(losses) >= 60 and losses[-1] < losses[0] / 2:
+            break
+    assert losses[-1] < losses[0] / 2
     model.eval()
     processor = image_processor(model.config.model_type, (size, size))
     save_model(model, processor, tmp_path / "best")
