@@ -142,10 +142,10 @@ def own_protocol(output: Path) -> dict[str, float]:
     from accelerate import Accelerator
 
     from training import models
-    from training.data import eval_loader, load_splits
-    from training.deeppcb_protocol.deeppcb_protocol import best_threshold, protocol_scores
-    from training.engine import found_and_true
-    from training.score import open_run
+    from training.run.data import eval_loader, load_splits
+    from training.scoring.deeppcb_protocol.deeppcb_protocol import best_threshold, protocol_scores
+    from training.scoring.detections import found_and_true
+    from training.using.saved_run import open_run
 
     settings, model, processor = open_run(output, [])
     accelerator = Accelerator(mixed_precision="no")

@@ -23,7 +23,7 @@ from torchmetrics.detection.mean_ap import MeanAveragePrecision
 from training_rounds import BACKWARD, FORWARD, LOSS, METRIC, POST, STEP, Rounds
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, get_scheduler
 
-from radikal_datasets.opened import rows
+from radikal_datasets.loading.sets import rows
 
 if TYPE_CHECKING:
     import albumentations

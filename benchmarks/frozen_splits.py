@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 from radikal_datasets import load_dataset
 from radikal_datasets.errors import RadikalError
-from radikal_datasets.opened import rows
+from radikal_datasets.loading.sets import rows
 from radikal_datasets.splits import TEST, TRAIN, VALIDATION
 
 LISTS = Path(__file__).resolve().parent / "splits"

@@ -140,7 +140,7 @@ def _rows(jobs: list[tuple[int, str, str]]) -> Iterator[dict[str, Any]]:
 
 def search(folder: Path) -> None:
     """Prints what was found and how long it took, as JSON."""
-    from radikal_datasets.health.leaks import find_leaks
+    from radikal_datasets.leaks import find_leaks
 
     splits = {split: datasets.load_from_disk(str(folder / split)) for split in ("train", "test")}
     start, cpu = time.perf_counter(), time.process_time()

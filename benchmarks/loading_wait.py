@@ -16,8 +16,9 @@ import torch
 def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
     """Of each augmentation: milliseconds of a real training step, and of what it waits for."""
     from loaders import Augmentation, DetectionLoader
-    from training.engine import MovingAverage, float32_loss, parameter_groups
     from training.models import build_model
+    from training.run.averaging import MovingAverage
+    from training.run.optimization import float32_loss, parameter_groups
 
     fast = torch.cuda.is_available()
     # On a CPU this shows that it runs, and no more.

@@ -38,11 +38,11 @@ class Server:
         self.start()
 
     def admin(self, *words: str) -> str:
-        command = [sys.executable, "-m", "radikal_datasets.hub.server", *words, "--root", str(self.root)]
+        command = [sys.executable, "-m", "radikal_datasets.hub_server", *words, "--root", str(self.root)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "radikal_datasets.hub.server", "serve", "--root", str(self.root)]
+        command = [sys.executable, "-m", "radikal_datasets.hub_server", "serve", "--root", str(self.root)]
         command += ["--port", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(200):
@@ -109,9 +109,9 @@ def read_on(repo_id: str, log: Path, done: Event) -> None:
 
 def look(repo_id: str, revision: str) -> tuple[str | None, str]:
     """The commit, and what of it is not as its own manifest says; '' where all is."""
-    from radikal_datasets.endpoint import Hub
-    from radikal_datasets.hub.manifest import Manifest
     from radikal_datasets.hub.repository import Repository
+    from radikal_datasets.hub_client.endpoint import Hub
+    from radikal_datasets.prepared.manifest import Manifest
 
     snapshot = Repository(Hub.current(), repo_id).read(revision)
     shards = {path for path in snapshot.tree if path.endswith(".parquet")}
@@ -125,8 +125,8 @@ def look(repo_id: str, revision: str) -> tuple[str | None, str]:
 
 
 def tree(repo_id: str) -> dict[str, str]:
-    from radikal_datasets.endpoint import Hub
     from radikal_datasets.hub.repository import Repository
+    from radikal_datasets.hub_client.endpoint import Hub
 
     files = Repository(Hub.current(), repo_id).read("main").tree
     return {path: file.lfs.sha256 if file.lfs else file.blob_id for path, file in files.items()}

@@ -68,14 +68,14 @@ def serve(task: dict[str, Any]) -> None:
         return
     import baseline_loop
 
-    from training.data import load_splits
+    from training.run.data import load_splits
 
     splits = load_splits(settings_of(task))
     baseline_loop.run(splits, task["model_dir"], task["edge"], task["batch"], task["workers"], rounds, task["augment"])
 
 
 def settings_of(task: dict[str, Any]) -> Any:
-    from training.settings import Settings
+    from training.run.settings import Settings
 
     return Settings(
         dataset_name="radikal_datasets/neu_det", data_dir=task["data_dir"], model_name_or_path=task["model_dir"],
@@ -89,11 +89,12 @@ def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
     """The real loop. What is put around its parts measures and waits, and changes nothing else."""
     from accelerate import Accelerator
 
-    from training import engine, train
-    from training.detection import DetectionTask
-    from training.engine import MovingAverage
-    from training.stopping import StopSignals
+    from training import train
+    from training.run.averaging import MovingAverage
+    from training.run.signals import StopSignals
+    from training.scoring import detections
     from training.tasks import TASKS
+    from training.tasks.detection import DetectionTask
 
     clock = rounds.clock
 
@@ -112,8 +113,8 @@ def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
             return rounds.evaluated(lambda: super(Clocked, self).evaluate(model, loader))
 
     TASKS["detection"] = Clocked
-    clock.wrap(engine, "evaluate_coco", METRIC)
-    clock.wrap(engine, "scores_of", METRIC)
+    clock.wrap(detections, "evaluate_coco", METRIC)
+    clock.wrap(detections, "scores_of", METRIC)
     clock.wrap(Accelerator, "backward", BACKWARD)
     clock.wrap(Accelerator, "clip_grad_norm_", CLIP)
     clock.wrap(torch.optim.AdamW, "step", STEP)
@@ -160,7 +161,7 @@ class Side:
 def prepare_model(task: dict[str, Any]) -> None:
     """The model both start from, as a folder with its image processor."""
     from training import models
-    from training.data import class_names, load_splits
+    from training.run.data import class_names, load_splits
 
     torch.manual_seed(0)
     splits = load_splits(settings_of(task))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from loaders.loader import Loader
-from loaders.truth import Truth
+from loaders.targets import Truth
 
 #: Name of the class of images without a defect.
 DEFECT_FREE = "defect_free"

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 from loaders.arrow import Encoded
 from radikal_datasets.errors import UnreadableImageError
-from radikal_datasets.images import MAX_PIXELS
+from radikal_datasets.raw.images import MAX_PIXELS
 
 #: How an image is brought to another size.
 #: - "fast": JPEG with even sides shrinks to half or less while it is decoded; then bilinear, or the mean of the covered

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from loaders.loader import Loader
-from loaders.truth import Truth
+from loaders.targets import Truth
 
 
 class DetectionLoader(Loader):

@@ -21,12 +21,12 @@ from loaders.memory import ByteBatches, FloatBatches
 from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD, normalize, scale_and_shift
 from loaders.ordering import mix
 from loaders.planning import Order, StreamPlan, TablePlan
+from loaders.prefetch import on_device
 from loaders.records import Record, Records, StreamRecords, TableRecords
 from loaders.ring import Job, Ring
 from loaders.sampling import Sampler
-from loaders.staging import on_device
+from loaders.targets import Truth, on_canvas
 from loaders.tiling import Tiling
-from loaders.truth import Truth, on_canvas
 from radikal_datasets.errors import UnreadableImageError
 
 logger = logging.getLogger(__name__)

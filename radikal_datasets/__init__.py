@@ -1,15 +1,15 @@
 """Six industrial-inspection sources behind one `load_dataset` call and one schema."""
 
 from .combining import combine
-from .endpoint import stay_at_endpoint as _stay_at_endpoint
-from .health.statistics import statistics
-from .health.verify import verify
-from .hub.folder import build_hub_folder
 from .hub.push import push_to_hub
-from .hub_answers import install as _check_hub_answers
-from .loading import install as _install
-from .loading import load_dataset
+from .hub_client.answers import install as _check_hub_answers
+from .hub_client.endpoint import stay_at_endpoint as _stay_at_endpoint
+from .loading.loading import install as _install
+from .loading.loading import load_dataset
+from .prepared.folder import build_hub_folder
 from .sources import list_sources, source_info
+from .stats.statistics import statistics
+from .verification import verify
 
 __version__ = "0.1.0"
 __all__ = [

@@ -18,27 +18,27 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Column, Table
 
-from . import download as downloads
 from . import splits
 from .comparing import BEST_USE, decision_matrix, footnotes
 from .errors import RadikalError
 from .export import export_sets
-from .health.leaks import find_leaks
-from .health.leaks.page import write_leaks_page
-from .health.leaks.tables import print_leaks
-from .health.preview import write_preview
-from .health.statistics import statistics
-from .health.statistics_page import check_place, write_statistics_page
-from .health.statistics_tables import print_sets
-from .health.verify import UNREADABLE, Verification
-from .health.verify import verify as verify_tree
 from .hub import commands as hub_commands
-from .hub.folder import build_hub_folder
-from .hub.server import commands as hub_server_commands
-from .opened import open_sets
+from .hub_server import commands as hub_server_commands
+from .leaks import find_leaks
+from .leaks.page import write_leaks_page
+from .leaks.tables import print_leaks
+from .loading import download as downloads
+from .loading.sets import open_sets
+from .prepared.folder import build_hub_folder
+from .preview.preview import write_preview
 from .report import Effect, Report
 from .samples import make_sample
 from .sources import list_sources, source_info, source_names
+from .stats.page import check_place, write_statistics_page
+from .stats.statistics import statistics
+from .stats.tables import print_sets
+from .verification import UNREADABLE, Verification
+from .verification import verify as verify_tree
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -16,7 +16,7 @@ from datasets import ClassLabel, Features, Image, List, Value
 from .errors import InvalidExampleError
 
 if TYPE_CHECKING:
-    from .tree import Tree
+    from .raw.tree import Tree
 
 #: Part of every cache key: raise it whenever the meaning or the columns change.
 SCHEMA_VERSION = 1

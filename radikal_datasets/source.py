@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from . import splits
 from .errors import ConfigNameError, LayoutError
-from .tree import Tree, layout_roots
+from .raw.tree import Tree, layout_roots
 
 #: The config name of a source that has only one.
 DEFAULT_CONFIG = "default"

@@ -85,11 +85,11 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     from transformers.utils import logging as transformers_logging
 
     from training import models
-    from training.data import class_names, eval_loader, load_splits
-    from training.engine import predict
-    from training.operating_point import best_operating_point, faultless
-    from training.page import Picture, evenly_mixed, write_page
-    from training.score import open_run
+    from training.run.data import class_names, eval_loader, load_splits
+    from training.scoring.detections import predict
+    from training.scoring.operating_point import best_operating_point, faultless
+    from training.using.prediction_page import Picture, evenly_mixed, write_page
+    from training.using.saved_run import open_run
 
     transformers_logging.disable_progress_bar()
     settings, model, processor = open_run(run, [])

@@ -28,7 +28,6 @@ from transformers.utils import logging as transformers_logging
 
 from radikal_datasets.errors import RadikalError
 from training import models
-from training.data import class_names, load_splits
 from training.explaining.baselines import BASELINES
 from training.explaining.calibration import calibration
 from training.explaining.cases import Answer, Subject, answers, cases, choose
@@ -39,9 +38,10 @@ from training.explaining.redrawing import PARTS, redrawn
 from training.explaining.report import Files, whole_picture, write_image
 from training.explaining.summary import Summary, summarize
 from training.explaining.targets import Detector
-from training.operating_point import best_operating_point, match
-from training.score import checked_classes, open_run
-from training.settings import SettingsError
+from training.run.data import class_names, load_splits
+from training.run.settings import SettingsError
+from training.scoring.operating_point import best_operating_point, match
+from training.using.saved_run import checked_classes, open_run
 
 #: In the output folder, and what marks it as one that may be replaced.
 NUMBERS = "explanations.json"

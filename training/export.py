@@ -33,10 +33,10 @@ from transformers.utils import logging as transformers_logging
 import radikal_datasets
 from loaders.decoding import resize_into
 from radikal_datasets.errors import RadikalError
-from training.exported import ExportedDetector, Found, differences, made_up_images
-from training.opening import OpenedModel, open_model
-from training.picture_files import find_pictures, find_references, read_pixels
-from training.settings import SettingsError
+from training.run.settings import SettingsError
+from training.using.image_files import find_pictures, find_references, read_pixels
+from training.using.onnx_module import ExportedDetector, Found, differences, made_up_images
+from training.using.trained_model import OpenedModel, open_model
 
 #: What the file may differ from torch by where both are shown the same pixels: boxes in pixels of the model's canvas.
 BOX_TOLERANCE, SCORE_TOLERANCE = 0.5, 0.005

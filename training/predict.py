@@ -28,11 +28,11 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import Tiling
 from radikal_datasets.errors import RadikalError
-from training.opening import DEFAULT_THRESHOLD, OpenedModel, open_model
-from training.picture_files import PictureFile, find_pictures, find_references
-from training.predicting import Looked, look_for_defects
-from training.predictions import PREDICTIONS, write_gallery, write_overlays, write_results
-from training.settings import SettingsError
+from training.run.settings import SettingsError
+from training.using.image_files import PictureFile, find_pictures, find_references
+from training.using.inference import Looked, look_for_defects
+from training.using.results import PREDICTIONS, write_gallery, write_overlays, write_results
+from training.using.trained_model import DEFAULT_THRESHOLD, OpenedModel, open_model
 
 PARTLY = 3  # exit code
 

@@ -24,15 +24,15 @@ from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging as transformers_logging
 
-from radikal_datasets.client_errors import status_of, unanswered
-from radikal_datasets.endpoint import PUBLIC_HUB, Hub
 from radikal_datasets.errors import HubContentError, HubError, LicenceError, RadikalError
-from radikal_datasets.hub.card_text import CARD_FILENAME
 from radikal_datasets.hub.repository import Repository
-from radikal_datasets.hub.transfer import bounded_requests, large_files_by, retrying, takes_xet
-from training.model_card import TrainedModel, model_card
-from training.opening import open_model
-from training.settings import SettingsError
+from radikal_datasets.hub_client.client_errors import status_of, unanswered
+from radikal_datasets.hub_client.endpoint import PUBLIC_HUB, Hub
+from radikal_datasets.hub_client.transfer import bounded_requests, large_files_by, retrying, takes_xet
+from radikal_datasets.prepared.card_text import CARD_FILENAME
+from training.run.settings import SettingsError
+from training.using.model_card import TrainedModel, model_card
+from training.using.trained_model import open_model
 
 _TIMEOUT = 120.0  # seconds without a sign of life
 _MAIN = "main"

@@ -15,21 +15,18 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
 
-import datasets
 from accelerate import Accelerator
-from transformers import AutoImageProcessor
 from transformers.utils import logging as transformers_logging
 
-from loaders.classification import target_names
 from radikal_datasets.errors import RadikalError
 from training import models
-from training.checkpoints import load_classifier, load_model
-from training.classification import classifier_scores
-from training.data import class_names, eval_loader, load_splits
-from training.engine import evaluate
 from training.models.classifiers import classifier_normalization
-from training.settings import RUN_SETTINGS, Settings, SettingsError, parse
-from training.usage import help_text
+from training.run.data import eval_loader, load_splits
+from training.run.settings import SettingsError
+from training.run.usage import help_text
+from training.scoring.detections import evaluate
+from training.tasks.classification import classifier_scores
+from training.using.saved_run import checked_classes, open_run
 
 
 def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
@@ -56,46 +53,6 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     if settings.task == "classification":
         return classifier_scores(model, loader, accelerator)
     return evaluate(model, processor, loader, names, accelerator)
-
-
-def checked_classes(settings: Settings, splits: datasets.DatasetDict, split: str, model: Any) -> list[str]:
-    """The classes that the model and a split have in common: all.
-
-    Raises:
-        SettingsError: no such split, or classes that are not the model's.
-    """
-    if split not in splits:
-        raise SettingsError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
-    names = class_names(splits[split])
-    if settings.task == "classification":
-        names = target_names(names, settings.target)
-    known = [model.config.id2label[i] for i in range(len(model.config.id2label))]
-    if names != known:
-        raise SettingsError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
-    return names
-
-
-def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
-    """Settings, best model and image processor of an output folder.
-
-    Raises:
-        SettingsError: the folder does not hold a run, or one without a model yet.
-    """
-    if not (run / RUN_SETTINGS).is_file():
-        raise SettingsError(
-            f"{run.absolute()} is not the output_dir of a run: "
-            + (f"it has no {RUN_SETTINGS}" if run.is_dir() else "there is no such folder")
-        )
-    if not (run / "best" / "config.json").is_file():
-        raise SettingsError(
-            f"{run}: this run has no scored model yet (best/ is missing). The first comes when the run first scores, "
-            "after eval_steps steps"
-        )
-    settings = parse([str(run / RUN_SETTINGS), *overrides])
-    best = run / "best"
-    if settings.task == "classification":
-        return settings, load_classifier(best), AutoImageProcessor.from_pretrained(best)
-    return settings, load_model(best), AutoImageProcessor.from_pretrained(best)
 
 
 def main(arguments: list[str] | None = None) -> int:

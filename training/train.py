@@ -38,12 +38,15 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
 from radikal_datasets.errors import RadikalError, SourceNotFoundError
-from training.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
-from training.data import augmentation, load_splits, remarks
-from training.engine import MovingAverage, NonFiniteError, any_rank, model_inputs, parameter_groups, training_mode
-from training.folders import check_apart, held, is_first
 from training.models import ModelError
-from training.settings import (
+from training.models.inputs import model_inputs
+from training.run.accumulation import scale_of_step, windows
+from training.run.averaging import MovingAverage
+from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
+from training.run.data import augmentation, load_splits, remarks
+from training.run.optimization import NonFiniteError, any_rank, parameter_groups, training_mode
+from training.run.output_dir import check_apart, held, is_first
+from training.run.settings import (
     RUN_SETTINGS,
     Settings,
     SettingsError,
@@ -53,10 +56,9 @@ from training.settings import (
     save,
     with_config,
 )
-from training.stopping import StoppedError, StopSignals
+from training.run.signals import StoppedError, StopSignals
+from training.run.usage import help_text
 from training.tasks import TASKS, Task
-from training.usage import help_text
-from training.windows import scale_of_step, windows
 
 DEFAULT_CONFIG = "gdxray_castings.yaml"
 

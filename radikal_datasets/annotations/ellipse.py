@@ -16,8 +16,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import MalformedAnnotationError
+from ..raw.tree import Tree
 from ..schema import Box
-from ..tree import Tree
 
 _REMEDY = "Correct or fetch the file again; the image is left out until then."
 

@@ -15,9 +15,9 @@ from io import BytesIO
 import numpy as np
 
 from ..errors import MalformedAnnotationError
+from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Box
-from ..tree import Tree
 from .polygon import Point, hull
 
 #: The variable of a BoundingBox.mat.

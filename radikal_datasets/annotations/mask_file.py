@@ -8,9 +8,9 @@ import numpy as np
 import PIL.Image
 
 from ..errors import MalformedAnnotationError, MaskSizeError
+from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Instance, InstanceMask
-from ..tree import Tree
 from .components import label_components
 
 MASK_VALUES = Kind(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..raw.tree import Tree
 from ..schema import Box
-from ..tree import Tree
 
 Point = tuple[float, float]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import MalformedAnnotationError
+from ..raw.tree import Tree
 from ..schema import Box
-from ..tree import Tree
 from .components import label_components
 
 # As many as 64 bits may need. An array of text takes as much memory for each number as for the longest.

@@ -27,9 +27,9 @@ from datasets.table import InMemoryTable, cast_array_to_feature
 from ..errors import CombiningError
 from ..schema import features as schema_features
 from ..splits import SPLITS, TRAIN, UNLABELED
+from .duplicates import Twin, common_groups, find_twins, losers
 from .label_spaces import label_space, relabel
 from .named_sets import Item, NamedSet, load_sets
-from .twins import Twin, common_groups, find_twins, losers
 
 logger = logging.getLogger(__name__)
 

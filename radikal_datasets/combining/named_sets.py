@@ -11,7 +11,7 @@ from typing import Any
 from datasets import ClassLabel, DatasetDict, Image, IterableDatasetDict
 
 from ..errors import CombiningError
-from ..loading import load_dataset
+from ..loading.loading import load_dataset
 from ..splits import SPLITS
 
 _NEEDED = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")

@@ -13,7 +13,7 @@ from datasets import DatasetDict
 from datasets.utils import tqdm
 
 from ..errors import LayoutError
-from ..opened import open_sets, rows
+from ..loading.sets import open_sets, rows
 from ..sources import source_info, source_names
 from .coco import CocoWriter
 from .objects import ObjectsWriter

@@ -1,1 +1,1 @@
-"""Hub folders on disk: Parquet and a card, readable by plain `datasets.load_dataset` anywhere."""
+"""Push prepared folders to a Hub, and check whether a Hub can be used."""

@@ -18,10 +18,10 @@ import datasets.config
 import huggingface_hub.constants
 from huggingface_hub.utils import build_hf_headers, get_session, httpx
 
-from ..client_errors import read_error
-from ..endpoint import TIMEOUT, Hub
 from ..errors import HubError
-from .transfer import bounded_requests, takes_xet
+from ..hub_client.client_errors import read_error
+from ..hub_client.endpoint import TIMEOUT, Hub
+from ..hub_client.transfer import bounded_requests, takes_xet
 
 _CLOCK_SKEW = 60.0  # seconds
 _LITTLE_DISK = 5e9  # bytes

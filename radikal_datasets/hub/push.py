@@ -18,19 +18,19 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from .. import splits
-from ..client_errors import status_of, unanswered
-from ..endpoint import DEFAULT_NAMESPACE, Hub, hub_repo
 from ..errors import ConfigNameError, HubContentError, HubError, LicenceError, RadikalError
-from ..hub_loading import Commit
+from ..hub_client.client_errors import status_of, unanswered
+from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub, hub_repo
+from ..hub_client.transfer import CountedUpload, bounded_requests, large_files_by, retrying, takes_xet
+from ..loading.from_hub import Commit
+from ..prepared.card import merge_cards
+from ..prepared.card_text import CARD_FILENAME
+from ..prepared.manifest import MANIFEST_FILENAME, FileEntry, Manifest, check_folder
 from ..schema import features
 from ..source import Source
 from ..sources import source_info
-from .card import merge_cards
-from .card_text import CARD_FILENAME
-from .manifest import MANIFEST_FILENAME, FileEntry, Manifest, check_folder
 from .repository import NOT_THERE, Repository, Snapshot
 from .source_folder import folder_of
-from .transfer import CountedUpload, bounded_requests, large_files_by, retrying, takes_xet
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from huggingface_hub import DatasetInfo, HfApi, ModelInfo, RepoFile
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from huggingface_hub.utils import hf_raise_for_status
 
-from ..client_errors import status_of
-from ..endpoint import Hub
 from ..errors import NotPrivateError
-from ..hub_answers import check_commit
-from .card_text import CARD_FILENAME
-from .manifest import MANIFEST_FILENAME
+from ..hub_client.answers import check_commit
+from ..hub_client.client_errors import status_of
+from ..hub_client.endpoint import Hub
+from ..prepared.card_text import CARD_FILENAME
+from ..prepared.manifest import MANIFEST_FILENAME
 
 logger = logging.getLogger(__name__)
 

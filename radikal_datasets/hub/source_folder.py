@@ -11,9 +11,9 @@ import datasets.config
 
 from .. import splits
 from ..errors import SourceNotFoundError, UnknownSourceError
-from ..loading import is_hub_folder
+from ..loading.loading import is_hub_folder
+from ..prepared.folder import build_hub_folder
 from ..sources import source_info, source_names
-from .folder import build_hub_folder
 
 
 def folder_of(

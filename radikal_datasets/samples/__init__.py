@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..archives import new_folder
+from ..raw.archives import new_folder
 from ..sources import source_info
 
 

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 
-from ..builder import InspectionBuilder
+from ..building.builder import InspectionBuilder
 from ..errors import UnknownSourceError
 from ..source import Source
 

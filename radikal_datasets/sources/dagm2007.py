@@ -14,14 +14,14 @@ from typing import TypeVar
 from ..annotations.dagm_labels import LabelRow, parse_labels
 from ..annotations.ellipse import Ellipse, parse_ellipses
 from ..annotations.mask_file import MASK_VALUES, mask_instances
-from ..builder import InspectionBuilder
+from ..building.builder import InspectionBuilder
 from ..errors import MalformedAnnotationError, MissingImageError
-from ..images import image_size
+from ..raw.images import image_size
+from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance, InstanceMask
 from ..source import Config, Licence, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
-from ..tree import Tree
 
 __all__ = ["LABEL_WITHOUT_ROW", "MASK_VALUES", "SOURCE", "Dagm2007"]
 

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 
 from ..annotations.deeppcb_truth import parse_deeppcb
-from ..builder import InspectionBuilder
+from ..building.builder import InspectionBuilder
 from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError, UnreadableImageError
-from ..images import image_size
+from ..raw.images import image_size
+from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
 from ..source import DEFAULT_CONFIG, Config, Download, Licence, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED, TEST, TRAIN, VALIDATION
-from ..tree import Tree
 
 _KEY = r"(?P<key>(?P<group>group\d{5})/\d{5}/\d+)"  # group20085/20085/20085000
 _TRUTH = r"(?P<folder>group\d{5}/\d{5})_not/(?P<number>\d+)(?i:\.txt)"

@@ -13,14 +13,14 @@ from typing import Any
 from ..annotations.gdxray_truth import SeriesTruth, TruthRow, read_truth
 from ..annotations.mask_file import mask_instances
 from ..annotations.polygon import PolygonMask, clip_polygon, hull
-from ..builder import InspectionBuilder
+from ..building.builder import InspectionBuilder
 from ..errors import MalformedAnnotationError, MissingImageError
-from ..images import image_size
+from ..raw.images import image_size
+from ..raw.tree import Tree
 from ..report import Report
 from ..schema import Example, Instance, InstanceMask
 from ..source import Config, Licence, Source
 from ..splits import BY_SHARE, RECOMMENDED, TEST, TRAIN, VALIDATION
-from ..tree import Tree
 
 _FOLDERS = {
     "castings": "Castings",

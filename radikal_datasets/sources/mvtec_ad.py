@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..annotations.mask_file import MASK_VALUES, mask_instances
-from ..builder import InspectionBuilder
+from ..building.builder import InspectionBuilder
 from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError
-from ..images import image_size
+from ..raw.images import image_size
+from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example
 from ..source import Config, Licence, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
-from ..tree import Tree
 
 __all__ = ["DEFECT_IN_TRAIN", "MASK_VALUES", "SOURCE", "MvtecAd"]
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ..annotations.voc import parse_voc
-from ..builder import InspectionBuilder
+from ..building.builder import InspectionBuilder
 from ..errors import MissingImageError, UnknownClassError
-from ..images import image_size
+from ..raw.images import image_size
+from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
 from ..source import DEFAULT_CONFIG, Config, Licence, Source
-from ..tree import Tree
 
 _IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?i:jpg|jpeg|png|bmp)"
 _TRUTH = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)(?i:\.xml)"

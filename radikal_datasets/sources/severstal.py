@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..annotations.rle import RleMask, components
-from ..builder import InspectionBuilder
+from ..building.builder import InspectionBuilder
 from ..errors import MalformedAnnotationError, MaskSizeError, MissingImageError, UnknownClassError
-from ..images import image_size
+from ..raw.images import image_size
+from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance, InstanceMask
 from ..source import DEFAULT_CONFIG, Config, Licence, Source
-from ..tree import Tree
 
 #: Width and height of every image, in pixels. The run lengths count in this frame and say nothing in another.
 SIZE = (1600, 256)

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as hnp
 from radikal_datasets.annotations.components import label_components
 from radikal_datasets.annotations.mask_file import MaskFile, mask_instances, read_mask, to_defect
 from radikal_datasets.errors import MalformedAnnotationError, MaskSizeError
+from radikal_datasets.raw.tree import Tree
 from radikal_datasets.report import Report
 from radikal_datasets.samples.drawing import truncate
 from radikal_datasets.samples.mishaps import decompression_bomb
-from radikal_datasets.tree import Tree
 
 TWO = np.array([[0, 255, 0, 0, 0], [0, 0, 255, 0, 0], [0, 0, 0, 0, 255], [0, 0, 0, 0, 255]], dtype=np.uint8)
 

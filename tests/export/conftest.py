@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from radikal_datasets.export import export_sets
-from radikal_datasets.opened import open_sets, rows
+from radikal_datasets.loading.sets import open_sets, rows
 
 #: A configuration of every source, and all there are of GDXray: the others are alike.
 SETS = [

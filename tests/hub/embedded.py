@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from radikal_datasets.hub.server.database import Database
+from radikal_datasets.hub_server.database import Database
 
 _READY_SECONDS = 30.0
 
@@ -39,7 +39,7 @@ class RunningHub:
 
     def start(self) -> None:
         """Starts the server, and returns when it answers."""
-        command = [sys.executable, "-m", "radikal_datasets.hub.server", "serve"]
+        command = [sys.executable, "-m", "radikal_datasets.hub_server", "serve"]
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root.parent / f"{self.root.name}.log").open("ab") as log:
             self.process = subprocess.Popen(

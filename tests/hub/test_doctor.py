@@ -162,7 +162,7 @@ def test_a_hub_that_never_answers_does_not_hold_us(
     hub: FakeHub, behaviour: SmallHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behaviour.slow = 3.0
-    monkeypatch.setattr("radikal_datasets.endpoint.TIMEOUT", 0.2)
+    monkeypatch.setattr("radikal_datasets.hub_client.endpoint.TIMEOUT", 0.2)
     check = by_name(diagnose("hf_good"))["endpoint"]
     assert check.ok is False
     assert "too long" in check.remedy

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from radikal_datasets import build_hub_folder, load_dataset
 from radikal_datasets.cli import app
-from radikal_datasets.endpoint import Hub
 from radikal_datasets.errors import (
     ConfigNameError,
     HubAccessError,
@@ -29,10 +28,11 @@ from radikal_datasets.errors import (
     SourceNotFoundError,
     UnknownSourceError,
 )
-from radikal_datasets.hub import transfer
-from radikal_datasets.hub.manifest import Manifest
 from radikal_datasets.hub.push import push_to_hub
 from radikal_datasets.hub.repository import Repository
+from radikal_datasets.hub_client import transfer
+from radikal_datasets.hub_client.endpoint import Hub
+from radikal_datasets.prepared.manifest import Manifest
 from tests.hub.embedded import RunningHub
 from tests.hub.fake import use_hub
 

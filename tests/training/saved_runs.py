@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from training import models
-from training.checkpoints import save_model
 from training.models import building
-from training.settings import RUN_SETTINGS, Settings, save
+from training.run.checkpoints import save_model
+from training.run.settings import RUN_SETTINGS, Settings, save
 
 NAMES = ["hole", "scratch", "dent"]
 SIZE = (64, 96)

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.deeppcb_protocol.deeppcb_protocol import DeepPCBProtocol, best_threshold, protocol_scores
+from training.scoring.deeppcb_protocol.deeppcb_protocol import DeepPCBProtocol, best_threshold, protocol_scores
 
 #: Seed of `made_up` -> AP, hmean, precision, recall as the script has them.
 FROZEN: dict[int, tuple[float, float, float, float]] = {
@@ -166,7 +166,7 @@ def test_order_of_detections_and_images_does_not_matter(seed, shuffler):
 
 
 def test_loads_by_path_without_a_network():
-    module = evaluate.load(str(Path(__file__).parents[2] / "training" / "deeppcb_protocol"))
+    module = evaluate.load(str(Path(__file__).parents[2] / "training" / "scoring" / "deeppcb_protocol"))
     predictions, truths = made_up(1)
     assert module.compute(predictions=predictions, references=truths) == protocol_scores(predictions, truths)
 

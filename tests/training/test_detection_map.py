@@ -5,7 +5,7 @@ from pathlib import Path
 import evaluate
 import pytest
 
-from training.detection_map.detection_map import DetectionMap
+from training.scoring.detection_map.detection_map import DetectionMap
 
 KEYS = {"map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "map_per_class"}
 
@@ -55,7 +55,7 @@ def test_wrong_class_does_not_count():
 
 
 def test_loads_by_path_without_a_network():
-    module = evaluate.load(str(Path(__file__).parents[2] / "training" / "detection_map"))
+    module = evaluate.load(str(Path(__file__).parents[2] / "training" / "scoring" / "detection_map"))
     truth = [true([[10, 10, 60, 60]], [0])]
     result = module.compute(predictions=[found(**truth[0], values=[0.5])], references=truth, class_names=["a"])
     assert result["map"] == 1

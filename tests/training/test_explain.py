@@ -91,8 +91,8 @@ def test_named_images_and_few_methods_without_curves(run: Path, tmp_path: Path):
 
 
 def test_an_image_without_a_detection_has_a_page_that_says_so(run: Path, tmp_path: Path):
-    from training.data import load_splits
-    from training.score import open_run
+    from training.run.data import load_splits
+    from training.using.saved_run import open_run
 
     settings, _, _ = open_run(run, [])
     name = load_splits(settings)["test"]["image_id"][0]

@@ -23,11 +23,11 @@ from tests.training.saved_runs import NAMES, SIZE, drawn, untrained, write_image
 from training import export as exporting
 from training import models
 from training.export import ExportError, export, main, metadata
-from training.exported import ExportedDetector, Found, differences, made_up_images
-from training.opening import OpenedModel, open_model
-from training.picture_files import find_pictures
-from training.predicting import look_for_defects
-from training.settings import SettingsError
+from training.run.settings import SettingsError
+from training.using.image_files import find_pictures
+from training.using.inference import look_for_defects
+from training.using.onnx_module import ExportedDetector, Found, differences, made_up_images
+from training.using.trained_model import OpenedModel, open_model
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForObjectDetection
 
 from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
-from training.checkpoints import save_model
 from training.models import build_model, fold_gray, image_processor, is_folded
 from training.models.backbones import timm_module
+from training.run.checkpoints import save_model
 
 
 def built(backbone: str = "test_resnet", size: int = 64):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.image_scores import best_image_threshold, image_scores, surest_detections
+from training.scoring.image_scores import best_image_threshold, image_scores, surest_detections
 
 images = st.lists(st.tuples(st.integers(0, 6).map(lambda n: n / 6), st.booleans()), min_size=1, max_size=30)
 

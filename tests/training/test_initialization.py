@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from training.checkpoints import save_model
 from training.models import MODEL_TYPES, build_model, from_checkpoint, image_processor
 from training.models.backbones import timm_module
 from training.models.initialization import initialize
+from training.run.checkpoints import save_model
 
 FOCAL = [family for family in MODEL_TYPES if family != "detr"]
 HYBRID = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2")

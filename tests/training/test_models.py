@@ -10,8 +10,6 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection, pipeli
 
 from loaders import DetectionLoader
 from tests.loaders.conftest import drawn_row, make_split
-from training.checkpoints import save_model
-from training.engine import float32_loss, parameter_groups
 from training.models import (
     MODEL_TYPES,
     ModelError,
@@ -21,6 +19,8 @@ from training.models import (
     load_backbone_weights,
     normalization,
 )
+from training.run.checkpoints import save_model
+from training.run.optimization import float32_loss, parameter_groups
 
 NAMES = ["hole", "scratch"]
 TINY = {"size": "nano", "num_queries": 12, "decoder_layers": 2}

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.operating_point import (
+from training.run.settings import SettingsError
+from training.scoring.operating_point import (
     OperatingPoint,
     best_operating_point,
     choose_operating_point,
@@ -15,7 +16,6 @@ from training.operating_point import (
     inspect_parts,
     match,
 )
-from training.settings import SettingsError
 
 NOTHING = {"boxes": [], "labels": [], "scores": []}
 GOOD = {"boxes": [], "labels": []}

@@ -12,8 +12,8 @@ import pytest
 from loaders import DetectionLoader
 from tests.loaders.conftest import drawn_row
 from tests.training.conftest import ROOT
-from training.data import class_names, load_splits, remarks
-from training.settings import CONFIGS, parse
+from training.run.data import class_names, load_splits, remarks
+from training.run.settings import CONFIGS, parse
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.loaders.conftest import drawn_row
-from training.operating_point import best_operating_point, faultless
-from training.page import Picture, evenly_mixed, write_page
+from training.scoring.operating_point import best_operating_point, faultless
+from training.using.prediction_page import Picture, evenly_mixed, write_page
 
 
 def test_operating_point_maximises_f1():

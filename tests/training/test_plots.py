@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.detection_map.detection_map import DetectionMap
-from training.plots import draw_confusion_matrix, draw_image_roc, draw_precision_recall
-from training.reporting import full_report, summary
-from training.settings import SettingsError
+from training.run.settings import SettingsError
+from training.scoring.detection_map.detection_map import DetectionMap
+from training.scoring.plots import draw_confusion_matrix, draw_image_roc, draw_precision_recall
+from training.scoring.report import full_report, summary
 
 A, B = [10, 10, 60, 60], [100, 100, 140, 150]
 NAMES = ["hole", "scratch", "never_seen"]

@@ -18,11 +18,11 @@ from tests.loaders.conftest import make_split
 from tests.training.conftest import ROOT
 from tests.training.saved_runs import NAMES, SIZE, drawn, write_images, write_run
 from training import models
-from training.opening import open_model
-from training.picture_files import find_pictures, find_references
 from training.predict import main, predict
-from training.predicting import look_for_defects
-from training.settings import SettingsError
+from training.run.settings import SettingsError
+from training.using.image_files import find_pictures, find_references
+from training.using.inference import look_for_defects
+from training.using.trained_model import open_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, ModelCard
 
-from radikal_datasets.hub import transfer
-from radikal_datasets.hub.folder import build_hub_folder
+from radikal_datasets.hub_client import transfer
+from radikal_datasets.prepared.folder import build_hub_folder
 from tests.hub.embedded import RunningHub, running_hub
 from tests.hub.fake import offline, use_hub
 from tests.training.conftest import ROOT
 from tests.training.saved_runs import NAMES, write_images, write_run
-from training.model_card import TrainedModel, model_card
-from training.opening import open_model
 from training.push_model import main, push_model
+from training.using.model_card import TrainedModel, model_card
+from training.using.trained_model import open_model
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_second_push_keeps_what_people_wrote_and_removes_old_weights(chosen, r
 
 
 def _card(api: HfApi, repo_id: str) -> str:
-    from radikal_datasets.endpoint import Hub
+    from radikal_datasets.hub_client.endpoint import Hub
 
     return Hub(api.endpoint, str(api.token)).get(f"/{repo_id}/resolve/main/README.md").text
 

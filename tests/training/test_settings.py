@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.settings import (
+from training.run.settings import (
     CHECKOUT,
     CONFIGS,
     Settings,
@@ -15,7 +15,7 @@ from training.settings import (
     save,
     with_config,
 )
-from training.usage import described, help_text, markdown_table
+from training.run.usage import described, help_text, markdown_table
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_every_setting_is_described_in_the_help_and_in_the_docs():
     assert [one.name for one in described()] == list(vars(parse([str(CONFIGS / "demo.yaml")])))
     assert all(f"--{one.name}  ({one.kind}, {one.default})" in help_text("x") and one.meaning for one in described())
     assert markdown_table() in (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8"), (
-        "the table of docs/training.md is old; python -m training.usage prints the new one"
+        "the table of docs/training.md is old; python -m training.run.usage prints the new one"
     )
 
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from training.stopping import StoppedError, StopSignals
+from training.run.signals import StoppedError, StopSignals
 
 
 def test_a_second_signal_ends_the_process_at_once(monkeypatch):

@@ -13,11 +13,11 @@ from loaders import ClassificationLoader
 from tests.loaders.conftest import drawn_row, make_split
 from tests.training.conftest import TINY, write_hub_folder
 from training import score, train
-from training.checkpoints import Progress
-from training.classification import scores_of
-from training.data import augmentation
 from training.models.classifiers import build_classifier, classifier_normalization, classifier_processor
-from training.settings import Settings, SettingsError
+from training.run.checkpoints import Progress
+from training.run.data import augmentation
+from training.run.settings import Settings, SettingsError
+from training.tasks.classification import scores_of
 
 
 def metrics_of(run):
@@ -111,7 +111,7 @@ def test_sets_are_combined(tmp_path):
 
 
 def test_a_run_ends_early_when_nothing_gets_better(tiny_config, tmp_path, monkeypatch, capsys):
-    from training import detection
+    from training.tasks import detection
 
     scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
     real = detection.evaluate

@@ -14,7 +14,7 @@ from loaders import DetectionLoader, Tiling
 from tests.loaders.conftest import drawn_row, encode, make_split
 from tests.training.test_train import metrics_of
 from training import score, train
-from training.engine import evaluate
+from training.scoring.detections import evaluate
 
 SIZE = (96, 320)
 

@@ -19,10 +19,10 @@ from transformers import pipeline
 from tests.loaders.conftest import drawn_row, make_split
 from tests.training.conftest import ROOT, launch, write_hub_folder
 from training import score, train
-from training.checkpoints import load_model
-from training.data import remarks
 from training.models import from_checkpoint
-from training.opening import open_model
+from training.run.checkpoints import load_model
+from training.run.data import remarks
+from training.using.trained_model import open_model
 
 KEYS = {"map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "map_per_class"}
 
@@ -197,7 +197,7 @@ def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_p
 
 
 def test_a_folder_in_use_is_refused_and_names_the_process(tiny_config, tmp_path, capsys):
-    from training.folders import held
+    from training.run.output_dir import held
 
     with held(tmp_path / "run"):
         assert train.main([str(tiny_config)]) == 1
@@ -229,7 +229,7 @@ def test_splits_that_are_not_there(tiny_config, tmp_path, capsys):
 
 
 def test_loss_that_is_not_a_number_ends_the_run_with_the_images(tiny_config, tmp_path, capsys, monkeypatch):
-    from training import detection
+    from training.tasks import detection
 
     def poisoned(model):
         original = model.loss_function
@@ -247,7 +247,7 @@ def test_loss_that_is_not_a_number_ends_the_run_with_the_images(tiny_config, tmp
 
 
 def test_one_bad_step_is_skipped_and_counted(tiny_config, tmp_path, monkeypatch):
-    from training import detection
+    from training.tasks import detection
 
     def poisoned(model):
         original, calls = model.loss_function, []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.loaders.conftest import drawn_row
 from tests.training.conftest import ROOT, TINY, write_hub_folder
-from training.windows import scale_of_step, windows
+from training.run.accumulation import scale_of_step, windows
 
 ALONE = SimpleNamespace(num_processes=1)
 

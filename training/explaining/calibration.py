@@ -43,7 +43,7 @@ class Calibration:
 
 
 def calibration(marks: Sequence[tuple[float, bool]], floor: float, bins: int = 10) -> Calibration:
-    """Of (score, right) pairs, as `training.operating_point.match` gives them.
+    """Of (score, right) pairs, as `training.scoring.operating_point.match` gives them.
 
     Args:
         floor: lower scores are left out; a DETR's hundreds of empty queries would drown the rest.

@@ -12,10 +12,10 @@ from accelerate import Accelerator
 from torchvision.ops import box_iou
 
 from training import models
-from training.data import eval_loader
-from training.engine import predict
 from training.explaining.targets import Detection, Detector, own_query
-from training.settings import Settings, SettingsError
+from training.run.data import eval_loader
+from training.run.settings import Settings, SettingsError
+from training.scoring.detections import predict
 
 Box = tuple[float, float, float, float]
 
@@ -158,7 +158,7 @@ def _detections(
 
 
 def _partners(detections: Sequence[Detection], truth: Sequence[tuple[Box, int]]) -> list[Box | None]:
-    """As `training.operating_point.match`: the surest choose first."""
+    """As `training.scoring.operating_point.match`: the surest choose first."""
     free = list(truth)
     partners: list[Box | None] = []
     for detection in detections:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from radikal_datasets.pages import embedded, facts, table, write_page
+from radikal_datasets.view.pages import embedded, facts, table, write_page
 from training.explaining.baselines import BASELINES
 from training.explaining.calibration import Calibration
 from training.explaining.explained import TITLES, Explained

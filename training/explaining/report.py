@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from radikal_datasets.pages import embedded, facts, table, write_page
+from radikal_datasets.view.pages import embedded, facts, table, write_page
 from training.explaining.baselines import BASELINES
 from training.explaining.drawing import CALL, TRUTH, overlay, picture, with_boxes
 from training.explaining.explained import TITLES, Explained, Explanation, MapScores

@@ -1,0 +1,1 @@
+"""Turn a source's examples into Arrow tables; declarative bases for sources."""

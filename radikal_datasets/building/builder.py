@@ -1,0 +1,283 @@
+"""The one builder every source derives from.
+
+A source module states a `Source` and writes one method, `InspectionBuilder.read`: raw tree -> `Example`s. Everything
+else (clipping and counting, groups, splits, Arrow, the cache) happens here, the same for all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+import pyarrow as pa
+
+from .. import splits
+from ..errors import DuplicateImageError, LayoutError, ProtocolError, SourceNotFoundError, StrayImageError
+from ..raw.archives import is_unsafe
+from ..raw.tree import Tree, is_url
+from ..report import REPORT_FILENAME, Report
+from ..schema import SCHEMA_VERSION, Example, features, validate
+from ..source import Source
+from .arrow_tables import tables
+from .normalize import clean, set_groups
+
+logger = logging.getLogger(__name__)
+
+_IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|bmp|tiff?)$", re.IGNORECASE)
+
+
+@dataclass
+class InspectionConfig(datasets.BuilderConfig):
+    """BuilderConfig with the two settings of our own; both are part of the cache id.
+
+    Attributes:
+        protocol: which split, see `radikal_datasets.splits.PROTOCOLS`.
+        strict: raise at the first problem that would cost an image.
+    """
+
+    protocol: str = splits.RECOMMENDED
+    strict: bool = False
+
+
+@dataclass
+class Index:
+    """Everything known of a configuration before an image is written."""
+
+    splits: dict[str, list[Example]]
+    report: Report = field(default_factory=Report)
+
+
+class InspectionBuilder(datasets.ArrowBasedBuilder):
+    """Base of the builders: annotations are parsed once, then bytes and masks are attached batch by batch.
+
+    It derives from ArrowBasedBuilder and not from GeneratorBasedBuilder because `datasets.Image.encode_example` throws
+    an image's bytes away whenever its path exists relative to the working directory, as it does for everybody who
+    converts while standing in the raw tree; and because only tables can be bounded by bytes.
+    """
+
+    SOURCE: ClassVar[Source]
+    config: InspectionConfig
+    VERSION = datasets.Version("1.0.0")
+    BUILDER_CONFIG_CLASS = InspectionConfig
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "SOURCE" in cls.__dict__:
+            cls.BUILDER_CONFIGS = [InspectionConfig(name=c.name, version=cls.VERSION) for c in cls.SOURCE.configs]
+
+    def __init__(
+        self,
+        *args: Any,
+        config_name: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        protocol: str = splits.RECOMMENDED,
+        strict: bool = False,
+        **kwargs: Any,
+    ):
+        config = self.SOURCE.config(config_name)
+        if protocol not in self.SOURCE.protocols:
+            raise ProtocolError(
+                f"{self.SOURCE.name} has no split protocol {protocol!r}. There are {list(self.SOURCE.protocols)}."
+            )
+        if data_dir is None:
+            raise SourceNotFoundError(f"{self.SOURCE.name}: no data_dir given. Call radikal_datasets.load_dataset.")
+        data_dir = os.fspath(data_dir)
+        self.tree = self.SOURCE.open_tree(data_dir)
+        self._wanted = re.compile(self.SOURCE.files_of(config)).fullmatch
+        if not is_url(data_dir):
+            data_dir = str(Path(data_dir).expanduser().resolve())
+        # Only what differs from the default goes into the cache id, however it was spelled.
+        settings: dict[str, Any] = {}
+        if protocol != splits.RECOMMENDED:
+            settings["protocol"] = protocol
+        if strict:
+            settings["strict"] = True
+        self._index: Index | None = None
+        kwargs["hash"] = self._fingerprint()
+        super().__init__(*args, config_name=config.name, data_dir=data_dir, **settings, **kwargs)
+
+    def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
+        """Parses the truth of one part (a configuration that is not made of others).
+
+        What concerns one image stands inside ``with report.costs_image():``, so one bad file never costs the others.
+        Boxes may reach over the image's edge: they are clipped and counted afterwards.
+        """
+        raise NotImplementedError
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names of this configuration, in label order."""
+        return self.SOURCE.config(self.config.name).classes
+
+    def index(self) -> Index:
+        """Parses all annotations and decides the splits; done once."""
+        if self._index is None:
+            report = Report(strict=self.config.strict)
+            for unsafe in self.tree.unsafe:
+                # A link to a folder stands for every file below it; what leaves the archive may have been any.
+                if is_unsafe(unsafe.path) or self._wanted(unsafe.path) or self._wanted(f"{unsafe.path}/x"):
+                    report.add_error(unsafe)
+            config = self.SOURCE.config(self.config.name)
+            found: dict[str, list[Example]] = {}
+            for part in config.parts or (config.name,):
+                for split, examples in self._index_part(part, report).items():
+                    found.setdefault(split, []).extend(
+                        _with_prefix(example, part) if config.parts else example for example in examples
+                    )
+            ordered = {
+                split: [validate(e, config.classes) for e in sorted(found[split], key=lambda e: e.image_id)]
+                for split in splits.SPLITS
+                if found.get(split)
+            }
+            report.totals = {split: _totals(examples) for split, examples in ordered.items()}
+            self._index = Index(ordered, report)
+        return self._index
+
+    def report(self) -> Report:
+        """What was found and done about it, from the cache where the dataset is there already."""
+        if self._index is None and Path(str(self._output_dir), REPORT_FILENAME).is_file():
+            return Report.load(str(self._output_dir))
+        return self.index().report
+
+    def _index_part(self, part: str, report: Report) -> dict[str, list[Example]]:
+        classes = self.SOURCE.config(part).classes
+        kept: dict[str, Example] = {}
+        for example in self.read(self.tree, part, report):
+            with report.costs_image():
+                if example.image_id in kept:
+                    twin = f"{example.image_id} is {kept[example.image_id].image} already"
+                    raise DuplicateImageError(example.image, twin, "Remove one of the two.")
+                kept[example.image_id] = clean(example, classes, report)
+        examples = list(kept.values())
+        self._count_stray(part, report)
+        # Where the source names a group, it is the group that has a place in the order of a cut.
+        places = {example.image_id: example.group or example.image_id for example in examples}
+        set_groups(examples, self.tree, report)
+        found: dict[str, list[Example]] = {}
+        split_of = self._assign_splits(examples, places, part)
+        for example in examples:
+            found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
+        return found
+
+    def _count_stray(self, part: str, report: Report) -> None:
+        """Counts the images that nobody opened or told of: no image disappears in silence."""
+        told = self.tree.accounted_for | {problem.path for problem in report.problems}
+        in_part = re.compile(self.SOURCE.config(part).files)
+        for path in self.tree.files:
+            if path not in told and in_part.fullmatch(path) and _IMAGE_SUFFIX.search(path):
+                with report.costs_image():
+                    remedy = "Put it in its place, or take it away."
+                    raise StrayImageError(path, "not where the layout has images", remedy)
+
+    def _assign_splits(self, examples: Iterable[Example], places: dict[str, str], part: str) -> dict[str, str]:
+        """image_id -> split of every annotated example; `places` see `splits.Unit`."""
+        annotated = [example for example in examples if example.annotated]
+        publisher = {e.image_id: e.publisher_split or splits.TRAIN for e in annotated}
+        protocol = self.config.protocol
+        # DAGM's older layout does not tell the publisher's split: it is cut like any other source, or refused.
+        told = any(example.publisher_split for example in annotated)
+        if protocol == splits.OFFICIAL:
+            if annotated and not told:
+                others = [name for name in self.SOURCE.protocols if name != splits.OFFICIAL]
+                raise ProtocolError(f"The layout in {self.tree.root} tells no publisher's split. Take one of {others}.")
+            return publisher
+        keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test and told
+        assigned = {i: split for i, split in publisher.items() if split == splits.TEST} if keep_test else {}
+        pool = [example for example in annotated if example.image_id not in assigned]
+        units = splits.units((e.group or e.image_id, places[e.image_id], (i.label for i in e.instances)) for e in pool)
+        table = self.SOURCE.split_of_group.get(protocol, {})
+        split_of_group = {unit.group: table[unit.group] for unit in units if unit.group in table}
+        split_of_group |= splits.cut(
+            self.SOURCE.name,
+            [unit for unit in units if unit.group not in table],
+            self.SOURCE.config(part).rarest_first(),
+            test_share=0.0 if keep_test else splits.TEST_SHARE,
+        )
+        return assigned | {e.image_id: split_of_group[e.group or e.image_id] for e in pool}
+
+    def _fingerprint(self) -> str:
+        """Changes with any file this configuration reads, with the schema and with the builder's version."""
+        unsafe = sorted(e.path for e in self.tree.unsafe)
+        text = f"{self.tree.fingerprint(self._wanted_path)}|{unsafe}|schema {SCHEMA_VERSION}|{self.VERSION}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _wanted_path(self, path: str) -> bool:
+        return self._wanted(path) is not None
+
+    # ---- what datasets calls ----
+
+    def _info(self) -> datasets.DatasetInfo:
+        source = self.SOURCE
+        return datasets.DatasetInfo(
+            description=f"{source.title}. Configuration {self.config.name}, split protocol {self.config.protocol}.",
+            citation=source.citation,
+            homepage=source.homepage,
+            license=source.licence.name,
+            features=features(self.class_names),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        index = self.index()
+        if not index.splits:
+            lost = f" All {len(index.report.problems)} that were found have problems: run verify." * bool(
+                index.report.problems
+            )
+            raise LayoutError(
+                f"{self.config.data_dir}: no image of {self.SOURCE.name}/{self.config.name}.{lost} "
+                f"It should look like this:\n{self.SOURCE.layout}"
+            )
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"examples": examples})
+            for split, examples in index.splits.items()
+        ]
+
+    def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
+        super()._download_and_prepare(dl_manager, verification_mode, **kwargs)
+        self.index().report.save(str(self._output_dir))
+
+    def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `datasets`, and says in a line what was repaired or lost, on a cache hit too."""
+        self._tell()
+        return super().as_dataset(*args, **kwargs)
+
+    def as_streaming_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `datasets`, and says in a line what was repaired or lost."""
+        dataset = super().as_streaming_dataset(*args, **kwargs)
+        self._tell()
+        return dataset
+
+    def _tell(self) -> None:
+        report = self.report()
+        if report.problems:
+            name = self.SOURCE.name + (f" {self.config.name}" if len(self.SOURCE.configs) > 1 else "")
+            counts = ", ".join(f"{kind} {count:,}" for kind, count in report.counts().items())
+            level = logging.WARNING if report.loses_something else logging.INFO
+            logger.log(level, "%s: %s (radikal-datasets verify lists them)", name, counts)
+
+    def _generate_tables(self, examples: list[Example]) -> Iterator[tuple[str, pa.Table]]:
+        return self.tables(examples)
+
+    def tables(self, examples: Iterable[Example]) -> Iterator[tuple[str, pa.Table]]:
+        """Rows as Arrow tables of bounded size, see `rows.tables`."""
+        return tables(examples, self.tree, self.class_names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Worker processes get their examples as arguments.
+        return {**self.__dict__, "_index": None}
+
+
+def _with_prefix(example: Example, part: str) -> Example:
+    instances = [dataclasses.replace(instance, label=f"{part}_{instance.label}") for instance in example.instances]
+    return dataclasses.replace(example, instances=instances)
+
+
+def _totals(examples: list[Example]) -> dict[str, int]:
+    return {"images": len(examples), "boxes": sum(len(example.instances) for example in examples)}

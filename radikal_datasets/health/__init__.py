@@ -1,1 +1,0 @@
-"""Looking at a tree before trusting it."""

@@ -1,0 +1,118 @@
+"""Contents on disk, each a file named by its sha256: whole and checked, or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from .client_faults import RequestError
+
+
+class ObjectStore:
+    """`objects/ab/cd/<sha256>` below a root, and `incoming/` for what is not whole yet.
+
+    What is in `objects` was written in full, flushed to disk and hashed before it got its name, so that neither a cut
+    connection nor a killed process can leave a half object there.
+    """
+
+    def __init__(self, root: Path):
+        self._objects, self._incoming = root / "objects", root / "incoming"
+        self._objects.mkdir(parents=True, exist_ok=True)
+        self._incoming.mkdir(exist_ok=True)
+
+    def clean(self) -> None:
+        """Removes what an earlier process left half received; called when a server starts."""
+        for left_over in self._incoming.iterdir():
+            left_over.unlink()
+
+    def path(self, sha256: str) -> Path:
+        """Where an object is, or would be."""
+        return self._objects / sha256[:2] / sha256[2:4] / sha256
+
+    def add(self, content: bytes) -> str:
+        """Stores bytes and returns their sha256."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        with Receiver(self, sha256, len(content)) as receiver:
+            receiver.write(content)
+            receiver.finish()
+        return sha256
+
+    def all(self) -> Iterator[Path]:
+        """Every object, sorted."""
+        return (path for path in sorted(self._objects.glob("*/*/*")) if path.is_file())
+
+    def is_whole(self, sha256: str) -> bool | None:
+        """Whether the file's contents have its name; None where there is no file."""
+        path = self.path(sha256)
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+    def _incoming_path(self) -> Path:
+        return self._incoming / uuid.uuid4().hex
+
+
+class Receiver:
+    """Takes one object in pieces; use as a context manager, and call `finish` when all of it has arrived."""
+
+    def __init__(self, store: ObjectStore, sha256: str, size: int):
+        self._store, self._sha256, self._size = store, sha256, size
+        self._hash, self._received = hashlib.sha256(), 0
+        self._path = store._incoming_path()
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Receiver:
+        self._file = self._path.open("wb")
+        return self
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Adds bytes.
+
+        Raises:
+            RequestError: 413, more than were announced.
+        """
+        assert self._file is not None
+        self._received += len(data)
+        if self._received > self._size:
+            raise RequestError(413, f"More than the {self._size} bytes that were announced.")
+        self._hash.update(data)
+        self._file.write(data)
+
+    def finish(self) -> None:
+        """Checks size and hash, and gives the object its name.
+
+        Raises:
+            RequestError: 400, not the object that was announced.
+        """
+        assert self._file is not None
+        if self._received != self._size or self._hash.hexdigest() != self._sha256:
+            raise RequestError(
+                400, f"Not the object that was announced: {self._received} of {self._size} bytes, or changed."
+            )
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        final = self._store.path(self._sha256)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self._path.replace(final)
+        _sync_folder(final.parent)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder can't be opened there, and its entries are written through
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

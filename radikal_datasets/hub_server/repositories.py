@@ -1,0 +1,265 @@
+"""Answers about users and repositories: who am I, create, settings, info, list, delete, refs, history."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+from starlette.responses import JSONResponse, Response
+
+from .client_faults import RequestError, bad_request
+from .database import MAIN, CommitRow, FileRow, RepositoryRow, User
+from .names import check_name, check_new_ref
+from .request_context import TYPES, Exchange
+
+_LONGEST_METADATA = 1 << 20  # a parser in Python takes seconds for it, and anybody may ask
+_LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n"
+
+
+class _CardLoader(yaml.SafeLoader):
+    """Leaves `<<: [*a, *a]` as it is: merged, a few lines of it grow without end."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merges nothing."""
+
+
+_CardLoader.add_constructor("tag:yaml.org,2002:merge", yaml.SafeLoader.construct_yaml_str)
+
+
+def when(seconds: float) -> str:
+    """ISO 8601 in UTC, as Hub clients parse it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """What git itself would hold in place of a large file."""
+    return _LFS_POINTER.format(sha256=sha256, size=size).encode()
+
+
+def who_am_i(exchange: Exchange) -> Response:
+    """GET /api/whoami-v2."""
+    user = exchange.user()
+    if user is None:
+        raise RequestError(401, "Log in first: this needs a token")
+    token = {"displayName": "token", "role": user.role}
+    return JSONResponse(
+        {
+            "type": "user",
+            "id": user.name,
+            "name": user.name,
+            "fullname": user.name,
+            "isPro": False,
+            "orgs": [
+                {"type": "org", "id": o, "name": o, "fullname": o, "roleInOrg": "write"} for o in user.organisations
+            ],
+            "auth": {"type": "access_token", "accessToken": token},
+        }
+    )
+
+
+def create(exchange: Exchange) -> Response:
+    """POST /api/repos/create: private unless `visibility` is "public" or, of older clients, `private` is false."""
+    user, wish = exchange.writer(), exchange.json()
+    type_, namespace, name = _wished(wish, user)
+    visibility = wish.get("visibility")
+    private = visibility != "public" if visibility is not None else wish.get("private") is not False
+    database = exchange.state.database
+    made = database.create(type_, namespace, name, private=private, author=user.name)
+    address: dict[str, object] = {
+        "url": _address(exchange, type_, f"{namespace}/{name}"),
+        "name": f"{namespace}/{name}",
+    }
+    if made is None:
+        raise RequestError(409, "You already created this repository", extra=address)
+    return JSONResponse({**address, "id": str(made.id)})
+
+
+def delete(exchange: Exchange) -> Response:
+    """DELETE /api/repos/delete."""
+    user = exchange.writer()
+    type_, namespace, name = _wished(exchange.json(), user)
+    found = exchange.state.database.repository(type_, namespace, name)
+    if found is None:
+        raise RequestError(404, "Repository not found", "RepoNotFound")
+    exchange.state.database.delete(found)
+    return JSONResponse({})
+
+
+def _wished(wish: dict[str, Any], user: User) -> tuple[str, str, str]:
+    """Type, namespace and name of a body, if they are the user's."""
+    type_ = wish.get("type") or "model"
+    if type_ not in TYPES.values():
+        raise bad_request(f"This Hub has datasets and models, no {str(type_)[:40]}.")
+    name, namespace = wish.get("name"), wish.get("organization") or user.name
+    if isinstance(name, str) and "/" in name:
+        namespace, _, name = name.partition("/")
+    namespace, name = check_name(namespace), check_name(name)
+    if not user.owns(namespace):
+        raise RequestError(
+            403, f"{namespace} is not a namespace of {user.name}: theirs are {[user.name, *user.organisations]}"
+        )
+    return type_, namespace, name
+
+
+def settings(exchange: Exchange) -> Response:
+    """PUT /api/{type}/{repository}/settings."""
+    repository, _ = exchange.own_repository()
+    wish = exchange.json()
+    if wish.get("gated") not in (None, False):
+        raise bad_request("This Hub has no gated repositories: private and members only.")
+    if "visibility" in wish or "private" in wish:
+        visibility = wish.get("visibility")
+        private = visibility != "public" if visibility is not None else wish.get("private") is not False
+        exchange.state.database.set_private(repository, private)
+        return JSONResponse({"private": private})
+    return JSONResponse({"private": repository.private})
+
+
+def info(exchange: Exchange) -> Response:
+    """GET /api/{type}/{repository}[/revision/{revision}]."""
+    repository = exchange.repository()
+    commit = exchange.state.database.resolve(repository, exchange.params.get("revision", MAIN))
+    files = exchange.state.database.files(repository, commit.id)
+    blobs = exchange.flag("blobs")
+    siblings = [{"rfilename": path, **(_blob(file) if blobs else {})} for path, file in files.items()]
+    return JSONResponse({**_facts(repository, commit), "siblings": siblings})
+
+
+def _facts(repository: RepositoryRow, commit: CommitRow | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "_id": str(repository.id),
+        "id": repository.full_name,
+        "author": repository.namespace,
+        "private": repository.private,
+        "gated": False,
+        "disabled": False,
+        "createdAt": when(repository.created),
+        "downloads": 0,
+        "likes": 0,
+        "tags": [],
+    }
+    if repository.type == "model":
+        facts["modelId"] = repository.full_name
+    if commit is not None:
+        facts |= {"sha": commit.id, "lastModified": when(commit.created)}
+    return facts
+
+
+def _blob(file: FileRow) -> dict[str, Any]:
+    blob: dict[str, Any] = {"size": file.size, "blobId": file.oid}
+    if file.lfs:
+        size = len(lfs_pointer(file.sha256, file.size))
+        blob["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": size}
+    return blob
+
+
+def list_repositories(exchange: Exchange) -> Response:
+    """GET /api/{type}: those that who asks may read."""
+    user, query = exchange.user(), exchange.request.query_params
+    author, search = query.get("author", "").lower(), query.get("search", "").lower()
+    rows = [
+        _facts(repository, None)
+        for repository in exchange.state.database.repositories(exchange.type)
+        if (not repository.private or (user and user.owns(repository.namespace)))
+        and (not author or repository.namespace.lower() == author)
+        and search in repository.full_name.lower()
+    ]
+    return exchange.page(rows, exchange.number("limit", 1000, 1000))
+
+
+def refs(exchange: Exchange) -> Response:
+    """GET /api/{type}/{repository}/refs."""
+    repository = exchange.repository()
+
+    def rows(kind: str, folder: str) -> list[dict[str, str]]:
+        found = exchange.state.database.refs(repository, kind)
+        return [{"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": commit} for name, commit in found]
+
+    return JSONResponse({"branches": rows("branch", "heads"), "tags": rows("tag", "tags"), "converts": []})
+
+
+def create_branch(exchange: Exchange) -> Response:
+    """POST /api/{type}/{repository}/branch/{revision}."""
+    repository, _ = exchange.own_repository()
+    start = exchange.json().get("startingPoint") or MAIN
+    return _create_ref(exchange, repository, "branch", exchange.params["revision"], start, "")
+
+
+def create_tag(exchange: Exchange) -> Response:
+    """POST /api/{type}/{repository}/tag/{revision}."""
+    repository, _ = exchange.own_repository()
+    wish = exchange.json()
+    message = str(wish.get("message") or "")
+    return _create_ref(exchange, repository, "tag", wish.get("tag"), exchange.params["revision"], message)
+
+
+def _create_ref(
+    exchange: Exchange, repository: RepositoryRow, kind: str, name: object, start: object, message: str
+) -> Response:
+    name = check_new_ref(name)
+    commit = exchange.state.database.resolve(repository, str(start))
+    if not exchange.state.database.set_ref(repository, kind, name, commit.id, message[:1000]):
+        raise RequestError(409, f"Reference already exists: {name}")
+    return JSONResponse({"name": name, "targetCommit": commit.id})
+
+
+def delete_branch(exchange: Exchange) -> Response:
+    """DELETE /api/{type}/{repository}/branch/{revision}."""
+    if exchange.params["revision"] == MAIN:
+        raise bad_request(f"The branch {MAIN} stays.")
+    return _delete_ref(exchange, "branch")
+
+
+def delete_tag(exchange: Exchange) -> Response:
+    """DELETE /api/{type}/{repository}/tag/{revision}."""
+    return _delete_ref(exchange, "tag")
+
+
+def _delete_ref(exchange: Exchange, kind: str) -> Response:
+    repository, _ = exchange.own_repository()
+    if not exchange.state.database.delete_ref(repository, kind, exchange.params["revision"]):
+        raise RequestError(404, f"There is no {kind} {exchange.params['revision']}", "RevisionNotFound")
+    return JSONResponse({})
+
+
+def history(exchange: Exchange) -> Response:
+    """GET /api/{type}/{repository}/commits/{revision}."""
+    repository = exchange.repository()
+    rows = [
+        {
+            "id": commit.id,
+            "title": commit.title,
+            "message": commit.message,
+            "authors": [{"user": commit.author}],
+            "date": when(commit.created),
+        }
+        for commit in exchange.state.database.history(repository, exchange.commit(repository))
+    ]
+    return exchange.page(rows, exchange.number("limit", 50, 1000))
+
+
+def validate_yaml(exchange: Exchange) -> Response:
+    """POST /api/validate-yaml: whether the metadata of a card can be read at all."""
+    content = exchange.json().get("content")
+    if not isinstance(content, str):
+        raise bad_request("`content` is missing.")
+    text = content.lstrip("\ufeff").replace("\r\n", "\n")
+    problem = ""
+    if text.startswith("---\n"):
+        metadata, end, _ = text[4:].partition("\n---")
+        try:
+            if len(metadata) > _LONGEST_METADATA:
+                raise RequestError(413, f"Metadata of more than {_LONGEST_METADATA} characters.")
+            data = yaml.load(metadata, Loader=_CardLoader) if end else None
+            if data is not None and not isinstance(data, dict):
+                problem = "The metadata is no mapping."
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            problem = f"The metadata is not YAML: {' '.join(str(error).split())[:300]}"
+    if problem:
+        return JSONResponse({"errors": [{"message": problem}], "warnings": []}, status_code=400)
+    return JSONResponse({"errors": [], "warnings": []})
+
+
+def _address(exchange: Exchange, type_: str, full_name: str) -> str:
+    return f"{exchange.base_url}/{'datasets/' if type_ == 'dataset' else ''}{full_name}"

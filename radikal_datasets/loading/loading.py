@@ -1,0 +1,329 @@
+"""`load_dataset`: where the data come from, and in what order the places are looked at."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+import datasets
+import datasets.config
+import datasets.inspect
+import datasets.load
+import huggingface_hub
+from datasets.load import DatasetModule
+
+from ..errors import (
+    ConfigNameError,
+    DownloadError,
+    HubAccessError,
+    HubError,
+    LayoutError,
+    ProtocolError,
+    SourceNotFoundError,
+    UnknownSourceError,
+)
+from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub, hub_name, hub_repo
+from ..raw.tree import is_url
+from ..source import Source
+from ..sources import source_info, source_names
+from . import download
+from .from_hub import (
+    Commit,
+    card_metadata,
+    check_name,
+    clear_errors,
+    find_commit,
+    is_offline,
+    is_on_private_hub,
+    module_at,
+    module_offline,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Key of a card's metadata under which `prepare` says what it wrote: {"source": ..., "protocol": {config: protocol}}.
+CARD_KEY = "radikal_datasets"
+
+
+class _Kind(Enum):
+    RAW = auto()  # a tree or archive that a builder reads
+    HUB_FOLDER = auto()  # a folder that `prepare` wrote
+    HUB = auto()  # a repository
+
+
+@dataclass(frozen=True)
+class _Place:
+    kind: _Kind
+    address: str
+    why: str
+
+
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    protocol: str | None = None,
+    strict: bool = False,
+    streaming: bool = False,
+    num_proc: int | None = None,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """`datasets.load_dataset` that knows the six sources; arguments of the same name mean what they mean there.
+
+    For ``radikal_datasets/<source>`` these places are looked at, in order: `data_dir`; ``$RADIKAL_DATA/<source>``
+    (unless `revision` is given); the Hub, only if ``HF_ENDPOINT`` or ``RADIKAL_NAMESPACE`` is set; a download, where
+    the source may be downloaded and the machine is not offline. Any other path goes to `datasets.load_dataset`.
+
+    Args:
+        path: ``radikal_datasets/<source>``, or whatever `datasets.load_dataset` takes (a prepared folder, say).
+        name: the configuration; needed where the source has several.
+        data_dir: a raw tree, its parent, its archive, or a folder that `prepare` wrote.
+        protocol: "recommended" (default), "official" where the publisher has a split, or "70-15-15".
+        strict: raise at the first problem that would cost an image, instead of counting it.
+
+    Returns:
+        A `DatasetDict` (of `IterableDataset`s when streaming), or one split of it.
+
+    Raises:
+        SourceNotFoundError: no data in any of these places; says where they are had. Also where the Hub says no.
+        HubUnavailableError, HubContentError, HubAccessError: see docs/private-hub.md.
+        ConfigNameError, ProtocolError, LayoutError: see `radikal_datasets.errors`.
+        BadFileError: with `strict`, the first file that would cost an image.
+    """
+    common: dict[str, Any] = {
+        "split": split,
+        "streaming": streaming,
+        "num_proc": num_proc,
+        "revision": revision,
+        "token": token,
+        "cache_dir": None if cache_dir is None else str(cache_dir),
+        **kwargs,
+    }
+    _check_spelling(str(path), kwargs)
+    source = _source_of(path)
+    if source is None:
+        common["data_dir"] = None if data_dir is None else os.fspath(data_dir)
+        if is_on_private_hub(str(path)):
+            return _load_from_hub(path, name, protocol, strict, common)
+        if protocol or strict:
+            _check_prepared(path, _card_metadata(path), name, protocol, strict)
+        return datasets.load_dataset(path, name, **common)
+    place = _find(source, name, data_dir, revision)
+    logger.info("%s: %s (%s)", path, place.address, place.why)
+    if place.kind is _Kind.HUB:
+        with _told_where_it_is_had(source, name, revision):
+            return _load_from_hub(place.address, name, protocol, strict, common)
+    if place.kind is _Kind.HUB_FOLDER:
+        _check_prepared(place.address, _card_metadata(place.address), name, protocol, strict)
+        return datasets.load_dataset(place.address, name, **common)
+    config = source.config(name)
+    settings: dict[str, Any] = {"strict": True} if strict else {}
+    if protocol is not None:
+        settings["protocol"] = protocol
+    return datasets.load_dataset(path, config.name, data_dir=place.address, **settings, **common)
+
+
+def _check_spelling(path: str, arguments: dict[str, Any]) -> None:
+    """Refuses slips of the pen that `datasets` would take for a repository's name or a setting of another builder.
+
+    Raises:
+        UnknownSourceError: "neu_det" or "radikal-datasets/neu_det", and no folder of that name.
+        TypeError: with a source of ours, an argument that `datasets.load_dataset` does not have.
+    """
+    namespace, _, name = path.rpartition("/")
+    if namespace == DEFAULT_NAMESPACE:
+        known = inspect.signature(datasets.load_dataset).parameters
+        for argument in arguments.keys() - known.keys():
+            near = difflib.get_close_matches(argument, [*known, "protocol", "strict"], 1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"load_dataset() has no argument {argument!r}.{meant}")
+        return
+    source = name.replace("-", "_")
+    nearly_ours = namespace.replace("-", "_") in ("", DEFAULT_NAMESPACE) and source in source_names()
+    if nearly_ours and not Path(path).exists():
+        meant = f"{DEFAULT_NAMESPACE}/{source}"
+        raise UnknownSourceError(f"{path!r} is no folder here, and no source. Did you mean {meant!r}?")
+
+
+def _load_from_hub(repo: str, name: str | None, protocol: str | None, strict: bool, common: dict[str, Any]) -> Any:
+    hub = Hub.current(common["token"])
+    commit = find_commit(hub, repo, common["revision"], name, common["cache_dir"])
+    card = card_metadata(commit)
+    if not (common.get("data_dir") or common.get("data_files")):  # these choose files by themselves
+        check_name(commit, name, card)
+    _check_prepared(f"{repo} on {hub.endpoint}", card, name, protocol, strict)
+    with clear_errors(hub, repo):
+        return datasets.load_dataset(repo, name, **common | {"revision": commit, "token": hub.token or False})
+
+
+@contextmanager
+def _told_where_it_is_had(source: Source, name: str | None, revision: str | None) -> Iterator[None]:
+    """Tells where else it is had when the Hub says no, or may not be asked; a Hub that is silent is no such answer."""
+    try:
+        yield
+    except HubError as error:
+        if not (isinstance(error, HubAccessError) or is_offline()):
+            raise
+        raise SourceNotFoundError(_where_it_is_had(source, name, str(error), revision)) from error
+
+
+def _source_of(path: str) -> Source | None:
+    """The source a path stands for, or None where it is somebody else's.
+
+    Raises:
+        UnknownSourceError: a name in our namespace that is no source, with no Hub chosen that could know it.
+    """
+    namespace, _, name = str(path).partition("/")
+    if namespace != DEFAULT_NAMESPACE or not name or "/" in name:
+        return None
+    if name not in source_names() and hub_repo(name) is not None:
+        return None
+    try:
+        return source_info(name)
+    except UnknownSourceError:
+        if Path(path).exists():
+            return None
+        raise
+
+
+def is_hub_folder(path: str | os.PathLike[str]) -> bool:
+    """True for a folder in the shape `prepare` writes: a card and Parquet files by configuration."""
+    folder = Path(path)
+    return (folder / "README.md").is_file() and any(folder.glob("[!.]*/*.parquet"))
+
+
+def prepared_source(folder: str | os.PathLike[str]) -> str | None:
+    """The source a prepared folder holds, as its card says; None where it is no such folder."""
+    return (_card_metadata(folder).get(CARD_KEY) or {}).get("source")
+
+
+def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
+    if data_dir is not None:
+        # Given and missing is an error: nothing else is tried, so that nobody trains on other data than they named.
+        return _local(source, os.fspath(data_dir), "data_dir")
+    root = os.environ.get("RADIKAL_DATA")
+    if root and revision is None and Path(root, source.name).exists():
+        return _local(source, str(Path(root, source.name)), "RADIKAL_DATA")
+    if repo := hub_repo(source.name):
+        return _Place(_Kind.HUB, repo, f"the Hub at {hub_name()}")
+    if source.download is not None and revision is None and not is_offline():
+        try:
+            return _Place(_Kind.RAW, str(download.download(source)), "downloaded")
+        except DownloadError as error:
+            problem = f"The download failed: {error}"
+            raise SourceNotFoundError(_where_it_is_had(source, name, problem, revision)) from error
+    raise SourceNotFoundError(_where_it_is_had(source, name, "", revision))
+
+
+def _local(source: Source, path: str, why: str) -> _Place:
+    if not is_url(path):
+        path = str(Path(path).expanduser())
+        if not Path(path).exists():
+            raise SourceNotFoundError(
+                f"{why}={path}: there is no such folder or archive (looked at {Path(path).absolute()}). "
+                f"{source.name} is had from {source.download_page} "
+                f"and should look like this:\n{source.layout}"
+            )
+        if is_hub_folder(path):
+            if (holds := prepared_source(path)) not in (None, source.name):
+                raise LayoutError(f"{why}={path} was prepared from {holds}, not {source.name}. Give another folder.")
+            return _Place(_Kind.HUB_FOLDER, path, f"{why}, a prepared folder")
+    return _Place(_Kind.RAW, path, why)
+
+
+def _where_it_is_had(source: Source, name: str | None, problem: str, revision: str | None) -> str:
+    config = name or source.config_names[0]
+    arguments = f'"radikal_datasets/{source.name}"' + (f', "{config}"' if len(source.configs) > 1 else "")
+    if revision is not None:
+        root = f"was not looked at, because revision {revision!r} was asked for, which a Hub alone has"
+    elif "RADIKAL_DATA" in os.environ:
+        root = f"is {os.environ['RADIKAL_DATA']!r}, without {source.name!r} in it"
+    else:
+        root = "is not set"
+    hub = "HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was asked"
+    if repository := hub_repo(source.name):
+        hub = f"{repository} on the Hub at {hub_name()}"
+    return (
+        f"No data for {source.name}. {problem}\n"
+        f"Looked at: data_dir was not given; RADIKAL_DATA {root}; {hub}.\n"
+        f"It is had from: {source.download_page}\n"
+        f"Licence: {source.licence.name}. {source.licence.summary}\n"
+        f"The folder should look like this:\n{source.layout}\n"
+        f'Then call: load_dataset({arguments}, data_dir="path/to/that/folder")\n'
+        f"Without data, try a made-up sample: radikal-datasets sample {source.name} sample/{source.name}"
+    )
+
+
+def _check_prepared(where: str, card: dict[str, Any], name: str | None, protocol: str | None, strict: bool) -> None:
+    """A prepared set has the protocol it was prepared with, and its bad files are long gone."""
+    if strict:
+        logger.warning("%s was prepared already: strict has no effect on it.", where)
+    if protocol is None:
+        return
+    there = dict((card.get(CARD_KEY) or {}).get("protocol") or {})
+    if name is None and len(there) > 1:
+        raise ConfigNameError(f"{where} has several configs, pick one of {sorted(there)}.")
+    found = there.get(name) if name is not None else next(iter(there.values()), None)
+    if found != protocol:
+        has = f"was prepared with protocol {found!r}" if found else "does not say with which protocol it was prepared"
+        raise ProtocolError(f"{where} {has}, not {protocol!r}. Prepare the raw tree again with that protocol.")
+
+
+def _card_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata of a folder's card; empty where there is none."""
+    card = Path(folder, "README.md")
+    if not card.is_file():
+        return {}
+    return huggingface_hub.DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict()
+
+
+def install() -> None:
+    """Makes plain ``datasets.load_dataset("radikal_datasets/X", ...)`` work too, by wrapping one function of datasets.
+
+    Only `dataset_module_factory` is replaced, in the two modules that hold it, so that an earlier
+    ``from datasets import load_dataset`` works as well.
+    """
+    original = datasets.load.dataset_module_factory
+    if getattr(original, "_radikal_datasets", False):
+        return
+
+    @functools.wraps(original)
+    def dataset_module_factory(path: str, revision: Any = None, *args: Any, **kwargs: Any) -> DatasetModule:
+        if isinstance(revision, Commit) and path == revision.repo_id:
+            return module_at(revision, original, *args, **kwargs)
+        source = None if kwargs.get("data_files") else _source_of(path)
+        if source is None:
+            return original(path, revision, *args, **kwargs)
+        place = _find(source, None, kwargs.pop("data_dir", None), revision)
+        if place.kind is _Kind.RAW:
+            module = f"radikal_datasets.sources.{source.name}"
+            # The builder computes the hash of the cache itself: it depends on the config, which is not known here.
+            return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
+        if place.kind is _Kind.HUB:
+            with _told_where_it_is_had(source, None, revision):
+                hub = Hub.current(kwargs.get("token", getattr(kwargs.get("download_config"), "token", None)))
+                if is_offline():
+                    return module_offline(hub, place.address, revision, kwargs.get("cache_dir"))
+                commit = find_commit(hub, place.address, revision)
+                return module_at(commit, original, *args, **kwargs)
+        prepared = original(place.address, revision, *args, **kwargs)
+        prepared.builder_kwargs["data_dir"] = None  # it named the folder and is no setting of the Parquet reader
+        return prepared
+
+    dataset_module_factory._radikal_datasets = True  # type: ignore[attr-defined]
+    for module in (datasets.load, datasets.inspect):
+        module.dataset_module_factory = dataset_module_factory  # type: ignore[assignment]

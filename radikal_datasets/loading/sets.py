@@ -1,0 +1,75 @@
+"""The sets behind `SOURCE [CONFIG] --data-dir DIR` and `FOLDER [CONFIG]` of the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict, get_dataset_config_names
+
+from ..errors import ConfigNameError, UnknownSourceError
+from ..hub_client.endpoint import DEFAULT_NAMESPACE
+from ..sources import builder_class, source_names
+from .loading import load_dataset
+
+
+def open_sets(
+    name: str,
+    config: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    protocol: str | None = None,
+) -> Iterator[tuple[str, DatasetDict]]:
+    """Every configuration that is there, one after another, as (its title, its splits).
+
+    The titles are `neu_det` or `gdxray/castings`; of a folder, its own name. `rows` reads the splits without decoding.
+
+    Args:
+        name: a source, or a folder that `prepare` wrote (or any other folder with the schema's columns).
+        config: one configuration; None: all of them.
+        data_dir: a source's raw tree; where None, the places `load_dataset` looks at.
+
+    Raises:
+        UnknownSourceError: neither a source nor a folder.
+        RadikalError: as `load_dataset` raises it.
+    """
+    if name in source_names():
+        path = f"{DEFAULT_NAMESPACE}/{name}"
+        configs = [config] if config else _configs_there(name, data_dir, protocol)
+    elif Path(name).is_dir():
+        path = name
+        there = get_dataset_config_names(name)
+        if config is not None and config not in there:
+            raise ConfigNameError(f"{name} has no configuration {config!r}; it has {', '.join(there)}")
+        configs = [config] if config else list(there)
+    else:
+        known = ", ".join(source_names())
+        raise UnknownSourceError(f"{name!r} is neither a folder nor a source. The sources are: {known}")
+    for one in configs:
+        splits = load_dataset(path, one, data_dir=data_dir, protocol=protocol)
+        base = Path(name).resolve().name
+        yield (base if one == "default" else f"{base}/{one}"), splits
+
+
+def rows(dataset: Dataset, columns: Sequence[str] | None = None, at_once: int = 64) -> Iterator[dict[str, Any]]:
+    """The rows as plain Python values, in order; images, masks and reference as `{"bytes": ..., "path": ...}`.
+
+    Args:
+        columns: those to read; None: all. Leave `image`, `masks` and `reference` out where no pixels are needed.
+        at_once: rows held in memory.
+    """
+    chosen = dataset if columns is None else dataset.select_columns(list(columns))
+    for table in chosen.with_format("arrow").iter(at_once):
+        yield from table.to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _configs_there(source: str, data_dir: str | os.PathLike[str] | None, protocol: str | None) -> list[str | None]:
+    """The configurations of a source with an image in the tree, without those that only gather others."""
+    builder_type = builder_class(source)
+    names = [config.name for config in builder_type.SOURCE.configs if not config.parts]
+    if len(names) == 1 or data_dir is None:
+        return list(names)
+    options: dict[str, Any] = {} if protocol is None else {"protocol": protocol}
+    return [n for n in names if builder_type(config_name=n, data_dir=str(data_dir), **options).index().splits]

@@ -1,0 +1,254 @@
+"""`prepare`: a raw tree becomes a Hub folder, Parquet shards, manifest and card, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import datasets
+import PIL
+import pyarrow as pa
+from filelock import FileLock
+
+import radikal_datasets
+
+from .. import splits
+from ..building.builder import InspectionBuilder
+from ..errors import HubFolderError, LayoutError, OutputError
+from ..loading.loading import CARD_KEY
+from ..schema import SCHEMA_VERSION
+from ..source import Source
+from ..sources import builder_class
+from . import shards
+from .atomic_folder import Stage, recover_all
+from .card import ConfigCard, merge_cards, new_card
+from .card_text import CARD_FILENAME, parse_card, read_card
+from .checksum_cache import NOTES_FILENAME, NotedConfig, Notes, sha256_of
+from .manifest import MANIFEST_FILENAME, PREVIEWS, ConfigEntry, FileEntry, Manifest
+from .previews import contact_sheet
+from .shards import MAX_SHARD_BYTES
+
+logger = logging.getLogger(__name__)
+
+
+def build_hub_folder(
+    source: str,
+    configs: Sequence[str] | str | None = None,
+    *,
+    data_dir: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    protocol: str = splits.RECOMMENDED,
+    strict: bool = False,
+    num_proc: int | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> Path:
+    """Converts a raw tree into ``<output_dir>/<config>/<split>-00000-of-00003.parquet``, a manifest and a card.
+
+    All configurations appear when all are whole, and replace older ones of their names; others in `output_dir` stay,
+    and so does what a person wrote into the card. Image bytes are the files' own. The same input gives the same bytes;
+    what is there already, and was made from the same files, is not made again. Row groups are small (about 16 MB):
+    streaming starts fast. What a prepare that was killed left behind is undone, or finished, by the next.
+
+    Args:
+        source: name of a source.
+        configs: names of configurations; None: all that have an image in the tree.
+        data_dir: a raw tree, its parent, or its archive.
+        output_dir: the folder to write to.
+        protocol, strict: as in `load_dataset`.
+        num_proc: processes that write shards at the same time.
+        max_shard_bytes: bytes of a shard; a single row may be larger.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        LayoutError: no image of a configuration that was named, or of any.
+        OutputError: `output_dir` overlaps the raw tree, or holds another source or other files.
+        HubFolderError: the YAML of the card that is there does not parse; nothing was changed.
+    """
+    output = Path(output_dir)
+    facts = builder_class(source).SOURCE
+    wanted = [configs] if isinstance(configs, str) else configs
+    builders = [
+        builder_class(source)(config_name=name, data_dir=data_dir, protocol=protocol, strict=strict)
+        for name in dict.fromkeys(wanted or facts.config_names)
+    ]
+    # In the system's temporary folder: a lock file must not lie among files that are pushed.
+    lock = f"radikal-prepare-{hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]}.lock"
+    for builder in builders:
+        _check_apart(output, builder)
+    with FileLock(Path(tempfile.gettempdir(), lock)):
+        there = _Folder.read(output, facts, max_shard_bytes)
+        builders = [builder for builder in builders if there.has(builder) or _has_images(builder, wanted is not None)]
+        if not builders:
+            raise LayoutError(f"{data_dir}: no image of {source}. It should look like this:\n{facts.layout}")
+        _check_output(output, builders)
+        output.mkdir(parents=True, exist_ok=True)
+        there.update(builders, num_proc)
+    return output
+
+
+def _has_images(builder: InspectionBuilder, wanted: bool) -> bool:
+    if builder.index().splits:
+        return True
+    facts, name, place = builder.SOURCE, builder.config.name, builder.config.data_dir
+    if wanted:
+        raise LayoutError(f"{place}: no image of {facts.name}/{name}. It should look like this:\n{facts.layout}")
+    logger.info("%s/%s: no image in %s, left out", facts.name, name, place)
+    return False
+
+
+def _check_apart(output: Path, builder: InspectionBuilder) -> None:
+    """Refuses an output that would touch the raw tree."""
+    raw, final = builder.tree.local, (output / builder.config.name).resolve()
+    if raw and (output.resolve().is_relative_to(raw) or raw.is_relative_to(final)):
+        raise OutputError(f"{output} lies in the raw tree {raw}, or around it. Give a folder beside it.")
+
+
+def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:
+    """Refuses an output that holds another source's set, or files that are not ours in a place of ours."""
+    facts, card = builders[0].SOURCE, output / CARD_FILENAME
+    about = parse_card(read_card(card), card).metadata.get(CARD_KEY) if card.is_file() else None
+    there = about.get("source") if isinstance(about, dict) else None
+    if there not in (None, facts.name):
+        raise OutputError(f"{output} holds {there}. Give {facts.name} a folder of its own.")
+    if output.is_file():
+        raise OutputError(f"{output} is a file. Give a folder.")
+    others = sorted(path.name for path in output.glob("[!.]*") if path.name not in (CARD_FILENAME, MANIFEST_FILENAME))
+    ours = there is not None or any((output / name).is_file() for name in (MANIFEST_FILENAME, NOTES_FILENAME))
+    if others and not ours:  # pictures, say, or another raw tree: nobody would find out which of the two is loaded
+        names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise OutputError(f"{output} holds other files ({names}) and no set of ours. Give a new or an empty folder.")
+    for builder in builders:
+        final = (output / builder.config.name).resolve()
+        foreign = [path.name for path in final.glob("*") if path.suffix != ".parquet"] if final.is_dir() else []
+        if foreign or final.is_file():
+            raise OutputError(
+                f"{final} holds other files ({', '.join(foreign[:3])}), not replaced. Give another folder."
+            )
+
+
+@dataclass
+class _Folder:
+    """A Hub folder as it is, or is not yet."""
+
+    path: Path
+    facts: Source
+    max_shard_bytes: int
+    manifest: Manifest | None
+    manifest_text: str | None
+    notes: Notes
+    kept: dict[str, ConfigEntry] = field(default_factory=dict)  # made from the same files already, and whole
+
+    @classmethod
+    def read(cls, path: Path, facts: Source, max_shard_bytes: int) -> _Folder:
+        recover_all(path)
+        manifest = text = None
+        if (path / MANIFEST_FILENAME).is_file():
+            try:
+                manifest = Manifest.load(path)
+                text = (path / MANIFEST_FILENAME).read_text(encoding="utf-8")
+            except HubFolderError as error:
+                logger.warning("%s It is written anew, with the configurations of this call alone.", error)
+        if manifest is not None and manifest.source != facts.name:
+            raise OutputError(f"{path} holds {manifest.source}. Give {facts.name} a folder of its own.")
+        return cls(path, facts, max_shard_bytes, manifest, text, Notes.load(path))
+
+    def fingerprint(self, builder: InspectionBuilder) -> str:
+        """Changes with any file that is read and with whatever else decides about the bytes that are written."""
+        parts = (builder.hash, builder.config.protocol, builder.config.strict, self.max_shard_bytes)
+        versions = (radikal_datasets.__version__, pa.__version__, PIL.__version__, datasets.__version__)
+        return hashlib.sha256(repr((*parts, *versions)).encode()).hexdigest()
+
+    def has(self, builder: InspectionBuilder) -> bool:
+        """Whether a configuration was made from the same files already, and is whole."""
+        name = builder.config.name
+        entry, noted = self.manifest and self.manifest.configs.get(name), self.notes.configs.get(name)
+        if (
+            not entry
+            or noted != NotedConfig(self.fingerprint(builder), entry.digest)
+            or not self._in_place(name, entry)
+        ):
+            return False
+        self.kept[name] = entry
+        return True
+
+    def _in_place(self, name: str, entry: ConfigEntry) -> bool:
+        """Whether exactly the files of an entry are there."""
+        there = {f"{name}/{path.name}" for path in self.path.glob(f"{name}/*")}
+        return there == {path for path in entry.files if path.startswith(f"{name}/")} and all(
+            self.notes.sha256(self.path, path) == file.sha256 for path, file in entry.files.items()
+        )
+
+    def update(self, builders: list[InspectionBuilder], num_proc: int | None) -> None:
+        """Makes what is not there yet, and then puts all of it in place together."""
+        names = [builder.config.name for builder in builders]
+        if self.kept.keys() >= {*names} and self.notes.unchanged(self.path, CARD_FILENAME):
+            self._note(self.kept, builders)
+            return
+        stage = Stage(self.path)
+        try:
+            entries = {
+                name: self.kept[name] if name in self.kept else self._convert(builder, stage.new, num_proc)
+                for name, builder in zip(names, builders, strict=True)
+            }
+            replaced = [name for name in names if name not in self.kept and not self._in_place(name, entries[name])]
+            cards = [
+                ConfigCard.of(builder, entries[name], stage.new if name in replaced else self.path)
+                for name, builder in zip(names, builders, strict=True)
+            ]
+            parts = [part for name in replaced for part in (name, f"{PREVIEWS}/{name}.jpg")]
+            manifest = Manifest(
+                self.facts.name,
+                str(builders[0].VERSION),
+                SCHEMA_VERSION,
+                radikal_datasets.__version__,
+                entries,
+            ).merged_onto(self.manifest)
+            # With anything replaced the manifest is too: while it is staged, a commit is not finished.
+            text = manifest.to_json()
+            manifest_text = text if parts or text != self.manifest_text else None
+            stage.commit(parts, manifest_text, self._new_card(cards))
+        finally:
+            stage.close()
+        self._note(entries, builders)
+
+    def _convert(self, builder: InspectionBuilder, folder: Path, num_proc: int | None) -> ConfigEntry:
+        """Writes shards and preview below a folder."""
+        name, files = builder.config.name, dict[str, FileEntry]()
+        (folder / name).mkdir()
+        planned = shards.plan(builder, self.max_shard_bytes)
+        total = sum(len(shard.examples) for shard in planned)
+        with datasets.utils.tqdm(total=total, unit=" images", desc=f"{self.facts.name}/{name}") as bar:
+            for shard, file in shards.write(builder, folder / name, planned, num_proc):
+                files[f"{name}/{shard.name}"] = file
+                bar.update(len(shard.examples))
+        if self.facts.licence.redistributable and (sheet := contact_sheet(builder)):
+            path = f"{PREVIEWS}/{name}.jpg"
+            (folder / PREVIEWS).mkdir(exist_ok=True)
+            (folder / path).write_bytes(sheet)
+            files[path] = FileEntry(hashlib.sha256(sheet).hexdigest(), len(sheet))
+        return ConfigEntry(builder.config.protocol, files, builder.index().report.counts())
+
+    def _new_card(self, cards: list[ConfigCard]) -> str | None:
+        """The text of the card, or None where it is there already."""
+        path = self.path / CARD_FILENAME
+        there, fresh = read_card(path) if path.is_file() else None, new_card(self.facts, cards)
+        text = merge_cards(there, fresh, self.facts, [card.name for card in cards], where=(path, "the new card"))
+        return text if text != there else None
+
+    def _note(self, entries: dict[str, ConfigEntry], builders: list[InspectionBuilder]) -> None:
+        for builder in builders:
+            entry = entries[builder.config.name]
+            self.notes.configs[builder.config.name] = NotedConfig(self.fingerprint(builder), entry.digest)
+            for path, file in entry.files.items():
+                if not self.notes.unchanged(self.path, path) or self.notes.files[path].sha256 != file.sha256:
+                    self.notes.note(self.path, path, file.sha256)
+        self.notes.note(self.path, CARD_FILENAME, sha256_of(self.path / CARD_FILENAME))
+        self.notes.files = {path: noted for path, noted in self.notes.files.items() if (self.path / path).is_file()}
+        self.notes.save(self.path)

@@ -1,0 +1,1 @@
+"""Contact sheets and galleries of a set's images with their ground truth."""

@@ -1,0 +1,228 @@
+"""Which images of a set a preview shows, and those images, decoded one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import zip_longest
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+from PIL import Image
+
+from ..errors import RadikalError
+from ..loading.sets import rows
+from ..view.drawing import to_rgb
+
+logger = logging.getLogger(__name__)
+
+#: Stand where the class of an image without boxes would: an image that was looked at, and one that was not.
+DEFECT_FREE, NOT_ANNOTATED = "defect-free", "not annotated"
+
+_COLUMNS = ("image_id", "image", "boxes", "labels", "masks", "reference", "annotated")
+
+
+class ChoiceError(RadikalError, ValueError):
+    """Nothing to show: no such split or class, no image that has both, or a set without the schema's columns."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded image with its truth.
+
+    Attributes:
+        title: name of its set, such as `gdxray/castings`.
+        image, reference: 8-bit RGB; `reference` is the defect-free twin or None.
+        boxes: xyxy, pixels of `image`, 0-based, half-open.
+        labels: one a box, indices into the names of the choice.
+        masks: one a box, of `image`'s size, inside where not 0; or empty.
+        annotated: False where nobody looked.
+    """
+
+    image_id: str
+    title: str
+    split: str
+    image: Image.Image
+    boxes: list[list[float]]
+    labels: list[int]
+    masks: list[Image.Image]
+    reference: Image.Image | None
+    annotated: bool
+
+    def counts(self) -> dict[int, int]:
+        """Label -> boxes of it, in the order of labels."""
+        return {label: self.labels.count(label) for label in sorted(set(self.labels))}
+
+    def told(self, names: Sequence[str]) -> str:
+        """The truth in words: `2 crazing, 1 patches`, or that there is no defect, or that nobody looked."""
+        if self.labels:
+            return ", ".join(f"{count} {names[label]}" for label, count in self.counts().items())
+        return DEFECT_FREE if self.annotated else f"{NOT_ANNOTATED}: nobody looked"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one image is: row `row` of `dataset`; `kind` is the class it was chosen for."""
+
+    image_id: str
+    title: str
+    split: str
+    kind: str
+    dataset: Dataset
+    row: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The images chosen, in the order of sets, splits and classes.
+
+    Attributes:
+        names: the classes' names of all sets, each once.
+        titles, splits: of the sets that were looked at.
+        total: images that could have been chosen.
+        seed: of the choice.
+    """
+
+    names: list[str]
+    titles: list[str]
+    splits: list[str]
+    total: int
+    seed: int
+    places: list[_Place]
+
+    def heading(self) -> str:
+        """The sets, by name if they are few."""
+        more = len(self.titles) - 3
+        return ", ".join(self.titles[:3]) + (f" and {more} more" if more > 0 else "")
+
+    def pictures(self) -> Iterator[Picture]:
+        """Every chosen image; one that can't be decoded is passed over, with a warning."""
+        number = {name: i for i, name in enumerate(self.names)}
+        for place in self.places:
+            row = next(rows(place.dataset.select([place.row]), _COLUMNS))
+            own = place.dataset.features["labels"].feature.names
+            try:
+                yield Picture(
+                    image_id=place.image_id,
+                    title=place.title,
+                    split=place.split,
+                    image=to_rgb(_opened(row["image"])),
+                    boxes=row["boxes"],
+                    labels=[number[own[label]] for label in row["labels"]],
+                    masks=[_opened(mask) for mask in row["masks"] or ()],
+                    reference=to_rgb(_opened(row["reference"])) if row["reference"] else None,
+                    annotated=row["annotated"],
+                )
+            except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
+                logger.warning("%s: not in the preview, it can't be decoded: %s", place.image_id, error)
+
+
+def choose(
+    sets: Iterable[tuple[str, DatasetDict]],
+    *,
+    split: str | None = None,
+    classes: Sequence[str] = (),
+    images: int = 24,
+    seed: int = 0,
+) -> Choice:
+    """Images taken in turn from every class (defect-free ones count as a class) and every split of every set.
+
+    The same sets and seed give the same choice. An image that several sets hold is in the first of them alone.
+
+    Args:
+        sets: as `opened.open_sets` gives them.
+        split: this one alone.
+        classes: images that hold one of these alone; `defect-free` is one, too.
+        images: how many, at most.
+
+    Raises:
+        ChoiceError: no such split or class, or no image of that class in that split.
+    """
+    found, names, titles, splits = _found(sets)
+    if split is not None and split not in splits:
+        raise ChoiceError(f"no split {split!r} in {', '.join(titles)}; there are: {', '.join(splits)}")
+    kinds = [*names, *(kind for kind in (DEFECT_FREE, NOT_ANNOTATED) if any(kind == place.kind for place in found))]
+    if wrong := [name for name in classes if name not in kinds]:
+        raise ChoiceError(f"no class {wrong[0]!r} in {', '.join(titles)}; there are: {', '.join(kinds)}")
+    allowed = {place.image_id for place in found if not classes or place.kind in classes}
+    found = [place for place in found if place.image_id in allowed and split in (None, place.split)]
+    if not found:
+        raise ChoiceError(f"no image of class {' or '.join(classes) or 'any'} in split {split or 'any'}")
+    # An image found for a class asked for stands under it, not under another that it holds as well.
+    cells = [place for place in found if not classes or place.kind in classes]
+    taken = _in_turn(cells, images, seed, titles, splits, kinds)
+    order = {place.image_id: i for i, place in enumerate(found)}
+    taken.sort(
+        key=lambda place: (
+            titles.index(place.title), splits.index(place.split), kinds.index(place.kind), order[place.image_id],
+        )
+    )  # fmt: skip
+    return Choice(names, titles, splits, len({place.image_id for place in found}), seed, taken)
+
+
+def _found(sets: Iterable[tuple[str, DatasetDict]]) -> tuple[list[_Place], list[str], list[str], list[str]]:
+    """One place for every class of every image; then all class names, titles and splits, each once, in order."""
+    places: list[_Place] = []
+    names: dict[str, None] = {}
+    titles: dict[str, None] = {}
+    splits: dict[str, None] = {}
+    seen: dict[str, str] = {}
+    for title, datasets in sets:
+        for split, dataset in datasets.items():
+            if missing := [column for column in _COLUMNS if column not in dataset.column_names]:
+                raise ChoiceError(f"{title} has no columns {', '.join(missing)}: it is no set of the schema")
+            own = dataset.features["labels"].feature.names
+            for number, row in enumerate(rows(dataset, ["image_id", "labels", "annotated"], at_once=4096)):
+                if seen.setdefault(row["image_id"], title) != title:
+                    continue
+                none = DEFECT_FREE if row["annotated"] else NOT_ANNOTATED
+                held = dict.fromkeys(own[label] for label in row["labels"]) or {none: None}
+                places += [_Place(row["image_id"], title, str(split), kind, dataset, number) for kind in held]
+                titles[title] = splits[str(split)] = None
+            names |= dict.fromkeys(own)
+    return places, list(names), list(titles), list(splits)
+
+
+def _in_turn(
+    cells: list[_Place], images: int, seed: int, titles: Sequence[str], splits: Sequence[str], kinds: Sequence[str]
+) -> list[_Place]:
+    """At most `images`, each once: one of every (set, class), splits by turns, then of the next split, and so on."""
+    queues: dict[tuple[str, str, str], list[_Place]] = {}
+    for place in sorted(cells, key=lambda place: _hash(seed, place.image_id)):
+        queues.setdefault((place.title, place.kind, place.split), []).append(place)
+    # Defect-free first; set after set starts at the next class, so that a few images show many of both.
+    first = sorted(kinds, key=lambda kind: kind != DEFECT_FREE)
+    there = {key[:2] for key in queues}
+    by_set = [[(title, kind) for kind in first if (title, kind) in there] for title in titles]
+    turned = [row[i % len(row) :] + row[: i % len(row)] for i, row in enumerate(by_set) if row]
+    pairs = [pair for row in zip_longest(*turned) for pair in row if pair is not None]
+    ordered = [
+        queues.get((title, kind, splits[(i + turn) % len(splits)]), [])
+        for turn in range(len(splits))
+        for i, (title, kind) in enumerate(pairs)
+    ]
+    taken: dict[str, _Place] = {}
+    waiting = [iter(queue) for queue in ordered]
+    while waiting and len(taken) < images:
+        for queue in list(waiting):
+            place = next((place for place in queue if place.image_id not in taken), None)
+            if place is None:
+                waiting.remove(queue)
+            else:
+                taken[place.image_id] = place
+    return list(taken.values())[:images]
+
+
+def _hash(seed: int, image_id: str) -> bytes:
+    return hashlib.sha256(f"{seed}|{image_id}".encode()).digest()
+
+
+def _opened(file: dict[str, Any]) -> Image.Image:
+    if file["bytes"] is None:  # never a file that a set merely names
+        raise ValueError(f"no bytes, only the path {file['path']}")
+    image = Image.open(BytesIO(file["bytes"]))
+    image.load()
+    return image

@@ -1,0 +1,1 @@
+"""What lies on disk: a publisher's tree, its archives, and its image files, read-only."""

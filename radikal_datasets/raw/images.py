@@ -1,0 +1,83 @@
+"""What a file says about its image without decoding it: size from the header, wholeness from the end marker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from io import BytesIO
+from typing import IO
+
+import PIL.Image
+
+from ..errors import MalformedAnnotationError, UnreadableImageError
+from .tree import Tree
+
+#: More pixels than any inspection camera here has (the largest GDXray image has 6 million). A header that claims more
+#: is taken for a decompression bomb, and nothing of it is decoded.
+MAX_PIXELS = 200_000_000
+
+# A JPEG's entropy-coded data can't hold FF D9 (stuffing), so its presence near the end means a whole file.
+# Cameras and editors append padding, hence a window and not the last two bytes.
+_TAIL = 1024
+_END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_REMEDY = "Copy the file again from where it came."
+
+
+def image_size(tree: Tree, path: str) -> tuple[int, int]:
+    """Width and height in pixels, from the header.
+
+    Raises:
+        UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or over `MAX_PIXELS`.
+    """
+    if path not in tree:
+        raise UnreadableImageError(path, "no such file", _REMEDY)
+    try:
+        if tree.checksummed:
+            return _size(BytesIO(tree.read(path)), path, tree.files[path].size)
+        with tree.open_file(path) as file:
+            return _size(file, path, tree.files[path].size)
+    except UnreadableImageError:
+        raise
+    except MalformedAnnotationError as error:  # how `Tree.read` tells that a file can't be read
+        raise UnreadableImageError(path, error.found, _REMEDY) from None
+    except OSError as error:
+        raise UnreadableImageError(path, f"can't be read: {error.strerror or error}", _REMEDY) from None
+
+
+def _size(file: IO[bytes], path: str, file_size: int) -> tuple[int, int]:
+    try:
+        image = PIL.Image.open(file)
+    except PIL.Image.DecompressionBombError as error:
+        raise UnreadableImageError(path, str(error), "It is not decoded: check where it came from.") from None
+    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
+        # The message of Pillow names the file object, which says nothing to a reader.
+        found = "no image header" if isinstance(error, PIL.UnidentifiedImageError) else f"bad header: {error}"
+        raise UnreadableImageError(path, found, _REMEDY) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        remedy = "It is taken for a decompression bomb and not decoded."
+        raise UnreadableImageError(path, f"header claims {width}x{height} pixels", remedy)
+    marker = _END_MARKERS.get(image.format or "")
+    if marker is not None:
+        file.seek(max(0, file_size - _TAIL))
+        if marker not in file.read(_TAIL):
+            name = "EOI" if image.format == "JPEG" else "IEND"
+            raise UnreadableImageError(path, f"truncated: no {name} marker at the end of {file_size} bytes", _REMEDY)
+    return width, height
+
+
+def identical_files(tree: Tree, paths: Iterable[str]) -> list[list[str]]:
+    """Sets of two or more byte-identical files, each in path order.
+
+    Only files of equal size are read, so that a tree of distinct sizes costs nothing.
+    """
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for path in sorted(set(paths)):
+        by_size[tree.files[path].size].append(path)
+    by_content: dict[bytes, list[str]] = defaultdict(list)
+    for same_size in by_size.values():
+        if len(same_size) > 1:
+            for path in same_size:
+                by_content[hashlib.sha256(tree.read(path)).digest()].append(path)
+    return sorted(twins for twins in by_content.values() if len(twins) > 1)

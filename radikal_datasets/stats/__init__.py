@@ -1,0 +1,1 @@
+"""What a set holds: counts, box sizes and positions, image sizes, gray levels."""

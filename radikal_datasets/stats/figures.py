@@ -1,0 +1,241 @@
+"""The figures on the page of `stats`: each a plot or a table with a sentence that tells what it shows, as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..view import plots as plots
+from ..view.pages import table
+from .split_statistics import COCO_AREAS, GRID, SetStatistics
+from .statistics import Statistics
+
+# On the page; `--json` has all.
+_MOST_BARS, _MOST_MAPS, _MOST_IN_MATRIX, _MOST_COLUMNS, _MOST_POINTS = 20, 12, 16, 24, 1500
+
+
+def grid(*figures: str, kind: str = "plots") -> str:
+    """Figures side by side; `kind`: plots, pair (one narrow, one wide) or maps."""
+    return f'<div class="{kind}">{"".join(figures)}</div>'
+
+
+def _figure(title: str, told: str, *content: str) -> str:
+    return f"<figure><h4>{html.escape(title)}</h4><p>{html.escape(told)}</p>{''.join(content)}</figure>"
+
+
+def splits_figure(found: Statistics) -> str:
+    """Images by split: with boxes, defect-free, not annotated."""
+    kinds = ("with boxes", "defect-free", "not annotated")
+    rows, texts = {}, []
+    for split, part in found.splits.items():
+        images = part.images
+        rows[split] = [images["annotated"] - images["defect_free"], images["defect_free"], images["unannotated"]]
+        texts.append(f"{images['all']:,} images, {len(part.columns.labels):,} boxes")
+    told = " ".join(
+        f"{split}: {', '.join(f'{n:,} {kind}' for n, kind in zip(row, kinds, strict=True) if n)}."
+        for split, row in rows.items()
+    )
+    shown = [kind for i, kind in enumerate(kinds) if i < 2 or found.whole.images["unannotated"]]
+    return _figure("Images by split", told, plots.key(shown), plots.bars(rows, texts, f"Images by split. {told}"))
+
+
+def boxes_an_image_figure(whole: SetStatistics) -> str:
+    """A histogram of boxes an image."""
+    histogram = whole.boxes_an_image
+    if not histogram.sum():
+        return _figure("Boxes an image", "No image is annotated.")
+    counts = np.repeat(np.arange(len(histogram)), histogram)
+    told = f"An annotated image has {counts.mean():.1f} boxes on average, half have {np.median(counts):.0f} or fewer, "
+    told += f"the most is {counts.max()}."
+    step = -(-len(histogram) // _MOST_COLUMNS)
+    heights = [int(histogram[start : start + step].sum()) for start in range(0, len(histogram), step)]
+    labels = [str(i * step) if step == 1 else f"{i * step}-{i * step + step - 1}" for i in range(len(heights))]
+    return _figure("Boxes an image", told, plots.columns(heights, labels, "boxes", f"Histogram. {told}"))
+
+
+def classes_figure(found: Statistics) -> str:
+    """Boxes by class and split, and a table of all numbers."""
+    boxes, images = found.whole.class_boxes, found.whole.class_images
+    there = [(split, part) for split, part in found.splits.items() if part.class_boxes.any()]
+    if not there:
+        return _figure("Classes", "No box.")
+    order = np.argsort(-boxes, kind="stable")
+    most, least = order[0], order[-1]
+    told = f"Boxes by class. Most: {found.classes[most]} ({boxes[most]:,})"
+    told += f", fewest: {found.classes[least]} ({boxes[least]:,})." if len(order) > 1 else "."
+    if len(order) > _MOST_BARS:
+        told += f" The {_MOST_BARS} most frequent of {len(order)} are drawn; the table has all."
+    drawn = order[:_MOST_BARS]
+    rows = {found.classes[i]: [float(part.class_boxes[i]) for _, part in there] for i in drawn}
+    texts = [f"{boxes[i]:,} in {images[i]:,} images" for i in drawn]
+    header = ("class", *(f"{split}: images / boxes" for split, _ in there))
+    lines = [
+        (found.classes[i], *(f"{part.class_images[i]:,} / {part.class_boxes[i]:,}" for _, part in there)) for i in order
+    ]
+    numbers = f"<details><summary>Numbers by split</summary>{table(header, lines)}</details>"
+    spoken = f"{told} " + ", ".join(f"{name}: {text}" for name, text in zip(rows, texts, strict=True))
+    return _figure("Classes", told, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken),
+                   numbers)  # fmt: skip
+
+
+def together_figure(whole: SetStatistics) -> str:
+    """Which classes stand in one image; empty for a single class."""
+    pairs = np.triu(whole.together, 1)
+    if len(whole.classes) < 2:
+        return ""
+    if not pairs.any():
+        return _figure("Classes together", "No image holds two classes.")
+    i, j = np.unravel_index(pairs.argmax(), pairs.shape)
+    names = whole.classes
+    told = f"Most often in one image: {names[i]} and {names[j]}, {pairs[i, j]:,} times. {(pairs > 0).sum()} of "
+    told += f"{len(names) * (len(names) - 1) // 2} pairs of classes occur."
+    chosen = np.arange(len(names))
+    if len(names) > _MOST_IN_MATRIX:
+        reach = (pairs + pairs.T).sum(axis=0)
+        chosen = np.sort(np.argsort(-reach, kind="stable")[: min(_MOST_IN_MATRIX, int((reach > 0).sum()))])
+        told += f" {len(chosen)} of {len(names)} classes are drawn."
+    picture = plots.matrix([names[c] for c in chosen], whole.together[np.ix_(chosen, chosen)], told)
+    note = "Numbers: images that hold both; on the diagonal, images that hold the class."
+    return _figure("Classes together", told, picture, f"<figcaption>{note}</figcaption>")
+
+
+def sizes_figure(whole: SetStatistics) -> str:
+    """Width and height of the boxes, and COCO's limits; the set has a box."""
+    sizes, coco = whole.box_sizes, whole.box_sizes.coco
+    (w1, w2), (h1, h2) = (np.quantile(edge, (0.25, 0.75)) for edge in (sizes.width, sizes.height))
+    total = len(sizes.width)
+    told = f"Half of the boxes are {w1:.0f} to {w2:.0f} pixels wide, half are {h1:.0f} to {h2:.0f} high. "
+    told += f"The median covers {_percent(float(np.median(sizes.share)))} of its image. "
+    told += "By COCO's limits (area below 32², below 96² pixels), "
+    told += ", ".join(f"{n / total:.0%} are {name}" for name, n in coco.items()) + "."
+    drawn = np.arange(min(total, _MOST_POINTS)) * total // min(total, _MOST_POINTS)
+    labels = whole.columns.labels[drawn]
+    order = np.argsort(-whole.class_boxes, kind="stable")
+    order = order[whole.class_boxes[order] > 0]
+    by_class = 1 < len(order) <= len(plots.COLORS)
+    chosen = [drawn[labels == label] for label in order] if by_class else [drawn]
+    names = plots.key(whole.classes[label] for label in order) if by_class else ""
+    groups = [(sizes.width[rows], sizes.height[rows]) for rows in chosen if len(rows) or by_class]
+    picture = plots.scatter(groups, COCO_AREAS, f"Scatter of box width and height. {told}")
+    note = f"Each dot is a box{f', {len(drawn):,} of {total:,}' if len(drawn) < total else ''}. "
+    note += "Dashed: COCO's limits between small, medium and large."
+    return _figure("Width and height", told, names, picture, f"<figcaption>{note}</figcaption>")
+
+
+def size_table_figure(whole: SetStatistics) -> str:
+    """Medians and counts of the boxes, by class."""
+    header = ("class", "boxes", "width", "height", "of image", "aspect", "small", "medium", "large", "tiny")
+    rows = []
+    for label in np.argsort(-whole.class_boxes, kind="stable"):
+        sizes = whole.boxes_of(int(label))
+        if len(sizes.width):
+            middle = [float(np.median(x)) for x in (sizes.width, sizes.height, sizes.share, sizes.width / sizes.height)]
+            rows.append(
+                (whole.classes[label], len(sizes.width), round(middle[0]), round(middle[1]), _percent(middle[2]),
+                 round(middle[3], 2), *sizes.coco.values(), sizes.tiny)
+            )  # fmt: skip
+    told = (
+        "Medians of width, height (pixels), share of the image and width over height; then how many boxes are small, "
+    )
+    told += "medium, large (COCO), and tiny: a side under 8 pixels at 640 x 640."
+    return _figure("Sizes by class", told, table(header, rows))
+
+
+def places_figures(found: Statistics) -> str:
+    """Maps of where boxes are: whole, by split, by class; the set has a box."""
+    whole = found.whole
+    every = whole.places.sum(axis=0)
+    aspect = float(np.median(whole.columns.sizes[:, 0] / whole.columns.sizes[:, 1]))
+    half = slice(round(GRID / 4), round(GRID * 3 / 4))
+    middle = every[half, half].sum() / every.sum()
+    told = (
+        f"The middle quarter of the image holds {middle:.0%} of what boxes cover (25 % if they were everywhere alike). "
+    )
+    told += (
+        "Where a map is uneven, a model can learn the place instead of the defect: shift and flip images in training."
+    )
+    top = max([every.max(), *(part.places.sum(axis=0).max() for part in found.splits.values())])
+    figures = [_map("all splits", every, top, aspect)]
+    figures += [
+        _map(split, part.places.sum(axis=0), top, aspect) for split, part in found.splits.items() if part.places.any()
+    ]
+    text = f"<p>{told}</p><p class=dim>Brightness: boxes that cover a cell, on average over the annotated images.</p>"
+    content = f"<h3>Places</h3>{text}{grid(*figures, kind='maps')}"
+    order = np.argsort(-whole.class_boxes, kind="stable")
+    order = order[whole.class_boxes[order] > 0]
+    if len(order) < 2:
+        return content
+    by_class = [
+        _map(whole.classes[label], whole.places[label], float(whole.places[label].max()), aspect)
+        for label in order[:_MOST_MAPS]
+    ]
+    more = f" The {_MOST_MAPS} most frequent of {len(order)}." if len(order) > _MOST_MAPS else ""
+    return f"{content}<p>By class, each on a scale of its own.{more}</p>{grid(*by_class, kind='maps')}"
+
+
+def _map(name: str, values: np.ndarray, top: float, aspect: float) -> str:
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    where = f"{('upper', 'middle', 'lower')[3 * row // GRID]} {('left', 'centre', 'right')[3 * column // GRID]}"
+    told = f"Map of places, {name}: most boxes at the {where}, {values.max():.2g} boxes an image."
+    caption = f"<figcaption>{html.escape(name)}: most at the {where}</figcaption>"
+    return f"<figure>{plots.heat(values, top, aspect, told)}{plots.scale(f'{top:.2g}')}{caption}</figure>"
+
+
+def image_sizes_figure(whole: SetStatistics) -> str:
+    """The most frequent image sizes."""
+    sizes = whole.image_sizes
+    (width, height, count), *others = sizes
+    if not others:
+        return _figure("Image sizes", f"Every image is {width} x {height} pixels.")
+    edges = whole.columns.sizes
+    (w1, h1), (w2, h2) = edges.min(axis=0), edges.max(axis=0)
+    told = f"{len(sizes):,} sizes, {w1} to {w2} pixels wide and {h1} to {h2} high. "
+    told += f"Most frequent: {width} x {height} ({count:,} images)."
+    drawn = sizes[:10]
+    rows = {f"{w} x {h}": [float(n)] for w, h, n in drawn}
+    if len(sizes) > len(drawn):
+        rows[f"{len(sizes) - len(drawn):,} other sizes"] = [float(sum(n for *_, n in sizes[len(drawn) :]))]
+    return _figure("Image sizes", told, plots.bars(rows, [f"{n:,.0f}" for (n,) in rows.values()], told))
+
+
+def gray_figures(found: Statistics) -> Sequence[str]:
+    """Gray levels of pixels, and mean gray levels of images, by split."""
+    whole, decoded = found.whole, len(found.whole.columns.gray)
+    if not decoded:
+        return [_figure("Gray levels", "No image could be decoded.")]
+    parts = {split: part for split, part in found.splits.items() if len(part.columns.gray)}
+    brightness = whole.brightness
+    low, middle, high = np.quantile(brightness, (0.05, 0.5, 0.95))
+    told = (
+        f"Images have a mean gray level of {middle:.0f} of 255 (median), nine of ten between {low:.0f} and {high:.0f}. "
+    )
+    told += "Splits should look alike here; where they don't, they were taken in other light."
+    spread = {
+        split: np.histogram(part.brightness, 32, (0, 256))[0] / len(part.brightness) for split, part in parts.items()
+    }
+    levels = whole.gray_histogram
+    assert levels is not None
+    shown = {split: part.columns.gray.mean(axis=0).reshape(64, 4).sum(axis=1) for split, part in parts.items()}
+    about = f"Pixels by gray level, mean of {decoded:,} images"
+    about += "" if decoded == whole.images["all"] else f" spread evenly over the {whole.images['all']:,}"
+    about += f". {_percent(float(levels[0]))} of the pixels are black (0), {_percent(float(levels[255]))} white (255)."
+    ends = ("0 black", "255 white")
+    return [
+        _figure("Gray levels of pixels", about, plots.key(parts), plots.lines(shown, ends, "gray level", about)),
+        _figure("Brightness of images", told, plots.key(parts), plots.lines(spread, ends, "mean gray level", told)),
+    ]
+
+
+def files_figure(whole: SetStatistics) -> str:
+    """Formats and bytes of the image files."""
+    rows = [(name, n, f"{size / 1e6:,.1f}", f"{size / 1e3 / n:,.1f}") for name, (n, size) in whole.files.items()]
+    told = "Formats and sizes of the image files as they stand in the set."
+    return _figure("Files", told, table(("format", "files", "MB", "kB a file"), rows))
+
+
+def _percent(share: float) -> str:
+    if share >= 0.1 or share == 0:
+        return f"{share:.0%}"
+    return f"{share:.1%}" if share >= 0.001 else f"{share:.3%}" if share >= 0.00001 else "under 0.001%"

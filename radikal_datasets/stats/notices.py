@@ -1,0 +1,156 @@
+"""What of a set's statistics somebody should know before training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..splits import UNLABELED
+from .split_statistics import IMAGE_SIZE, TINY, SetStatistics
+
+#: Boxes below which a class is called rare.
+FEW_BOXES = 20
+#: Boxes of the most frequent class over those of the rarest, from which classes are called unbalanced.
+UNBALANCED = 10
+#: Gray levels, and standard deviations of the brightness of all images, by which a split must differ to be told.
+BRIGHTNESS_LEVELS, BRIGHTNESS_DEVIATIONS = 10, 0.5
+
+_FEWEST_DECODED = 20  # images of a split whose mean brightness is worth comparing
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing worth knowing.
+
+    Attributes:
+        kind: its name, the same in every set.
+        text: one or two sentences: what was found, and what it means.
+    """
+
+    kind: str
+    text: str
+
+
+def notices(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> list[Notice]:
+    """The notices of a set, in a fixed order; empty where there is nothing to tell."""
+    texts = {
+        "unannotated": _unannotated(whole),
+        "no_boxes": None if len(whole.columns.labels) else "No image has a box: there is nothing to train a detector.",
+        "no_defect_free": _no_defect_free(whole),
+        "absent_class": _absent(whole),
+        "few_boxes": _few(whole),
+        "split_lacks_class": _lacking(whole, splits),
+        "unbalanced": _unbalanced(whole),
+        "tiny_boxes": _tiny(whole),
+        "brightness_differs": _brightness(whole, splits),
+        "undecodable": _undecodable(whole),
+    }
+    return [Notice(kind, text) for kind, text in texts.items() if text]
+
+
+def _unannotated(whole: SetStatistics) -> str | None:
+    images = whole.images
+    if not images["unannotated"]:
+        return None
+    return (
+        f"{images['unannotated']:,} of {images['all']:,} images not annotated: nobody looked, so they count "
+        "neither as defective nor as defect-free."
+    )
+
+
+def _no_defect_free(whole: SetStatistics) -> str | None:
+    if not whole.images["annotated"] or whole.images["defect_free"]:
+        return None
+    return "No image is defect-free: how often a model calls a good part defective can't be measured on this set."
+
+
+def _absent(whole: SetStatistics) -> str | None:
+    absent = _where(whole, whole.class_boxes == 0)
+    return f"No box of {_named(absent)}." if absent and len(whole.columns.labels) else None
+
+
+def _few(whole: SetStatistics) -> str | None:
+    boxes = whole.class_boxes
+    few = [f"{name} ({boxes[whole.classes.index(name)]})" for name in _where(whole, (boxes > 0) & (boxes < FEW_BOXES))]
+    if not few:
+        return None
+    return f"Fewer than {FEW_BOXES} boxes: {_named(few)}. A score for so few says little."
+
+
+def _lacking(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
+    """Classes of the set that a split lacks; classes that no split has are told elsewhere."""
+    held = whole.class_boxes > 0
+    texts = []
+    for split, part in splits.items():
+        if split == UNLABELED or not part.images["annotated"] or not held.any():
+            continue
+        lacking = _where(part, held & (part.class_boxes == 0))
+        if lacking:
+            texts.append(
+                f"{split} has no box at all" if not part.class_boxes.any() else f"{split} has no {_named(lacking)}"
+            )
+    return "; ".join(texts) + "." if texts else None
+
+
+def _unbalanced(whole: SetStatistics) -> str | None:
+    there = np.flatnonzero(whole.class_boxes)
+    if len(there) < 2:
+        return None
+    boxes = whole.class_boxes[there]
+    most, least = there[boxes.argmax()], there[boxes.argmin()]
+    if boxes.max() < UNBALANCED * boxes.min():
+        return None
+    return (
+        f"Very unbalanced classes: {boxes.max():,} boxes of {whole.classes[most]}, {boxes.min():,} of "
+        f"{whole.classes[least]}, {boxes.max() / boxes.min():,.0f} times fewer."
+    )
+
+
+def _tiny(whole: SetStatistics) -> str | None:
+    tiny, total = whole.box_sizes.tiny, len(whole.columns.labels)
+    if not tiny:
+        return None
+    by_class = [whole.boxes_of(label).tiny for label in range(len(whole.classes))]
+    most = int(np.argmax(by_class))
+    mostly = f", {by_class[most]:,} of them {whole.classes[most]}" if tiny > 1 and len(whole.classes) > 1 else ""
+    return (
+        f"{tiny:,} of {total:,} boxes ({tiny / total:.1%}) have a side under {TINY} pixels where images are "
+        f"stretched to {IMAGE_SIZE} x {IMAGE_SIZE}{mostly}: hard to find. "
+        "Train on larger images or on tiles."
+    )
+
+
+def _brightness(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
+    """Splits whose images are on average darker or lighter than all."""
+    values = whole.brightness
+    if not len(values):
+        return None
+    least = max(BRIGHTNESS_LEVELS, BRIGHTNESS_DEVIATIONS * values.std())
+    texts = []
+    for split, part in splits.items():
+        if len(part.brightness) < _FEWEST_DECODED:
+            continue
+        difference = float(part.brightness.mean() - values.mean())
+        if abs(difference) > least:
+            which = "lighter" if difference > 0 else "darker"
+            texts.append(f"{split} is {which} than the whole set by {abs(difference):.0f} gray levels")
+    return "; ".join(texts) + " of 255." if texts else None
+
+
+def _undecodable(whole: SetStatistics) -> str | None:
+    if not whole.undecodable:
+        return None
+    tried = whole.undecodable + len(whole.columns.gray)
+    return f"{whole.undecodable:,} of {tried:,} images can't be decoded: radikal-datasets verify --deep tells which."
+
+
+def _where(part: SetStatistics, chosen: np.ndarray) -> list[str]:
+    return [part.classes[int(label)] for label in np.flatnonzero(chosen)]
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

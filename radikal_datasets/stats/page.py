@@ -1,0 +1,101 @@
+"""The page of `stats`: notices first, then figures; one file that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import OutputError
+from ..view import plots as plots
+from ..view.pages import facts, table, write_page
+from . import figures as figures
+from .split_statistics import SetStatistics
+from .statistics import Statistics
+
+
+def check_place(file: Path, data_dir: str | os.PathLike[str] | None) -> None:
+    """Refuses a page before any work is done for it.
+
+    Raises:
+        OutputError: it does not end in `.html`, or lies in the raw tree.
+    """
+    if file.suffix.lower() != ".html":
+        raise OutputError(f"{file}: give a name that ends in .html")
+    if data_dir is not None and file.resolve().is_relative_to(Path(data_dir).resolve()):
+        raise OutputError(f"{file} lies in the raw tree {data_dir}. Give a place beside it.")
+
+
+def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics]) -> None:
+    """Writes one self-contained HTML page; an older one stays until this one is whole.
+
+    Args:
+        name: of the source or folder, for the heading.
+        sets: title -> statistics; one is shown open, several are folded below a table of all.
+    """
+    shades = "".join(f".s{i} {{ fill: {color} }}" for i, color in enumerate(plots.SHADES))
+    style = (files("radikal_datasets.stats") / "statistics.css").read_text("utf-8") + shades
+    bodies = {title: _set(found) for title, found in sets.items()}
+    if len(bodies) == 1:
+        (title, body), *_ = bodies.items()
+        write_page(file, f"{title}: statistics", body, style=style)
+        return
+    header = ("set", "images", "defect-free", "not annotated", "boxes", "classes", "notices")
+    rows = [
+        (title, found.whole.images["all"], found.whole.images["defect_free"], found.whole.images["unannotated"],
+         len(found.whole.columns.labels), len(found.classes), len(found.notices))
+        for title, found in sets.items()
+    ]  # fmt: skip
+    folded = "".join(
+        f'<details class="set"><summary><h2>{html.escape(title)}</h2><span>{_images(sets[title].whole)}</span>'
+        f"</summary>{body}</details>"
+        for title, body in bodies.items()
+    )
+    intro = f"<p>{len(sets)} sets. Open one below to see its plots.</p>"
+    write_page(file, f"{name}: statistics", intro + table(header, rows) + f"<p></p>{folded}", style=style)
+
+
+def _set(found: Statistics) -> str:
+    whole = found.whole
+    told = "".join(f'<li class="note">{html.escape(notice.text)}</li>' for notice in found.notices)
+    parts = [
+        _facts(whole),
+        "<h3>Worth knowing</h3>" + (f'<ul class="notices">{told}</ul>' if told else "<p>Nothing stands out.</p>"),
+        "<h3>Images and classes</h3>"
+        + figures.grid(
+            figures.splits_figure(found),
+            figures.boxes_an_image_figure(whole),
+            figures.classes_figure(found),
+            figures.together_figure(whole),
+        ),
+    ]
+    if len(whole.columns.labels):
+        parts += [
+            "<h3>Boxes: how large and where</h3>"
+            + figures.grid(figures.sizes_figure(whole), figures.size_table_figure(whole), kind="pair"),
+            figures.places_figures(found),
+        ]
+    parts.append(
+        "<h3>Image files</h3>"
+        + figures.grid(figures.image_sizes_figure(whole), *figures.gray_figures(found), figures.files_figure(whole))
+    )
+    return "".join(parts)
+
+
+def _facts(whole: SetStatistics) -> str:
+    images, share = whole.images, whole.defect_free_share
+    numbers = {
+        "images": f"{images['all']:,}",
+        "defect-free": "?" if share is None else f"{images['defect_free']:,} ({share:.0%})",
+        "not annotated": f"{images['unannotated']:,}",
+        "boxes": f"{len(whole.columns.labels):,}",
+        "classes": f"{len(whole.classes):,}",
+        "image files": f"{sum(size for _, size in whole.files.values()) / 1e6:,.1f} MB",
+    }
+    return facts(numbers if images["unannotated"] else {k: v for k, v in numbers.items() if k != "not annotated"})
+
+
+def _images(whole: SetStatistics) -> str:
+    return f"{whole.images['all']:,} images, {len(whole.columns.labels):,} boxes"

@@ -1,0 +1,150 @@
+"""`verify`: walks a raw tree, compares it with the published counts, tells every problem and what is done about it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import datasets
+import PIL.Image
+
+from . import splits
+from .errors import LayoutError
+from .leaks import Leaks, examine
+from .leaks.image_set import of_tree
+from .raw.tree import Tree
+from .report import KINDS, Report
+from .schema import Example
+from .source import Config, Source
+from .sources import builder_class
+
+OK, LOSES, UNREADABLE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a raw tree holds, by configuration.
+
+    Attributes:
+        source: the facts.
+        root: the tree that was walked.
+        reports: configuration -> `Report`, for those with an image in the tree.
+        absent: configurations without any.
+        by_class: configuration -> class -> (images that hold it, boxes of it).
+        leaks: configuration -> what `deep` found; empty without it.
+    """
+
+    source: Source
+    root: str
+    reports: dict[str, Report]
+    absent: list[str]
+    by_class: dict[str, dict[str, tuple[int, int]]]
+    leaks: dict[str, Leaks] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0: clean or known repairs; 1: an image or box would be lost."""
+        return LOSES if any(report.loses_something for report in self.reports.values()) else OK
+
+    def found(self, name: str) -> tuple[int, int]:
+        """Images and boxes of a configuration."""
+        totals = self.reports[name].totals.values()
+        return sum(t["images"] for t in totals), sum(t["boxes"] for t in totals)
+
+    def expected(self, name: str) -> Config:
+        """The published or measured counts of a configuration."""
+        return self.source.config(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`: counts, expectations and every problem."""
+        configs = {}
+        for name, report in self.reports.items():
+            images, boxes = self.found(name)
+            configs[name] = {
+                "images": images,
+                "boxes": boxes,
+                "expected_images": self.expected(name).images,
+                "expected_boxes": self.expected(name).boxes,
+                "splits": report.totals,
+                "classes": {label: list(counts) for label, counts in self.by_class[name].items()},
+                "counts": report.counts(),
+                "problems": [vars(problem) for problem in report.problems],
+            }
+            if name in self.leaks:
+                configs[name]["leaks"] = self.leaks[name].to_dict()
+        return {
+            "source": self.source.name,
+            "root": self.root,
+            "exit_code": self.exit_code,
+            "absent": self.absent,
+            "configs": configs,
+        }
+
+
+def verify(
+    source: str,
+    config: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str],
+    protocol: str = splits.RECOMMENDED,
+    deep: bool = False,
+) -> Verification:
+    """Parses a raw tree as the builder would, and writes nothing.
+
+    Args:
+        source: name of a source.
+        config: one configuration; None: all that the tree has.
+        data_dir: a raw tree, its parent, or its archive.
+        protocol: for the counts by split.
+        deep: decode every image as well, and look for leaks and mistakes (`leaks.examine`); without it, headers and end
+            markers are looked at. A configuration that gathers others is examined if it is asked for: it finds what
+            they share.
+
+    Raises:
+        SourceNotFoundError, LayoutError: the tree can't be read at all.
+    """
+    builder_type = builder_class(source)
+    facts = builder_type.SOURCE
+    reports: dict[str, Report] = {}
+    absent: list[str] = []
+    by_class: dict[str, dict[str, tuple[int, int]]] = {}
+    leaks: dict[str, Leaks] = {}
+    for name in [facts.config(config).name] if config else facts.config_names:
+        builder = builder_type(config_name=name, data_dir=data_dir, protocol=protocol)
+        index = builder.index()
+        if index.splits or index.report.problems:
+            reports[name] = index.report
+            examples = [example for rows in index.splits.values() for example in rows]
+            by_class[name] = _by_class(examples, facts.config(name).classes)
+            if deep and (config or not facts.config(name).parts):
+                leaks[name] = examine(of_tree(builder.tree, index.splits, facts.config(name).classes))
+                _count_undecodable(builder.tree, examples, leaks[name], index.report)
+        elif config:
+            raise LayoutError(f"{data_dir}: no image of {source}/{config}. It should look like this:\n{facts.layout}")
+        else:
+            absent.append(name)
+    return Verification(facts, str(data_dir), reports, absent, by_class, leaks)
+
+
+def _by_class(examples: list[Example], classes: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    images, boxes = Counter[str](), Counter[str]()
+    for example in examples:
+        labels = [instance.label for instance in example.instances]
+        boxes.update(labels)
+        images.update(set(labels))
+    return {label: (images[label], boxes[label]) for label in classes}
+
+
+def _count_undecodable(tree: Tree, examples: list[Example], leaks: Leaks, report: Report) -> None:
+    """Reports the images that did not decode, and the references, which are decoded here."""
+    for item, error in leaks.undecodable:
+        report.add(KINDS["unreadable_image"], examples[item.number].image, error)
+    references = [example.reference for example in examples if example.reference]
+    for path in datasets.utils.tqdm(references, unit=" images", desc="decoding references"):
+        try:
+            with tree.open_file(path) as file, PIL.Image.open(file) as image:
+                image.load()
+        except Exception as error:  # a decoder raises what it likes; the report says which
+            report.add(KINDS["unreadable_image"], path, f"does not decode: {error}")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import datasets
+import huggingface_hub
+import pytest
+
+import radikal_datasets
+from radikal_datasets.errors import DownloadError, SourceNotFoundError
+from radikal_datasets.loading.loading import download as downloads
+from radikal_datasets.source import Source
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The Hub client refuses every request while it is offline, loopback too."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    huggingface_hub.close_session()
+    yield
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None) -> Iterator[Path]:
+    """A folder served on loopback and named by RADIKAL_MIRROR."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("RADIKAL_MIRROR", f"http://127.0.0.1:{server.server_port}/")
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def source(sample_tree: Callable[..., Path], mirror: Path, tmp_path: Path) -> Source:
+    """DeepPCB with the checksum of a made-up tree, which the mirror serves as the publisher's archive would look."""
+    tree = tmp_path / "publisher"
+    shutil.copytree(sample_tree("deeppcb"), tree / "PCBData")
+    with tarfile.open(mirror / "deeppcb.tar.gz", "w:gz") as tar:
+        tar.add(tree, "DeepPCB-0000000")
+        tar.add(__file__, "DeepPCB-0000000/tools/script.py")
+    facts = radikal_datasets.source_info("deeppcb")
+    assert facts.download is not None
+    pinned = dataclasses.replace(facts.download, sha256=downloads.checksum(tree))
+    return dataclasses.replace(facts, download=pinned)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_download_brings_the_tree_and_nothing_else(
+    source: Source, sample_tree: Callable[..., Path], tmp_path: Path, mirror: Path
+) -> None:
+    folder = downloads.download(source, tmp_path / "data")
+    assert folder == tmp_path / "data" / "deeppcb"
+    assert files(folder / "PCBData") == files(sample_tree("deeppcb"))
+    assert [path.name for path in folder.iterdir()] == ["PCBData"]
+    (mirror / "deeppcb.tar.gz").unlink()
+    assert downloads.download(source, tmp_path / "data") == folder  # there already: nothing is asked
+
+
+def test_load_dataset_downloads_where_nothing_else_is_given(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(radikal_datasets.sources.builder_class("deeppcb"), "SOURCE", source)
+    loaded = radikal_datasets.load_dataset("radikal_datasets/deeppcb")
+    assert sum(len(split) for split in loaded.values()) > 0
+
+
+def test_another_content_is_refused_and_leaves_nothing(source: Source, tmp_path: Path) -> None:
+    assert source.download is not None
+    other = dataclasses.replace(source, download=dataclasses.replace(source.download, sha256="0" * 64))
+    with pytest.raises(DownloadError, match="other files than the pinned version"):
+        downloads.download(other, tmp_path / "data")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [".deeppcb.lock"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "text"])
+def test_a_broken_download_leaves_nothing(source: Source, tmp_path: Path, mirror: Path, damage: str) -> None:
+    archive = mirror / "deeppcb.tar.gz"
+    data = archive.read_bytes()
+    archive.unlink()
+    if damage != "missing":
+        archive.write_bytes(data[: len(data) // 2] if damage == "cut" else b"<html>log in first</html>")
+    with pytest.raises(DownloadError):
+        downloads.download(source, tmp_path / "data")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [".deeppcb.lock"]
+
+
+def test_offline_says_so(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    huggingface_hub.close_session()
+    with pytest.raises(DownloadError, match="HF_HUB_OFFLINE"):
+        downloads.download(source, tmp_path / "data")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SourceNotFoundError, match="had from"):
+        radikal_datasets.load_dataset("radikal_datasets/deeppcb")
+
+
+def test_what_people_fetch_themselves_is_told() -> None:
+    with pytest.raises(DownloadError, match=r"(?s)Page: .*Licence: .*IMAGES/"):
+        downloads.download(radikal_datasets.source_info("neu_det"))

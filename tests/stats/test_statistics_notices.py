@@ -1,0 +1,87 @@
+"""Each notice comes when it should, and a set without a fault has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PIL import Image
+from test_statistics import encoded, of, row
+
+from radikal_datasets.stats.statistics import Statistics
+
+
+def image(labels: list[int], **options: Any) -> dict[str, Any]:
+    return row([(8, 8, 40, 40)] * len(labels), labels, **options)
+
+
+GOOD: dict[str, Any] = {
+    "train": [image([0, 0, 1, 2])] * 20 + [row()] * 5,
+    "validation": [image([0, 1, 2])] * 4,
+    "test": [image([0, 1, 2])] * 4,
+}
+
+
+def kinds(found: Statistics) -> list[str]:
+    return [notice.kind for notice in found.notices]
+
+
+def text(found: Statistics, kind: str) -> str:
+    return next(notice.text for notice in found.notices if notice.kind == kind)
+
+
+def test_a_good_set_has_none() -> None:
+    assert kinds(of(**GOOD)) == []
+
+
+def test_a_class_that_is_rare_or_absent() -> None:
+    assert text(of(train=[image([0])] * 20 + [image([1])] * 19 + [row()]), "few_boxes").startswith(
+        "Fewer than 20 boxes: pore (19)."
+    )
+    found = of(train=[image([0, 1])] * 20 + [row()])
+    assert kinds(found) == ["absent_class"]
+    assert text(found, "absent_class") == "No box of spot."
+
+
+def test_a_split_that_lacks_a_class() -> None:
+    found = of(**(GOOD | {"test": [image([0])] * 4}))
+    assert text(found, "split_lacks_class") == "test has no pore, spot."
+    # A publisher's train without defects.
+    found = of(**(GOOD | {"validation": [row()] * 4}))
+    assert text(found, "split_lacks_class") == "validation has no box at all."
+    # Nobody looked at these: they lack nothing.
+    assert kinds(of(**GOOD, unlabeled=[row(annotated=False)])) == ["unannotated"]
+
+
+def test_unbalanced_classes_from_ten_to_one() -> None:
+    assert "unbalanced" not in kinds(of(train=[image([0] * 199 + [1] * 20 + [2] * 20), row()]))
+    found = of(train=[image([0] * 200 + [1] * 20 + [2] * 30), row()])
+    assert text(found, "unbalanced") == "Very unbalanced classes: 200 boxes of crack, 20 of pore, 10 times fewer."
+
+
+def test_tiny_boxes_are_counted_where_images_are_stretched() -> None:
+    # 2 of 200 pixels are 6.4 of 640.
+    few = row([(0, 0, 2, 100), (0, 0, 3, 100)], [1, 1], size=(200, 200))
+    found = of(**(GOOD | {"train": [*GOOD["train"], few]}))
+    assert kinds(found) == ["tiny_boxes"]
+    assert text(found, "tiny_boxes").startswith("1 of 106 boxes (0.9%) have a side under 8 pixels")
+
+
+def test_images_that_nobody_annotated_or_that_are_broken_and_no_defect_free_one() -> None:
+    found = of(train=[image([0])] * 20, unlabeled=[row(annotated=False, data=b"no image")])
+    assert kinds(found) == ["unannotated", "no_defect_free", "absent_class", "undecodable"]
+    assert text(found, "unannotated").startswith("1 of 21 images not annotated")
+    assert text(found, "undecodable").startswith("1 of 21 images can't be decoded")
+
+
+def test_a_set_without_any_box() -> None:
+    assert kinds(of(train=[row()] * 3)) == ["no_boxes"]
+
+
+@pytest.mark.parametrize(("level", "told"), [(130, "lighter"), (70, "darker"), (103, None)])
+def test_a_split_taken_in_other_light(level: int, told: str | None) -> None:
+    other = [image([0, 1, 2], data=encoded(Image.new("L", (4, 4), level)))] * 20
+    found = of(**(GOOD | {"test": other, "train": GOOD["train"] * 4}))
+    assert ("brightness_differs" in kinds(found)) == (told is not None)
+    if told:
+        assert text(found, "brightness_differs").startswith(f"test is {told} than the whole set by ")

@@ -1,0 +1,168 @@
+"""What a run writes: whole or not at all, so that a SIGKILL at any moment leaves nothing half that resume would
+take."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from transformers import AutoModelForImageClassification, AutoModelForObjectDetection, PreTrainedModel
+
+from training.models import is_folded, unfolded_weights
+from training.models.families import family_of
+from training.run.settings import RUN_SETTINGS, SettingsError
+
+
+@dataclass
+class Progress:
+    """How far a run is; saved in every checkpoint.
+
+    `worse_in_a_row` counts scores on validation since the best one; `wait_seconds` the time the loop stood still until
+    a batch was there. `skipped` counts steps left out for a loss or gradients that are not numbers, `scaler_skips`
+    those that fp16's GradScaler left out while it searched its scale; either kind adds to `skipped_in_a_row`.
+    """
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    scaler_skips: int = 0
+    worse_in_a_row: int = 0
+    wait_seconds: float = 0.0
+    best_step: int = 0
+    best: dict[str, Any] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For accelerate's `register_for_checkpointing`."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Counterpart of `state_dict`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Path | None:
+    """Make the folder ready and find the checkpoint to go on from. Main process only.
+
+    Args:
+        resume: a `checkpoint-*` folder, `latest`, or None to start anew.
+        overwrite: starting anew may remove the run that is there.
+
+    Returns:
+        The checkpoint's `state` folder; None to start anew.
+
+    Raises:
+        SettingsError: there is no such checkpoint, or a run is in the way.
+    """
+    for leftover in output_dir.glob(".*.tmp"):
+        shutil.rmtree(leftover)
+    for old in output_dir.glob(".*.old"):  # killed between the two renames of save_model
+        name = output_dir / old.name.removeprefix(".").removesuffix(".old")
+        shutil.rmtree(old) if name.exists() else old.rename(name)
+    there = _checkpoints(output_dir)
+    if resume is not None:
+        return _state(output_dir, resume, there)
+    if there or (output_dir / "metrics.json").exists():
+        if not overwrite:
+            raise SettingsError(
+                f"{output_dir} holds a run already. Go on with it by --resume_from_checkpoint latest, choose another "
+                "--output_dir, or replace it by --overwrite_output_dir true"
+            )
+        for folder in [*there, output_dir / "best", output_dir / "last", output_dir / "logs"]:
+            shutil.rmtree(folder, ignore_errors=True)
+        (output_dir / "metrics.json").unlink(missing_ok=True)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def _state(output_dir: Path, resume: str, there: list[Path]) -> Path:
+    asked = f"--resume_from_checkpoint {resume}"
+    if resume == "latest":
+        if there:
+            return there[-1] / "state"
+        if (output_dir / RUN_SETTINGS).is_file():
+            raise SettingsError(
+                f"{asked}: {output_dir} has no checkpoint-* folder: the run was stopped before its first checkpoint. "
+                "Start it again without --resume_from_checkpoint"
+            )
+        raise SettingsError(
+            f"{asked}: {output_dir} has no checkpoint-* folder: no run was started there. Give the --output_dir of the "
+            "run to go on with, or leave --resume_from_checkpoint out"
+        )
+    for folder in (Path(resume), output_dir / resume):
+        state = folder if folder.name == "state" else folder / "state"
+        if state.is_dir():
+            return state
+    near = "; did you mean latest?" if difflib.get_close_matches(resume.lower(), ["latest"]) else ""
+    has = ", ".join(path.name for path in there) or "no checkpoint"
+    raise SettingsError(f"{asked}: there is no folder {Path(resume) / 'state'}{near} ({output_dir} has {has})")
+
+
+def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep: int) -> None:
+    """Write `checkpoint-<step>/state` with all that resume needs, and remove the oldest beyond `keep`. All ranks."""
+    final = output_dir / f"checkpoint-{step}"
+    if final.exists():
+        return
+    temporary = output_dir / f".checkpoint-{step}.tmp"
+    accelerator.save_state(str(temporary / "state"), safe_serialization=False)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        temporary.rename(final)
+        for old in _checkpoints(output_dir)[:-keep]:
+            # Renamed first: a removal that is interrupted must not leave a checkpoint that looks whole.
+            shutil.rmtree(old.rename(output_dir / f".{old.name}.tmp"))
+    accelerator.wait_for_everyone()
+
+
+def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
+    """Write a `from_pretrained` folder with its image processor, in place of the one there. Main process only."""
+    temporary, old = folder.parent / f".{folder.name}.tmp", folder.parent / f".{folder.name}.old"
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    weights = unfolded_weights(model) if is_folded(model) else dict[str, Any](model.state_dict())
+    family = family_of(model)
+    if family is not None and family.frozen_norms:  # which have no counters
+        weights = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
+    model.save_pretrained(temporary, state_dict=weights)
+    if model.config.model_type != "timm_wrapper":  # whose processor stands in the model's own config.json
+        processor.save_pretrained(temporary)
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def keep_threshold(folder: Path, threshold: float) -> None:
+    """Writes the operating point into a saved model's config.json, as `radikal_threshold`: it goes along with it."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    temporary = folder / ".config.json.part"
+    temporary.write_text(json.dumps(config | {"radikal_threshold": threshold}, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(file)
+
+
+def load_model(folder: Path | str) -> PreTrainedModel:
+    """A saved run's detector, in eval mode."""
+    return AutoModelForObjectDetection.from_pretrained(folder).eval()
+
+
+def load_classifier(folder: Path | str) -> PreTrainedModel:
+    """A saved run's classifier, in eval mode."""
+    return AutoModelForImageClassification.from_pretrained(folder).eval()
+
+
+def _checkpoints(output_dir: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    whole = [path for path in output_dir.glob("checkpoint-*") if (path / "state").is_dir()]
+    return sorted(
+        (path for path in whole if path.name.split("-")[-1].isdigit()), key=lambda p: int(p.name.split("-")[-1])
+    )

@@ -1,0 +1,178 @@
+"""From settings to the splits of a run and their loaders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+import datasets.exceptions
+from accelerate import Accelerator
+
+from loaders import Augmentation, ClassificationLoader, DetectionLoader, Tiling, cpu_cores
+from loaders.loader import Loader
+from loaders.records import COLUMNS
+from radikal_datasets import combine, load_dataset
+from radikal_datasets.errors import RadikalError
+from training.run.settings import Settings, SettingsError
+
+#: Settings that are fields of `Augmentation` by the same name; its `scale` is `scale_jitter` here.
+AUGMENTATIONS = (
+    "flip_horizontal", "flip_vertical", "turn", "rotation", "translate", "brightness", "contrast", "gamma", "noise",
+    "blur", "mosaic", "erase", "copy_paste",
+)  # fmt: skip
+
+
+def load_splits(settings: Settings) -> datasets.DatasetDict:
+    """All splits of the run's dataset, by `radikal_datasets.load_dataset`.
+
+    Raises:
+        SettingsError: it can't be loaded, there is no train split, or a column is missing.
+        radikal_datasets.errors.RadikalError: as load_dataset raises it; SourceNotFoundError where there are no data.
+    """
+    protocol: dict[str, Any] = {} if settings.protocol is None else {"protocol": settings.protocol}
+    name, folder = settings.dataset_name, Path(settings.dataset_name)
+    is_folder = folder.is_dir() and not name.startswith("radikal_datasets/")
+    if is_folder and settings.data_dir is not None and not (folder / settings.data_dir).exists():
+        raise SettingsError(
+            f"the data are the folder {name} (dataset_name), which has no {settings.data_dir} (data_dir) in it. Leave "
+            "--data_dir out, or give another folder as --dataset_name"
+        )
+    own = {"name": settings.dataset_config_name, "data_dir": settings.data_dir, **protocol}
+    try:
+        if settings.combine_with is None:
+            splits = load_dataset(name, **own)
+        else:
+            first = {"path": name, **{key: value for key, value in own.items() if value is not None}}
+            splits = combine([first, *settings.combine_with], labels=settings.combine_labels)
+    except RadikalError:
+        raise
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise SettingsError(_not_loaded(settings, error)) from error
+    if "train" not in splits:
+        raise SettingsError(f"{name} has no train split; it has {', '.join(map(str, splits))}")
+    for split, dataset in splits.items():
+        if missing := [column for column in COLUMNS if column not in dataset.column_names]:
+            raise SettingsError(
+                f"split {split} of {name} lacks the columns {', '.join(missing)}. Needed are {', '.join(COLUMNS)}; "
+                "docs/training.md tells what they hold and how to make such a folder"
+            )
+        if not isinstance(getattr(dataset.features["labels"], "feature", None), datasets.ClassLabel):
+            raise SettingsError(
+                f"the column labels of {name} is {dataset.features['labels']}; it must be a list of ClassLabel, which "
+                "holds the names of the classes. docs/training.md tells how to make such a folder"
+            )
+    return splits
+
+
+def _not_loaded(settings: Settings, error: Exception) -> str:
+    """One line on a set that isn't there, or isn't one."""
+    name, config = settings.dataset_name, settings.dataset_config_name
+    cause = " ".join(str(error).split()) or type(error).__name__
+    if config is not None and "not found. Available" in cause:
+        cause += " Give --dataset_config_name (null: none)."
+    elif not Path(name).exists():
+        cause = f"there is no such folder, seen from {Path.cwd()}, and as the name of a Hub's repository: {cause}"
+    return f"dataset_name {name} can't be loaded: {cause}"
+
+
+def class_names(split: datasets.Dataset) -> list[str]:
+    """Names of the classes, in the order of their indices."""
+    return list(split.features["labels"].feature.names)
+
+
+def remarks(splits: Mapping[Any, datasets.Dataset]) -> list[str]:
+    """What is worth knowing before hours of training: splits that can't be scored, classes that can't be learnt."""
+    lines, missing = [], {}
+    for name in ("validation", "test"):
+        if name not in splits:
+            missing[name] = f"there is no {name} split"
+        elif not any(splits[name]["annotated"]):
+            missing[name] = f"none of the images of the {name} split is annotated"
+    if len(missing) == 2:
+        lines.append("; ".join(missing.values()) + ": nothing will be scored, and best/ will be the last model")
+    elif "test" in missing:
+        lines.append(f"{missing['test']}: only validation will be scored")
+    elif "validation" in missing:
+        lines.append(f"{missing['validation']}: only the test split will be scored, with the last model")
+    train = splits["train"].select_columns(["annotated", "labels"]).with_format("arrow")[:]
+    rows = zip(train["annotated"].to_pylist(), train["labels"].to_pylist(), strict=True)
+    held = {label for annotated, labels in rows if annotated for label in labels}
+    if absent := [name for i, name in enumerate(class_names(splits["train"])) if i not in held]:
+        lines.append(f"no training image holds: {', '.join(absent)}")
+    return lines
+
+
+def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accelerator, **options: Any) -> Loader:
+    """Shuffled, augmented batches of this rank.
+
+    Args:
+        options: more of the loader's arguments, such as `mean` and `std`; `target` makes it a ClassificationLoader.
+    """
+    augment = augmentation(settings)
+    loader = _kind(options)(
+        split, settings.per_device_train_batch_size, settings.canvas, augment=augment, seed=settings.seed,
+        drop_last=True, masks=settings.augment and settings.copy_paste > 0,
+        **_common(settings, settings.empty_tiles, accelerator), **options,
+    )  # fmt: skip
+    if loader.num_images == 0:
+        raise SettingsError(f"{settings.dataset_name}: the train split has no annotated image")
+    return loader
+
+
+def augmentation(settings: Settings, *, plain: bool = False) -> Augmentation | None:
+    """What the settings say; None for none.
+
+    Args:
+        plain: leave out what no real image looks like: mosaic, copy_paste and erase.
+
+    Raises:
+        SettingsError: a strength that can't be.
+    """
+    if not settings.augment:
+        return None
+    strengths = {name: getattr(settings, name) for name in AUGMENTATIONS}
+    try:
+        whole = Augmentation(scale=settings.scale_jitter, **strengths)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    return dataclasses.replace(whole, mosaic=0.0, copy_paste=0.0, erase=0.0) if plain else whole
+
+
+def eval_loader(
+    splits: datasets.DatasetDict, name: str, settings: Settings, accelerator: Accelerator, **options: Any
+) -> Any:
+    """The split in its own order without augmentation; None where there is nothing to score (`remarks` tells it).
+
+    Args:
+        options: as for `train_loader`.
+    """
+    if name not in splits or not any(splits[name]["annotated"]):
+        return None
+    return _kind(options)(
+        splits[name], settings.per_device_eval_batch_size or settings.per_device_train_batch_size, settings.canvas,
+        shuffle=False, **_common(settings, 1.0, accelerator), **options,
+    )  # fmt: skip
+
+
+def _kind(options: dict[str, Any]) -> Any:
+    return ClassificationLoader if "target" in options else DetectionLoader
+
+
+def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) -> dict[str, Any]:
+    """What loaders for training and for scoring share."""
+    size = settings.tile_size
+    if isinstance(size, list) and len(size) != 2:
+        raise SettingsError(f"tile_size is {size}; it must be an edge or [height, width], in pixels of the file")
+    try:
+        shape = (size[0], size[1]) if isinstance(size, list) else size
+        tiles = None if shape is None else Tiling(shape, settings.tile_overlap, empty_tiles)
+    except ValueError as error:
+        raise SettingsError(f"tile_size {size}, tile_overlap, empty_tiles: {error}") from error
+    return {
+        "device": accelerator.device, "rank": accelerator.process_index, "world_size": accelerator.num_processes,
+        "threads": settings.dataloader_num_workers or max(1, cpu_cores() // accelerator.num_processes),
+        "resize": settings.resize, "tiles": tiles, "channels": settings.channels,
+    }  # fmt: skip

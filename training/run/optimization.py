@@ -1,0 +1,74 @@
+"""Parts of an optimizer step: a loss in float32, parameter groups, training mode, agreement between ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+
+class NonFiniteError(RuntimeError):
+    """Too many steps in a row had a loss or gradients that are not numbers."""
+
+
+def float32_loss(model: PreTrainedModel) -> None:
+    """Make the model compute its loss in float32, autocast or not.
+
+    Hungarian matching and focal losses square and take logarithms of small numbers, which leave float16's range.
+    """
+    original: Callable[..., Any] = model.loss_function
+
+    def loss_function(logits: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(logits.device.type, enabled=False):
+            return original(_float32(logits), *map(_float32, args), **{k: _float32(v) for k, v in kwargs.items()})
+
+    model.loss_function = loss_function
+
+
+def _float32(value: Any) -> Any:
+    """Every half-precision tensor in a nest of lists and dicts as float32; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    if type(value) in (list, tuple):
+        return type(value)(_float32(item) for item in value)
+    if type(value) is dict:
+        return {key: _float32(item) for key, item in value.items()}
+    return value
+
+
+def parameter_groups(
+    model: torch.nn.Module, learning_rate: float, backbone_learning_rate: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """AdamW's groups: the backbone apart, and no decay on norms and biases (all that has one dimension)."""
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((".backbone." in f".{name}", parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": backbone_learning_rate if backbone else learning_rate,
+            "weight_decay": weight_decay if decayed else 0.0,
+        }
+        for (backbone, decayed), parameters in sorted(groups.items())
+    ]
+
+
+def training_mode(model: torch.nn.Module, *, freeze_batch_norms: bool) -> None:
+    """Put a model into training mode, its batch norms left out where they are frozen."""
+    model.train()
+    if freeze_batch_norms:
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval().requires_grad_(False)
+
+
+def any_rank(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether the flag is set on any rank. All of them must skip a step together, or the others wait forever."""
+    if accelerator.num_processes == 1:
+        return flag
+    value = torch.tensor(float(flag), device=accelerator.device)
+    return bool(accelerator.reduce(value, reduction="sum") > 0)  # pyright: ignore[reportOperatorIssue]

@@ -1,0 +1,326 @@
+"""The settings of a run: a yaml file, overridden by `--key value` on the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CHECKOUT = CONFIGS.parents[1]
+#: In output_dir: all settings of the run.
+RUN_SETTINGS = "train_config.yaml"
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has a value that can't be; the message names it."""
+
+
+_CHOICES = {
+    "task": ("detection", "classification"),
+    "target": ("defect", "class"),
+    "combine_labels": ("union", "source", "defect"),
+    "channels": ("auto", "gray", "rgb", "pair"),
+    "resize": ("exact", "fast"),
+    "lr_scheduler_type": ("cosine", "flat_cosine"),
+    "mixed_precision": ("auto", "no", "fp16", "bf16"),
+}
+
+
+@dataclass
+class Settings:
+    """Every setting there is, named as in transformers' scripts where those have it; `--help` prints the texts."""
+
+    # Data: the arguments of radikal_datasets.load_dataset.
+    dataset_name: Annotated[str, "radikal_datasets/SOURCE, a folder of Parquet files, or a Hub repository"]
+    dataset_config_name: Annotated[str | None, "the configuration, where the set has several"] = None
+    data_dir: Annotated[str | None, "the publisher's files, where dataset_name is one of the six sources"] = None
+    protocol: Annotated[str | None, "how it is split: recommended (null), official or 70-15-15"] = None
+    combine_with: Annotated[
+        list[Any] | None, "more sets to train on together: names, or mappings of load_dataset's arguments"
+    ] = None
+    combine_labels: Annotated[
+        str, "the classes of combined sets: union, source or defect (radikal_datasets.combine)"
+    ] = "union"
+    # Model.
+    task: Annotated[str, "detection or classification"] = "detection"
+    target: Annotated[str, "what a classifier tells: defect (or not), or class (of the defect)"] = "defect"
+    model_type: Annotated[
+        str, "detr, conditional_detr, deformable_detr, dab_detr, rt_detr, rt_detr_v2, d_fine or deimv2"
+    ] = "rt_detr_v2"
+    model_size: Annotated[str, "nano, small, medium or large"] = "small"
+    backbone: Annotated[
+        str | None, "a timm model (strides 8, 16 and 32, or a plain ViT); null: as model_size has it"
+    ] = None
+    backbone_weights: Annotated[str | None, "file (or package:NAME) of weights for the backbone; null: random"] = None
+    model_name_or_path: Annotated[str | None, "folder or Hub id of a model to start from; its head is made anew"] = None
+    num_queries: Annotated[int | None, "most boxes found in an image; null: as model_size has it"] = None
+    num_denoising: Annotated[int | None, "denoising queries in training; null: as model_size has it"] = None
+    decoder_layers: Annotated[int | None, "layers of the decoder; null: as model_size has it"] = None
+    # Images.
+    image_size: Annotated[int | list[int], "edge, or [height, width], in pixels; images are stretched to it"] = 640
+    channels: Annotated[str, "auto, gray, rgb, or pair: image, template and their difference as the three planes"] = (
+        "auto"
+    )
+    resize: Annotated[str, "exact, as the saved image processor does it; or fast"] = "exact"
+    tile_size: Annotated[int | list[int] | None, "edge, or [height, width], of tiles to cut images to; null: none"] = (
+        None
+    )
+    tile_overlap: Annotated[float, "least part of a tile that its neighbours share"] = 0.2
+    empty_tiles: Annotated[float, "part of the tiles without a defect that an epoch trains on"] = 0.1
+    augment: Annotated[bool, "false: train on the images as they are"] = True
+    flip_horizontal: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
+    flip_vertical: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
+    turn: Annotated[float, "how probable a turn by 90, 180 or 270 degrees is, 0 to 1"] = 0.0
+    rotation: Annotated[float, "largest turn besides, in degrees"] = 0.0
+    translate: Annotated[float, "largest shift, as a fraction of the image"] = 0.0
+    scale_jitter: Annotated[float, "largest zoom in or out, as a fraction"] = 0.3
+    brightness: Annotated[float, "largest change of brightness, as a fraction"] = 0.2
+    contrast: Annotated[float, "largest change of contrast, as a fraction"] = 0.2
+    gamma: Annotated[float, "largest change of gamma, as a fraction"] = 0.0
+    noise: Annotated[float, "largest standard deviation of noise, as a fraction of white"] = 0.02
+    blur: Annotated[float, "largest standard deviation of a blur, in pixels"] = 0.0
+    mosaic: Annotated[float, "how probable a collage of four images is, 0 to 1"] = 0.0
+    erase: Annotated[float, "how probable an erased rectangle is, 0 to 1"] = 0.0
+    copy_paste: Annotated[float, "how probable pasted defects of another image are; the source must have masks"] = 0.0
+    plain_epochs: Annotated[float, "last epochs without mosaic, copy_paste and erase"] = 0
+    multi_scale: Annotated[float, "largest change of the image size from step to step, as a fraction; 0: none"] = 0.0
+    dataloader_num_workers: Annotated[int, "threads that decode images ahead; 0: one for each core"] = 0
+    num_threads: Annotated[int | None, "threads on a CPU; null: all cores, shared out among the processes"] = None
+    # Optimisation. Steps are optimizer steps.
+    num_train_epochs: Annotated[float, "passes over the training images"] = 50
+    max_train_steps: Annotated[int | None, "steps; wins over num_train_epochs"] = None
+    per_device_train_batch_size: Annotated[int, "images a batch, on each device"] = 8
+    per_device_eval_batch_size: Annotated[int | None, "the same for scoring; null: as in training"] = None
+    gradient_accumulation_steps: Annotated[int, "batches a step"] = 1
+    learning_rate: Annotated[float, "AdamW's, at its highest"] = 2e-4
+    backbone_learning_rate: Annotated[float | None, "the backbone's; null: learning_rate"] = None
+    weight_decay: Annotated[float, "AdamW's, on weights with more than one dimension"] = 1e-4
+    lr_scheduler_type: Annotated[
+        str, "cosine, or flat_cosine: as high as it gets for half of the steps, then cosine"
+    ] = "cosine"
+    warmup_steps: Annotated[int, "steps in which the learning rate grows first"] = 500
+    max_grad_norm: Annotated[float, "gradients are clipped to this norm"] = 0.1
+    ema_decay: Annotated[float, "of the moving average of the weights that is scored and saved; 0: none"] = 0.999
+    freeze_batch_norms: Annotated[bool, "batch norms keep their statistics and weights, for very small batches"] = False
+    mixed_precision: Annotated[str, "auto (fp16 on CUDA, else no), no, fp16 or bf16"] = "auto"
+    max_nonfinite_steps: Annotated[int, "steps in a row that may fail; fp16 may need 20 to find its scale"] = 30
+    seed: Annotated[int, "decides weights, order and augmentation"] = 0
+    # What is left behind, and when.
+    output_dir: Annotated[str, "where everything is written"] = "outputs/run"
+    overwrite_output_dir: Annotated[bool, "true: replace the run that is there"] = False
+    eval_steps: Annotated[int | None, "steps between scores on validation; null: an epoch"] = None
+    checkpointing_steps: Annotated[int | None, "steps between checkpoints; null: an epoch"] = None
+    early_stopping_patience: Annotated[
+        int | None, "scores on validation without a better one behind which a run ends; null: none"
+    ] = None
+    checkpoints_total_limit: Annotated[int, "checkpoints that are kept"] = 2
+    resume_from_checkpoint: Annotated[str | None, "latest, or a checkpoint-* folder"] = None
+    draw_curves: Annotated[bool, "false: no pictures of the confusion matrix and the curves at the end"] = True
+    report_to: Annotated[str, "tensorboard, none, or another tracker of accelerate"] = "tensorboard"
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, _checked(field.name, getattr(self, field.name)))
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; it can be {_listed(choices)}")
+        if not 0 <= self.multi_scale < 1:
+            raise SettingsError(f"multi_scale is {self.multi_scale}; it must be at least 0 and below 1")
+        positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_nonfinite_steps"]
+        positive += [
+            "early_stopping_patience",
+            "num_threads",
+            "checkpoints_total_limit",
+            "max_train_steps",
+            "eval_steps",
+            "checkpointing_steps",
+        ]
+        for name in positive:
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise SettingsError(f"{name} is {value}; it must be at least 1")
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(height, width) in pixels of what the model sees."""
+        size = [self.image_size] * 2 if isinstance(self.image_size, int) else self.image_size
+        if len(size) != 2 or min(size) < 32 or any(edge % 32 for edge in size):
+            raise SettingsError(
+                f"image_size is {self.image_size}; it must be an edge or [height, width] in multiples of 32, the "
+                "stride of the coarsest feature map"
+            )
+        return size[0], size[1]
+
+
+def parse(arguments: list[str]) -> Settings:
+    """Settings out of `FILE.yaml [--key value | --key=value]...`.
+
+    Raises:
+        SettingsError: an unknown key (the nearest one is named), a missing file, or a value of another type.
+    """
+    file = _find(arguments[0])
+    values = {**read_yaml(file), **_command_line(arguments[1:])}
+    if not values.get("dataset_name"):
+        raise SettingsError(f"dataset_name is not set, neither in {file} nor as --dataset_name")
+    return Settings(**values)
+
+
+def with_config(arguments: list[str], default: str) -> list[str]:
+    """The arguments with a configuration file in front, where the user named none.
+
+    That is the recipe of the source that `--dataset_name` names, `configs/<default>` where it names none; but where
+    `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings.
+    """
+    if arguments and not arguments[0].startswith("--"):
+        return arguments
+    values = _command_line(arguments)
+    own = Path(values.get("output_dir") or "") / RUN_SETTINGS
+    resumes = values.get("resume_from_checkpoint") and values.get("output_dir") and own.is_file()
+    recipe = CONFIGS / f"{str(values.get('dataset_name') or '').rpartition('/')[2]}.yaml"
+    return [str(own if resumes else recipe if recipe.is_file() else CONFIGS / default), *arguments]
+
+
+def _find(name: str) -> Path:
+    """A configuration file by its path from here or, as a second try, from the checkout."""
+    for file in (Path(name).expanduser(), CHECKOUT / name):
+        if file.is_file():
+            return file
+    there = ", ".join(sorted(path.name for path in CONFIGS.glob("*.yaml")))
+    raise SettingsError(
+        f"there is no config file {name}: looked for {Path(name).expanduser().absolute()} (the current directory is "
+        f"{Path.cwd()}) and {CHECKOUT / name}; {CONFIGS}/ has {there}"
+    )
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Keys and values of a configuration file.
+
+    Raises:
+        SettingsError: it is no YAML (with the line), does not hold `key: value` lines, or has an unknown key.
+    """
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "no YAML"
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"{file}{where}: {problem}; it must hold `key: value` lines") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is no text in UTF-8 ({error.reason}); it must hold `key: value` lines") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file} must hold `key: value` lines, it holds a {type(values).__name__}")
+    for key in values:
+        _known(key, str(file))
+    return values
+
+
+def _command_line(arguments: list[str]) -> dict[str, Any]:
+    values, rest = dict[str, Any](), list(arguments)
+    while rest:
+        token = rest.pop(0)
+        if not token.startswith("--"):
+            hint = "; the config file comes first" if token.endswith((".yaml", ".yml")) else ""
+            raise SettingsError(f"{token!r} was not expected; settings are given as --key value{hint}")
+        key, equals, text = token[2:].partition("=")
+        _known(key, "the command line")
+        if not equals:
+            if not rest:
+                raise SettingsError(f"--{key} lacks a value")
+            text = rest.pop(0)
+        # Text stays text where text is meant: a folder named 2024, a `no`.
+        try:
+            values[key] = text if _kinds(key) <= {str, type(None)} and text != "null" else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError(f"--{key} {text}: this can't be read as a value") from error
+    return values
+
+
+def differences(settings: Settings, file: Path) -> list[str]:
+    """What a run that goes on does otherwise than `file`, its train_config.yaml, says: a line a setting."""
+    if not file.is_file():
+        return []
+    now = dataclasses.asdict(settings)
+    before = {**dataclasses.asdict(Settings(dataset_name=now["dataset_name"])), **read_yaml(file)}
+    return [
+        f"{name} is {now[name]!r}, the run was started with {before[name]!r}"
+        for name in now
+        if now[name] != before[name]
+        and name not in ("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "num_threads")
+    ]
+
+
+def save(settings: Settings, file: Path) -> None:
+    """Write all settings as yaml, so that `train.py FILE` starts the same run."""
+    file.write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False), encoding="utf-8")
+
+
+def resolve_precision(asked: str, cuda: bool) -> str:
+    """What accelerate is told: `no`, `fp16` or `bf16`.
+
+    `auto` is the launcher's value (`accelerate launch --mixed_precision`, or its config file) unless that is `no`, else
+    fp16 on CUDA and `no` elsewhere.
+
+    Args:
+        asked: the setting `mixed_precision`.
+        cuda: whether this process trains on a CUDA device.
+
+    Raises:
+        SettingsError: fp16 on a machine without CUDA, which accelerate would accept and run in fp32.
+    """
+    launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
+    precision, source = asked, "mixed_precision in the settings"
+    if asked == "auto":
+        precision, source = (launcher, "accelerate launch's mixed_precision") if launcher != "no" else ("no", "")
+        if precision == "no" and cuda:
+            precision = "fp16"
+    if precision == "fp16" and not cuda:
+        raise SettingsError(
+            f"fp16 was asked for ({source}) and there is no CUDA device to run it on. Use --mixed_precision no (or "
+            "auto), or bf16 on a CPU that has it"
+        )
+    return precision
+
+
+_TYPES = typing.get_type_hints(Settings)
+
+
+def _listed(choices: tuple[str, ...]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _known(key: str, where: str) -> None:
+    if key not in _TYPES:
+        near = difflib.get_close_matches(key, _TYPES, n=1, cutoff=0.0)[0]
+        raise SettingsError(f"{where} sets {key!r}, which is not a setting; the nearest is {near!r}")
+
+
+def _kinds(key: str) -> set[Any]:
+    kind = _TYPES[key]
+    members = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    return {typing.get_origin(member) or member for member in members}
+
+
+def _checked(key: str, value: Any) -> Any:
+    """The value as the setting's type; numbers may come as text, since YAML 1.1 takes 1e-4 for a word."""
+    kinds = _kinds(key)
+    if type(value) in kinds:
+        return value
+    if value is False and kinds <= {str, type(None)}:
+        return "no"  # YAML 1.1 reads an unquoted no as false
+    try:
+        if float in kinds and isinstance(value, int | str) and not isinstance(value, bool):
+            return float(value)
+        if int in kinds and isinstance(value, str | float) and float(value).is_integer():
+            return int(float(value))
+    except ValueError:
+        pass
+    if kinds <= {str, type(None)} and isinstance(value, int | float):
+        return str(value)
+    wanted = " or ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in kinds))
+    raise SettingsError(f"{key} is {value!r}; it must be {wanted}")

@@ -1,7 +1,0 @@
-"""What a run can learn: `detection` or `classification`, behind one set of attributes and methods."""
-
-from training.classification import ClassificationTask
-from training.detection import DetectionTask
-
-Task = DetectionTask | ClassificationTask
-TASKS: dict[str, type[Task]] = {"detection": DetectionTask, "classification": ClassificationTask}

@@ -1,0 +1,147 @@
+"""The task `classification`: its model, its batches, its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from loaders import ClassificationLoader
+from training import models
+from training.models.classifiers import (
+    build_classifier,
+    classifier_from_checkpoint,
+    classifier_normalization,
+    classifier_processor,
+)
+from training.models.inputs import model_inputs
+from training.run.checkpoints import load_classifier
+from training.run.data import eval_loader, train_loader
+from training.run.settings import Settings, SettingsError
+from training.scoring.image_scores import best_image_threshold, image_scores
+from training.scoring.plots import draw_image_roc
+
+
+class ClassificationTask:
+    """What the loop needs of a classifier; the attributes are those of `DetectionTask`."""
+
+    key = "score"
+    world_boxes = False
+
+    def __init__(self, settings: Settings, splits: datasets.DatasetDict, accelerator: Accelerator) -> None:
+        if settings.tile_size is not None:
+            raise SettingsError("tile_size is for detection: a classifier's answer is for a whole image")
+        self._settings, self._splits, self._accelerator = settings, splits, accelerator
+        self.loader: Any = train_loader(splits["train"], settings, accelerator, target=settings.target)
+        self.class_names = self.loader.class_names
+        one_mean = self.loader.channels != "rgb"
+        if settings.model_name_or_path:
+            model = classifier_from_checkpoint(
+                settings.model_name_or_path, self.class_names, image_size=settings.canvas
+            )
+        else:
+            model = build_classifier(
+                self.class_names, size=settings.model_size, backbone=settings.backbone, image_size=settings.canvas,
+                one_mean=one_mean,
+            )  # fmt: skip
+        if settings.backbone_weights:
+            models.load_backbone_weights(model, settings.backbone_weights)
+        self.processor = classifier_processor(model)
+        self._norm = classifier_normalization(model)
+        self.loader.mean, self.loader.std = self._norm["mean"], self._norm["std"]
+        self.folded = models.fold_if_gray(
+            model, self.loader.channels, self._norm, trained=settings.model_name_or_path is not None
+        )
+        model.config.radikal_channels = self.loader.channels
+        self.model: Any = model
+
+    def eval_loader(self, split: str) -> Any:
+        """Batches of a split to be scored; None where there is nothing to score."""
+        return eval_loader(
+            self._splits, split, self._settings, self._accelerator, target=self._settings.target, **self._norm
+        )
+
+    def evaluate(self, model: Any, loader: Any) -> dict[str, Any]:
+        """Scores of a model (this one's average, or one that `load` gave), on every rank."""
+        return classifier_scores(model, loader, self._accelerator)
+
+    def report(self, model: Any, loader: Any, folder: Path, threshold: float | None) -> dict[str, Any]:
+        """All scores of a split; on the first rank only, {} elsewhere. `threshold` as in `DetectionTask.report`."""
+        answers = answer(model, loader, self._accelerator)
+        if not self._accelerator.is_main_process:
+            return {}
+        surest = np.array([1 - shares[0] for _, _, shares in answers])
+        defective = np.array([label > 0 for _, label, _ in answers])
+        if threshold is None:
+            threshold = best_image_threshold(surest, defective)
+        if self._settings.draw_curves and 0 < defective.sum() < len(defective):
+            folder.mkdir(parents=True, exist_ok=True)
+            title = f"Good or defective, {len(defective)} images"
+            draw_image_roc(surest, defective, folder / "image_roc.png", title, threshold)
+        return {
+            "scores": scores_of(answers, loader.target), "operating_point": {"threshold": threshold},
+            "image_level": image_scores(surest, defective, threshold),
+        }  # fmt: skip
+
+    def load(self, folder: Path) -> Any:
+        """A saved model of this run, on the device."""
+        return load_classifier(folder).to(self._accelerator.device)  # pyright: ignore[reportArgumentType]
+
+    @staticmethod
+    def weight(batch: Mapping[str, Any]) -> int:
+        """How many images the loss of a batch is a mean over."""
+        return len(batch["image_id"])
+
+    @staticmethod
+    def short(scores: dict[str, Any] | None) -> str:
+        """The numbers one looks at first."""
+        if scores is None:
+            return "not scored"
+        return f"accuracy {scores['accuracy']:.3f} F1 {scores['f1']:.3f} AUROC {scores['auroc']:.3f}"
+
+
+def classifier_scores(model: Any, loader: ClassificationLoader, accelerator: Accelerator) -> dict[str, Any]:
+    """`scores_of` a model on the images of `loader`, over all ranks, each image once."""
+    return scores_of(answer(model, loader, accelerator), loader.target)
+
+
+def scores_of(answers: list[tuple[str, int, list[float]]], target: str) -> dict[str, Any]:
+    """Scores of what `answer` gave; fractions, -1 where undefined.
+
+    `accuracy`; `f1`, of the images with a defect (target defect) or the mean over the classes that occur (target
+    class); `auroc`, of telling images with a defect from those without; `images`; and `score`, which chooses the best
+    model: `auroc` for target defect where it is defined, else `f1`.
+    """
+    truth = np.array([label for _, label, _ in answers])
+    shares = np.array([share for _, _, share in answers]).reshape(len(truth), -1)
+    told, defective = shares.argmax(1), truth > 0
+    binary = target == "defect"
+    f1 = float(f1_score(truth, told, average="binary" if binary else "macro", zero_division=0))  # pyright: ignore
+    both = 0 < defective.sum() < len(truth)
+    auroc = float(roc_auc_score(defective, 1 - shares[:, 0])) if both else -1.0
+    return {
+        "score": auroc if binary and both else f1, "accuracy": float(accuracy_score(truth, told)), "f1": f1,
+        "auroc": auroc, "images": len(truth),
+    }  # fmt: skip
+
+
+@torch.no_grad()
+def answer(model: Any, loader: Any, accelerator: Accelerator) -> list[tuple[str, int, list[float]]]:
+    """(image_id, true class, probability of each class) of the images of all ranks, by name, on every rank."""
+    model.eval()
+    answers = []
+    for batch in loader:
+        with accelerator.autocast():
+            logits = model(**model_inputs(batch, folded=models.is_folded(model))).logits
+        shares = logits.float().softmax(1).tolist()
+        rows = zip(batch["image_id"], batch["labels"].tolist(), shares, batch["repeated"].tolist(), strict=True)
+        answers += [(image_id, label, share) for image_id, label, share, repeated in rows if not repeated]
+    loader.set_epoch(0)
+    return sorted(gather_object(answers) if accelerator.num_processes > 1 else answers)

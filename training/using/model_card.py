@@ -1,0 +1,294 @@
+"""The card of a model: what it was trained on and how well it does, for people and for Hub clients."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from radikal_datasets.hub_client.endpoint import DEFAULT_NAMESPACE
+from radikal_datasets.loading.loading import prepared_source
+from radikal_datasets.prepared.card_text import CARD_FILENAME, Block, Card, parse_card
+from radikal_datasets.source import Source
+from radikal_datasets.sources import source_info, source_names
+from training.run.settings import Settings
+from training.using.trained_model import DEFAULT_THRESHOLD, OpenedModel
+
+_BLOCK = "model"
+_TAGS = ("industrial-inspection", "defect-detection")
+# Paths of this machine, and what has no bearing on the model.
+_LOCAL = (
+    "data_dir", "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "num_threads",
+    "dataloader_num_workers", "combine_with", "eval_steps", "checkpointing_steps", "checkpoints_total_limit",
+)  # fmt: skip
+_SCORES = {"map": "AP", "map_50": "AP50", "map_75": "AP75", "mar_100": "AR100"}
+# Keys of ours in the metadata; all others are a person's.
+_OUR_KEYS = {
+    "license", "license_name", "license_link", "library_name", "pipeline_tag", "tags", "datasets", "model-index",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A set that a model learnt from: its name and configuration, and its source; None for images of one's own."""
+
+    name: str
+    config: str | None
+    source: Source | None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a card tells of.
+
+    Attributes:
+        opened: the model, of a run.
+        settings: of the run.
+        metrics: what its metrics.json holds; empty where the run has not ended.
+    """
+
+    opened: OpenedModel
+    settings: Settings
+    metrics: Mapping[str, Any]
+
+    @cached_property
+    def sets(self) -> list[TrainingSet]:
+        """What it learnt from, the first one first."""
+        sets = [_training_set(self.settings.dataset_name, self.settings.dataset_config_name)]
+        for other in self.settings.combine_with or []:
+            known = other if isinstance(other, Mapping) else {"path": other}
+            sets.append(_training_set(str(known.get("path")), known.get("name")))
+        return sets
+
+    @property
+    def sources(self) -> list[Source]:
+        """The sources among them, each once."""
+        return list({one.source.name: one.source for one in self.sets if one.source is not None}.values())
+
+
+def _training_set(path: str, config: str | None) -> TrainingSet:
+    folder = Path(path)
+    source = prepared_source(folder) if folder.is_dir() else path.rpartition("/")[2]
+    shown = path if path.startswith(f"{DEFAULT_NAMESPACE}/") else _without_folders(path)
+    return TrainingSet(shown, config, source_info(source) if source in source_names() else None)
+
+
+def model_card(trained: TrainedModel, repo_id: str, endpoint: str, older: str | None = None) -> str:
+    """The text of the card.
+
+    Args:
+        repo_id, endpoint: where the model will be.
+        older: the card that is there; what people wrote into it, before and behind the generated part, stays.
+
+    Raises:
+        HubFolderError: the older card's YAML does not parse.
+    """
+    before = parse_card(older, f"{CARD_FILENAME} of {repo_id}") if older else Card()
+    theirs = {key: value for key, value in before.metadata.items() if key not in _OUR_KEYS}
+    data = _metadata(trained, repo_id)
+    tags = before.metadata.get("tags")
+    data["tags"] += [tag for tag in (tags if isinstance(tags, list) else []) if tag not in data["tags"]]
+    block = before.block(_BLOCK) or Block(_BLOCK, "")
+    block.text = "\n\n".join(part for part in _sections(trained, repo_id, endpoint) if part) + "\n"
+    others = [one for one in before.blocks if one.name != _BLOCK]
+    return Card({**data, **theirs}, before.before, [block, *others]).to_text()
+
+
+def _metadata(trained: TrainedModel, repo_id: str) -> dict[str, Any]:
+    tags = [*_TAGS, trained.opened.model.config.model_type, *(source.name for source in trained.sources)]
+    data = ModelCardData(
+        library_name="transformers", pipeline_tag="object-detection", tags=tags,
+        model_name=repo_id.partition("/")[2], eval_results=_eval_results(trained) or None,
+        **_licence(trained.sources),
+    )  # fmt: skip
+    return data.to_dict()
+
+
+def _licence(sources: list[Source]) -> dict[str, Any]:
+    """None of the Hub's own: a model's licence is for its owner to choose, within what the images' one allows."""
+    if not sources:
+        return {"license": "other", "license_name": "not-chosen-yet"}
+    names = "-and-".join(re.sub(r"[^a-z0-9.]+", "-", source.licence.name.lower()).strip("-") for source in sources)
+    return {"license": "other", "license_name": f"trained-on-{names}-images", "license_link": sources[0].homepage}
+
+
+def _eval_results(trained: TrainedModel) -> list[EvalResult]:
+    coco = _coco(trained.metrics.get("test"))
+    name, title = (" and ".join(texts) for texts in ([one.name for one in trained.sets], _titles(trained)))
+    return [
+        EvalResult(
+            task_type="object-detection", dataset_type=name, dataset_name=title,
+            dataset_config=trained.settings.dataset_config_name, dataset_split="test",
+            metric_type=key, metric_name=metric, metric_value=round(coco[key], 4),
+        )
+        for key, metric in _SCORES.items() if coco.get(key, -1) >= 0
+    ]  # fmt: skip
+
+
+def _titles(trained: TrainedModel) -> list[str]:
+    return [one.source.title if one.source else one.name for one in trained.sets]
+
+
+def _sections(trained: TrainedModel, repo_id: str, endpoint: str) -> list[str]:
+    return [
+        f"# {repo_id.partition('/')[2]}\n\n{_summary(trained)}",
+        "## What it was trained on\n\n" + _training_data(trained),
+        "## Scores\n\n" + _scores(trained),
+        "## Operating point\n\n" + _operating_point(trained),
+        "## How to use it\n\n" + _usage(trained, repo_id, endpoint),
+        "## Limits\n\n" + _limits(trained),
+        "## Settings\n\n" + _settings(trained.settings),
+    ]
+
+
+def _summary(trained: TrainedModel) -> str:
+    config = trained.opened.model.config
+    backbone = getattr(getattr(config, "backbone_config", None), "backbone", None)
+    millions = sum(parameter.numel() for parameter in trained.opened.model.parameters()) / 1e6
+    height, width = trained.opened.canvas
+    seen = {
+        "gray": ", as gray images",
+        "pair": ", each with its defect-free template and the difference of the two",
+    }.get(trained.opened.channels, "")
+    return (
+        f"A detector of {', '.join(trained.opened.class_names)}: {config.model_type}"
+        + (f" with the backbone {backbone}" if backbone else "")
+        + f", {millions:.1f} million parameters. It sees images stretched to {width} x {height} pixels{seen}. Trained "
+        "with `training/train.py` of radikal-datasets."
+    )
+
+
+def _training_data(trained: TrainedModel) -> str:
+    settings, lines = trained.settings, list[str]()
+    for one in trained.sets:
+        name = f"`{one.name}`" + (f", `{one.config}`" if one.config else "")
+        if one.source is None:
+            lines.append(f"- {name}. Licence of its images: not known to radikal-datasets; write it here by hand")
+            continue
+        licence = one.source.licence
+        lines.append(
+            f"- {name}: [{one.source.title}]({one.source.homepage}). Licence of its images: {licence.name}. "
+            f"{licence.summary} What that means for a model trained on them is for its owner to judge"
+        )
+        lines += [f"    - {note}" for note in one.source.notes]
+    lines.append(f"- Split: `{settings.protocol or 'recommended'}`")
+    if settings.model_name_or_path:
+        lines.append(f"- Started from `{_without_folders(settings.model_name_or_path)}`")
+    if settings.backbone_weights:
+        lines.append(f"- Backbone started from `{_without_folders(settings.backbone_weights)}`")
+    return "\n".join(lines)
+
+
+def _scores(trained: TrainedModel) -> str:
+    parts = {name: _coco(trained.metrics.get(name)) for name in ("validation", "test")}
+    parts = {name: coco for name, coco in parts.items() if coco}
+    if not parts:
+        return "None: the run has not ended, or no split of its set is annotated."
+    rows = [[name, *(_number(coco.get(key)) for key in _SCORES)] for name, coco in parts.items()]
+    text = _table(["split", *_SCORES.values()], rows)
+    name, coco = list(parts.items())[-1]
+    if per_class := coco.get("map_per_class"):
+        ap50 = coco.get("map_50_per_class") or {}
+        header = ["class", f"AP ({name})", *(["AP50"] if ap50 else [])]
+        rows = [[one, _number(v), *([_number(ap50.get(one))] if ap50 else [])] for one, v in per_class.items()]
+        text += "\n\n" + _table(header, rows)
+    about = "COCO's measures, of 1. Validation chose the weights; test was looked at once."
+    return f"{text}\n\n{about} {_hardware(trained.metrics)}"
+
+
+def _hardware(metrics: Mapping[str, Any]) -> str:
+    config, training = metrics.get("config") or {}, metrics.get("training") or {}
+    text = f"Trained on {config.get('device') or 'an unknown device'}"
+    if training.get("processes", 1) > 1:
+        text += f", {training['processes']} processes"
+    if config.get("precision"):
+        text += f", precision `{config['precision']}`"
+    if training.get("steps"):
+        text += f", {training['steps']} steps in {training.get('seconds', 0) / 60:.0f} minutes"
+    return text + "."
+
+
+def _operating_point(trained: TrainedModel) -> str:
+    threshold = trained.opened.threshold
+    if threshold is None:
+        return (
+            f"None was chosen. `training/predict.py` takes scores of at least {DEFAULT_THRESHOLD} then, which is no "
+            "more than a guess: choose a threshold on images of your own."
+        )
+    text = f"Scores of at least **{threshold:.3f}**, chosen on validation."
+    for name in ("test", "validation"):
+        point = (trained.metrics.get("operating_point") or {}).get(name) or {}
+        if "misses_per_100_parts" in point:
+            misses, calls = point["misses_per_100_parts"], point["false_calls_per_100_parts"]
+            parts = f"On {name} ({point['parts']} images), a hundred images have"
+            return f"{text} {parts} {misses:.1f} missed defects and {calls:.1f} false calls."
+    return text
+
+
+def _usage(trained: TrainedModel, repo_id: str, endpoint: str) -> str:
+    threshold = f"{trained.opened.threshold or DEFAULT_THRESHOLD:.3f}"
+    shell = f"export HF_ENDPOINT={endpoint}\nexport HF_TOKEN=...\n"
+    command = f"python training/predict.py {repo_id} IMAGES --output found --threshold {threshold}"
+    if trained.opened.channels == "pair":
+        return (
+            "It needs each image's template, so it is used by radikal-datasets and not by transformers' pipeline:\n\n"
+            f"```console\n{shell}{command} --references TEMPLATES\n```"
+        )
+    code = (
+        "from transformers import pipeline\n\n"
+        f'detector = pipeline("object-detection", "{repo_id}")\ndetector("image.png", threshold={threshold})\n'
+    )
+    return f"```console\n{shell}{command}\n```\n\n```python\n{code}```"
+
+
+def _limits(trained: TrainedModel) -> str:
+    lines = [
+        "- The scores hold for images like those of the split: same camera, light, resolution and material. On others "
+        "it must be scored anew.",
+        "- It knows the classes above and no others; what is none of them it misses, or calls by a wrong name.",
+        "- It was not made, checked or certified for deciding alone whether a part is safe.",
+    ]
+    if any(not source.real for source in trained.sources):
+        lines.insert(1, "- Images it learnt from are made, not taken: scores on real ones will be lower.")
+    coco = _coco(trained.metrics.get("test")) or _coco(trained.metrics.get("validation"))
+    weak = [name for name, value in (coco.get("map_per_class") or {}).items() if 0 <= value < 0.1]
+    if weak:
+        lines.append(f"- Of {', '.join(weak)} it finds next to nothing (AP below 0.1).")
+    return "\n".join(lines)
+
+
+def _settings(settings: Settings) -> str:
+    rows = [
+        [f"`{name}`", f"`{_without_folders(value) if isinstance(value, str) else value}`"]
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in _LOCAL and value is not None
+    ]
+    return _table(["setting", "value"], rows)
+
+
+def _without_folders(name: str) -> str:
+    """A path's last part, for where it lay on this machine is nobody's business; any other text as it is."""
+    return Path(name).name if name.startswith(("/", "~", ".")) or name.count("/") > 1 or Path(name).exists() else name
+
+
+def _coco(part: Any) -> dict[str, Any]:
+    """COCO scores of one split, out of metrics.json."""
+    if not isinstance(part, Mapping):
+        return {}
+    inner = part.get("coco")
+    return dict(inner if isinstance(inner, Mapping) else part)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) and value >= 0 else ""
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,124 @@
+"""A trained model by its run, its folder, or its name on the Hub, for those who use it: predict.py, export.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import HfHubHTTPError
+from transformers import AutoImageProcessor, PreTrainedModel
+
+from radikal_datasets.errors import HubContentError
+from radikal_datasets.hub_client.client_errors import chain_of
+from radikal_datasets.hub_client.endpoint import hub_name, stay_at_endpoint
+from training.run.checkpoints import load_model
+from training.run.settings import RUN_SETTINGS, Settings, SettingsError
+from training.using.saved_run import open_run
+
+#: Detections with a lower score are left out, where a run has no operating point of its own.
+DEFAULT_THRESHOLD = 0.3
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A detector, and what is known of it.
+
+    Attributes:
+        where: as it was asked for.
+        settings: of its run; None where it is a model folder, or comes from a Hub.
+        model: in eval mode, on the CPU.
+        processor: its image processor.
+        threshold: the operating point stored with it; None where there is none.
+    """
+
+    where: str
+    settings: Settings | None
+    model: PreTrainedModel
+    processor: Any
+    threshold: float | None
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of their indices."""
+        names: Any = self.model.config.id2label
+        return [names[i] for i in range(len(names))]
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(height, width) in pixels of what the model sees.
+
+        Raises:
+            SettingsError: its image processor does not stretch images to one size.
+        """
+        size = self.processor.size
+        if not self.processor.do_resize or not size.get("height") or not size.get("width"):
+            raise SettingsError(
+                f"{self.where}: its image processor resizes to {dict(size)}; needed is one height and width that "
+                "images are stretched to, as training/train.py saves it"
+            )
+        return int(size["height"]), int(size["width"])
+
+    @property
+    def channels(self) -> str:
+        """What the three planes are: "rgb", "gray" (the luminance, thrice) or "pair" (image, template, difference)."""
+        return getattr(self.model.config, "radikal_channels", "rgb")
+
+
+def open_model(where: str | os.PathLike[str]) -> OpenedModel:
+    """The best model of a run's output_dir, or the model of a `from_pretrained` folder or a repository of the Hub.
+
+    Raises:
+        SettingsError: nothing of the kind is there, or it is no detector.
+        HubContentError: the Hub's answer is not safe to use (see `radikal_datasets.hub_client.answers`).
+    """
+    where, folder = str(where), Path(where)
+    if (folder / RUN_SETTINGS).is_file():
+        settings, model, processor = open_run(folder, [])
+        stored = _stored_threshold(folder / "metrics.json")
+    elif (folder / "config.json").is_file() or (not folder.exists() and _on_hub(where)):
+        settings, stored = None, None
+        model, processor = _pretrained(where)
+    else:
+        raise SettingsError(
+            f"{folder.absolute()} is no trained model: "
+            + (f"it has neither {RUN_SETTINGS} nor config.json" if folder.is_dir() else "there is no such folder")
+            + ". Give the output_dir of a run, or a folder with a saved model in it, such as its best/"
+        )
+    if not hasattr(processor, "post_process_object_detection"):
+        raise SettingsError(
+            f"{where} is a {model.config.model_type}, which finds no boxes: only detectors are used here"
+        )
+    if stored is None:
+        stored = getattr(model.config, "radikal_threshold", None)
+    return OpenedModel(where, settings, model, processor, stored)
+
+
+def _on_hub(where: str) -> bool:
+    """Whether it can be a repository of a Hub that was chosen; huggingface.co is not asked for a mistyped folder."""
+    return bool(os.environ.get("HF_ENDPOINT")) and _HUB_NAME.fullmatch(where) is not None
+
+
+def _pretrained(where: str) -> tuple[PreTrainedModel, Any]:
+    stay_at_endpoint()
+    try:
+        return load_model(where), AutoImageProcessor.from_pretrained(where)
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        for link in chain_of(error):  # transformers wraps whatever is raised below it
+            if isinstance(link, HubContentError):
+                raise link from None
+        place = where if Path(where).exists() else f"{where} (no folder; so looked for on {hub_name()})"
+        raise SettingsError(f"{place} can't be loaded as a detector: {' '.join(str(error).split())}") from error
+
+
+def _stored_threshold(metrics: Path) -> float | None:
+    """The threshold that validation chose, out of a run's metrics.json."""
+    if not metrics.is_file():
+        return None
+    point = json.loads(metrics.read_text(encoding="utf-8")).get("operating_point") or {}
+    threshold = point.get("threshold")
+    return None if threshold is None else float(threshold)
