@@ -40,91 +40,105 @@ class Settings:
 
     # Data: the arguments of radikal_datasets.load_dataset.
     dataset_name: Annotated[str, "radikal_datasets/SOURCE, a folder of Parquet files, or a Hub repository"]
-    dataset_config_name: Annotated[str | None, "the configuration, where the set has several"] = None
-    data_dir: Annotated[str | None, "the publisher's files, where dataset_name is one of the six sources"] = None
-    protocol: Annotated[str | None, "how it is split: recommended (null), official or 70-15-15"] = None
+    dataset_config_name: Annotated[str | None, "configuration of the dataset, if it has several"] = None
+    data_dir: Annotated[str | None, "folder with the publisher's files, if dataset_name is a built-in source"] = None
+    protocol: Annotated[str | None, "split protocol: recommended (null), official or 70-15-15"] = None
     combine_with: Annotated[
-        list[Any] | None, "more sets to train on together: names, or mappings of load_dataset's arguments"
+        list[Any] | None, "additional datasets to train on: names, or mappings of load_dataset's arguments"
     ] = None
     combine_labels: Annotated[
-        str, "the classes of combined sets: union, source or defect (radikal_datasets.combine)"
+        str, "classes of combined datasets: union, source or defect (see radikal_datasets.combine)"
     ] = "union"
     # Model.
     task: Annotated[str, "detection or classification"] = "detection"
-    target: Annotated[str, "what a classifier tells: defect (or not), or class (of the defect)"] = "defect"
+    target: Annotated[str, "what a classifier predicts: defect (or not), or class (of the defect)"] = "defect"
     model_type: Annotated[
         str, "detr, conditional_detr, deformable_detr, dab_detr, rt_detr, rt_detr_v2, d_fine or deimv2"
     ] = "rt_detr_v2"
     model_size: Annotated[str, "nano, small, medium or large"] = "small"
-    backbone: Annotated[
-        str | None, "a timm model (strides 8, 16 and 32, or a plain ViT); null: as model_size has it"
+    backbone: Annotated[str | None, "timm model (strides 8, 16 and 32, or a plain ViT); null: set by model_size"] = None
+    backbone_weights: Annotated[
+        str | None, "weights file (or package:NAME) for the backbone; null: random initialization"
     ] = None
-    backbone_weights: Annotated[str | None, "file (or package:NAME) of weights for the backbone; null: random"] = None
-    model_name_or_path: Annotated[str | None, "folder or Hub id of a model to start from; its head is made anew"] = None
-    num_queries: Annotated[int | None, "most boxes found in an image; null: as model_size has it"] = None
-    num_denoising: Annotated[int | None, "denoising queries in training; null: as model_size has it"] = None
-    decoder_layers: Annotated[int | None, "layers of the decoder; null: as model_size has it"] = None
+    model_name_or_path: Annotated[
+        str | None, "folder or Hub id of a model to start from; its head is re-initialized"
+    ] = None
+    num_queries: Annotated[int | None, "maximum number of boxes per image; null: set by model_size"] = None
+    num_denoising: Annotated[int | None, "number of denoising queries in training; null: set by model_size"] = None
+    decoder_layers: Annotated[int | None, "number of decoder layers; null: set by model_size"] = None
     # Images.
-    image_size: Annotated[int | list[int], "edge, or [height, width], in pixels; images are stretched to it"] = 640
-    channels: Annotated[str, "auto, gray, rgb, or pair: image, template and their difference as the three planes"] = (
+    image_size: Annotated[
+        int | list[int],
+        "edge length, or [height, width], in pixels; images are resized to it without keeping their aspect ratio",
+    ] = 640
+    channels: Annotated[str, "auto, gray, rgb, or pair: image, template and their difference as the three channels"] = (
         "auto"
     )
-    resize: Annotated[str, "exact, as the saved image processor does it; or fast"] = "exact"
-    tile_size: Annotated[int | list[int] | None, "edge, or [height, width], of tiles to cut images to; null: none"] = (
-        None
-    )
-    tile_overlap: Annotated[float, "least part of a tile that its neighbours share"] = 0.2
-    empty_tiles: Annotated[float, "part of the tiles without a defect that an epoch trains on"] = 0.1
-    augment: Annotated[bool, "false: train on the images as they are"] = True
-    flip_horizontal: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
-    flip_vertical: Annotated[float, "how probable a flip is, 0 to 1"] = 0.5
-    turn: Annotated[float, "how probable a turn by 90, 180 or 270 degrees is, 0 to 1"] = 0.0
-    rotation: Annotated[float, "largest turn besides, in degrees"] = 0.0
-    translate: Annotated[float, "largest shift, as a fraction of the image"] = 0.0
-    scale_jitter: Annotated[float, "largest zoom in or out, as a fraction"] = 0.3
-    brightness: Annotated[float, "largest change of brightness, as a fraction"] = 0.2
-    contrast: Annotated[float, "largest change of contrast, as a fraction"] = 0.2
-    gamma: Annotated[float, "largest change of gamma, as a fraction"] = 0.0
-    noise: Annotated[float, "largest standard deviation of noise, as a fraction of white"] = 0.02
-    blur: Annotated[float, "largest standard deviation of a blur, in pixels"] = 0.0
-    mosaic: Annotated[float, "how probable a collage of four images is, 0 to 1"] = 0.0
-    erase: Annotated[float, "how probable an erased rectangle is, 0 to 1"] = 0.0
-    copy_paste: Annotated[float, "how probable pasted defects of another image are; the source must have masks"] = 0.0
-    plain_epochs: Annotated[float, "last epochs without mosaic, copy_paste and erase"] = 0
-    multi_scale: Annotated[float, "largest change of the image size from step to step, as a fraction; 0: none"] = 0.0
-    dataloader_num_workers: Annotated[int, "threads that decode images ahead; 0: one for each core"] = 0
-    num_threads: Annotated[int | None, "threads on a CPU; null: all cores, shared out among the processes"] = None
-    # Optimisation. Steps are optimizer steps.
-    num_train_epochs: Annotated[float, "passes over the training images"] = 50
-    max_train_steps: Annotated[int | None, "steps; wins over num_train_epochs"] = None
-    per_device_train_batch_size: Annotated[int, "images a batch, on each device"] = 8
-    per_device_eval_batch_size: Annotated[int | None, "the same for scoring; null: as in training"] = None
-    gradient_accumulation_steps: Annotated[int, "batches a step"] = 1
-    learning_rate: Annotated[float, "AdamW's, at its highest"] = 2e-4
-    backbone_learning_rate: Annotated[float | None, "the backbone's; null: learning_rate"] = None
-    weight_decay: Annotated[float, "AdamW's, on weights with more than one dimension"] = 1e-4
-    lr_scheduler_type: Annotated[
-        str, "cosine, or flat_cosine: as high as it gets for half of the steps, then cosine"
-    ] = "cosine"
-    warmup_steps: Annotated[int, "steps in which the learning rate grows first"] = 500
-    max_grad_norm: Annotated[float, "gradients are clipped to this norm"] = 0.1
-    ema_decay: Annotated[float, "of the moving average of the weights that is scored and saved; 0: none"] = 0.999
-    freeze_batch_norms: Annotated[bool, "batch norms keep their statistics and weights, for very small batches"] = False
-    mixed_precision: Annotated[str, "auto (fp16 on CUDA, else no), no, fp16 or bf16"] = "auto"
-    max_nonfinite_steps: Annotated[int, "steps in a row that may fail; fp16 may need 20 to find its scale"] = 30
-    seed: Annotated[int, "decides weights, order and augmentation"] = 0
-    # What is left behind, and when.
-    output_dir: Annotated[str, "where everything is written"] = "outputs/run"
-    overwrite_output_dir: Annotated[bool, "true: replace the run that is there"] = False
-    eval_steps: Annotated[int | None, "steps between scores on validation; null: an epoch"] = None
-    checkpointing_steps: Annotated[int | None, "steps between checkpoints; null: an epoch"] = None
-    early_stopping_patience: Annotated[
-        int | None, "scores on validation without a better one behind which a run ends; null: none"
+    resize: Annotated[str, "exact: as the saved image processor resizes; or fast"] = "exact"
+    tile_size: Annotated[
+        int | list[int] | None,
+        "edge length, or [height, width], in pixels of the tiles that images are split into; null: no tiling",
     ] = None
-    checkpoints_total_limit: Annotated[int, "checkpoints that are kept"] = 2
+    tile_overlap: Annotated[float, "minimum overlap of neighboring tiles, as a fraction of a tile"] = 0.2
+    empty_tiles: Annotated[float, "fraction of the tiles without a defect to use in each epoch"] = 0.1
+    augment: Annotated[bool, "false: train on unmodified images"] = True
+    flip_horizontal: Annotated[float, "probability of a flip, 0 to 1"] = 0.5
+    flip_vertical: Annotated[float, "probability of a flip, 0 to 1"] = 0.5
+    turn: Annotated[float, "probability of a turn by 90, 180 or 270 degrees, 0 to 1"] = 0.0
+    rotation: Annotated[float, "maximum additional rotation, in degrees"] = 0.0
+    translate: Annotated[float, "maximum shift, as a fraction of the image"] = 0.0
+    scale_jitter: Annotated[float, "maximum zoom in or out, as a fraction"] = 0.3
+    brightness: Annotated[float, "maximum change of brightness, as a fraction"] = 0.2
+    contrast: Annotated[float, "maximum change of contrast, as a fraction"] = 0.2
+    gamma: Annotated[float, "maximum change of gamma, as a fraction"] = 0.0
+    noise: Annotated[float, "maximum standard deviation of the noise, as a fraction of white"] = 0.02
+    blur: Annotated[float, "maximum standard deviation of the blur, in pixels"] = 0.0
+    mosaic: Annotated[float, "probability of a mosaic of four images, 0 to 1"] = 0.0
+    erase: Annotated[float, "probability of an erased rectangle, 0 to 1"] = 0.0
+    copy_paste: Annotated[
+        float, "probability of pasting defects from another image, 0 to 1; the dataset must have masks"
+    ] = 0.0
+    plain_epochs: Annotated[float, "number of final epochs without mosaic, copy_paste and erase"] = 0
+    multi_scale: Annotated[float, "maximum change of the image size from step to step, as a fraction; 0: none"] = 0.0
+    dataloader_num_workers: Annotated[int, "number of threads that decode images; 0: one per core"] = 0
+    num_threads: Annotated[
+        int | None, "number of compute threads on a CPU; null: all cores, divided among the processes"
+    ] = None
+    # Optimization. Steps are optimizer steps.
+    num_train_epochs: Annotated[float, "number of passes over the training images"] = 50
+    max_train_steps: Annotated[int | None, "number of optimizer steps; overrides num_train_epochs"] = None
+    per_device_train_batch_size: Annotated[int, "images per batch, on each device"] = 8
+    per_device_eval_batch_size: Annotated[int | None, "images per batch for evaluation; null: as for training"] = None
+    gradient_accumulation_steps: Annotated[int, "batches per optimizer step"] = 1
+    learning_rate: Annotated[float, "peak learning rate of AdamW"] = 2e-4
+    backbone_learning_rate: Annotated[float | None, "peak learning rate of the backbone; null: learning_rate"] = None
+    weight_decay: Annotated[float, "weight decay of AdamW, for weights with more than one dimension"] = 1e-4
+    lr_scheduler_type: Annotated[str, "cosine, or flat_cosine: constant for half of the steps, then cosine"] = "cosine"
+    warmup_steps: Annotated[int, "number of steps of linear learning-rate warmup"] = 500
+    max_grad_norm: Annotated[float, "maximum gradient norm (gradients are clipped to it)"] = 0.1
+    ema_decay: Annotated[
+        float, "decay of the moving average of the weights, which is evaluated and saved; 0: no averaging"
+    ] = 0.999
+    freeze_batch_norms: Annotated[
+        bool, "keep the statistics and weights of batch norms fixed, for very small batches"
+    ] = False
+    mixed_precision: Annotated[str, "auto (fp16 on CUDA, else no), no, fp16 or bf16"] = "auto"
+    max_nonfinite_steps: Annotated[
+        int, "stop after this many non-finite steps in a row; fp16 may need 20 to find its loss scale"
+    ] = 30
+    seed: Annotated[int, "random seed for weights, order and augmentation"] = 0
+    # Output.
+    output_dir: Annotated[str, "folder for everything the run writes"] = "outputs/run"
+    overwrite_output_dir: Annotated[bool, "true: replace an existing run"] = False
+    eval_steps: Annotated[int | None, "evaluate on validation every this many steps; null: every epoch"] = None
+    checkpointing_steps: Annotated[int | None, "save a checkpoint every this many steps; null: every epoch"] = None
+    early_stopping_patience: Annotated[
+        int | None, "stop after this many validation scores in a row without improvement; null: never"
+    ] = None
+    checkpoints_total_limit: Annotated[int, "number of checkpoints to keep"] = 2
     resume_from_checkpoint: Annotated[str | None, "latest, or a checkpoint-* folder"] = None
-    draw_curves: Annotated[bool, "false: no pictures of the confusion matrix and the curves at the end"] = True
-    report_to: Annotated[str, "tensorboard, none, or another tracker of accelerate"] = "tensorboard"
+    draw_curves: Annotated[bool, "false: do not plot the confusion matrix and the curves at the end"] = True
+    report_to: Annotated[str, "tensorboard, none, or another tracker supported by accelerate"] = "tensorboard"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
