@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..building.builder import InspectionBuilder
 from ..schema import Example
 from ..view.drawing import to_rgb
+from ..view.palette import DIM, HALO, INK, ON_IMAGES, PAPER
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +24,6 @@ MAX_BYTES = 200_000
 _COLUMNS, _ROWS = 4, 2
 _EDGE, _LINE, _GAP = 256, 18, 8  # pixels: an image's square, a line of text, between the squares
 _QUALITIES = (85, 70, 50, 30)
-# Okabe and Ito's colours, which people with any kind of colour blindness tell apart; without black, which is no colour
-# on an X-ray. https://jfly.uni-koeln.de/color/
-_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-_PAPER, _INK, _DIM, _HALO = "#FFFFFF", "#1C2430", "#5C6878", "#000000"
 
 
 def contact_sheet(builder: InspectionBuilder) -> bytes | None:
@@ -85,38 +82,38 @@ def _decoded(
 
 def _sheet(found: list[tuple[Example, Image.Image]], class_names: Sequence[str]) -> Image.Image:
     """Images in a grid, names below; below each its classes, or one legend for all where there are few classes."""
-    common = len(class_names) <= len(_COLOURS)
+    common = len(class_names) <= len(ON_IMAGES)
     columns = min(_COLUMNS, len(found))
     rows = -(-len(found) // columns)
     step_x, step_y = _EDGE + _GAP, _EDGE + _LINE * (1 if common else 2) + _GAP
-    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP + _LINE * common), _PAPER)
+    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP + _LINE * common), PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
     for number, (example, picture) in enumerate(found):
         x, y = _GAP + number % columns * step_x, _GAP + number // columns * step_y
         corner = (x + (_EDGE - picture.width) // 2, y + (_EDGE - picture.height) // 2)
-        colours = _colours(example, class_names)
-        _draw_boxes(ImageDraw.Draw(picture), example, picture, colours)
+        colors = _colors(example, class_names)
+        _draw_boxes(ImageDraw.Draw(picture), example, picture, colors)
         sheet.paste(picture, corner)
-        kind = "" if colours else "defect-free: "
+        kind = "" if colors else "defect-free: "
         name = _fitting(draw, example.image_id, _EDGE - draw.textlength(kind, font), font)
-        draw.text((x, y + _EDGE + 2), kind + name, fill=_DIM, font=font)
+        draw.text((x, y + _EDGE + 2), kind + name, fill=DIM, font=font)
         if not common:
-            _draw_legend(draw, (x, y + _EDGE + 2 + _LINE), colours, _EDGE, font)
+            _draw_legend(draw, (x, y + _EDGE + 2 + _LINE), colors, _EDGE, font)
     if common:
-        every = dict(zip(class_names, _COLOURS, strict=False))
+        every = dict(zip(class_names, ON_IMAGES, strict=False))
         _draw_legend(draw, (_GAP, _GAP + rows * step_y), every, columns * step_x, font)
     return sheet
 
 
-def _colours(example: Example, class_names: Sequence[str]) -> dict[str, str]:
-    """Class name -> colour, of the classes of one image: the same in all images where there are enough colours."""
+def _colors(example: Example, class_names: Sequence[str]) -> dict[str, str]:
+    """Class name -> color, of the classes of one image: the same in all images where there are enough colors."""
     held = sorted({instance.label for instance in example.instances}, key=list(class_names).index)
-    number = class_names.index if len(class_names) <= len(_COLOURS) else held.index
-    return {name: _COLOURS[number(name) % len(_COLOURS)] for name in held}
+    number = class_names.index if len(class_names) <= len(ON_IMAGES) else held.index
+    return {name: ON_IMAGES[number(name) % len(ON_IMAGES)] for name in held}
 
 
-def _draw_boxes(draw: ImageDraw.ImageDraw, example: Example, picture: Image.Image, colours: dict[str, str]) -> None:
+def _draw_boxes(draw: ImageDraw.ImageDraw, example: Example, picture: Image.Image, colors: dict[str, str]) -> None:
     scale_x, scale_y = picture.width / example.width, picture.height / example.height
     for instance in example.instances:
         x_min, y_min, x_max, y_max = instance.box
@@ -127,25 +124,25 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, example: Example, picture: Image.Imag
             min(x_max * scale_x + 2, picture.width - 1),
             min(y_max * scale_y + 2, picture.height - 1),
         )
-        draw.rectangle(box, outline=_HALO, width=4)
+        draw.rectangle(box, outline=HALO, width=4)
         if box[2] - box[0] >= 2 and box[3] - box[1] >= 2:  # else the halo is all there is room for
-            draw.rectangle((box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1), outline=colours[instance.label], width=2)
+            draw.rectangle((box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1), outline=colors[instance.label], width=2)
 
 
 def _draw_legend(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], colours: Mapping[str, str], width: int, font: Any
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], colors: Mapping[str, str], width: int, font: Any
 ) -> None:
-    """Each class with its colour, in one line; where they don't fit, how many more there are."""
+    """Each class with its color, in one line; where they don't fit, how many more there are."""
     x, y = at
     end = x + width
-    for number, (name, colour) in enumerate(colours.items()):
-        room_for_more = 40 if number + 1 < len(colours) else 0
+    for number, (name, color) in enumerate(colors.items()):
+        room_for_more = 40 if number + 1 < len(colors) else 0
         if number and x + 14 + draw.textlength(name, font) + room_for_more > end:
-            draw.text((x, y), f"+{len(colours) - number}", fill=_INK, font=font)
+            draw.text((x, y), f"+{len(colors) - number}", fill=INK, font=font)
             return
-        draw.rectangle((x, y + 3, x + 9, y + 12), fill=colour, outline=_HALO)
+        draw.rectangle((x, y + 3, x + 9, y + 12), fill=color, outline=HALO)
         text = _fitting(draw, name, end - x - 14, font)
-        draw.text((x + 14, y), text, fill=_INK, font=font)
+        draw.text((x + 14, y), text, fill=INK, font=font)
         x += 14 + round(draw.textlength(text, font)) + 10
 
 

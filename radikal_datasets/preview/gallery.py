@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from ..view.drawing import MASK_OPACITY, Look, looks
-from ..view.pages import COLORS, embedded, write_page
+from ..view.pages import embedded, write_page
+from ..view.palette import ON_IMAGES
 from .chosen_images import DEFECT_FREE, NOT_ANNOTATED, Choice, ChoiceError, Picture
 
 #: Bytes of all pictures of a page together, as they stand in it. Many or large images are made smaller to keep to it.
@@ -184,7 +185,7 @@ def _addresses(picture: Picture, styles: Sequence[Look], budget: int) -> tuple[s
 
 
 def _masks(picture: Picture, styles: Sequence[Look], edge: int) -> str:
-    """All masks as one PNG with translucent colours; where two meet, the later one's."""
+    """All masks as one PNG with translucent colors; where two meet, the later one's."""
     size = picture.image.size
     scale = min(1, edge / max(size))
     size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
@@ -192,11 +193,11 @@ def _masks(picture: Picture, styles: Sequence[Look], edge: int) -> str:
     for mask, label in zip(picture.masks, picture.labels, strict=True):
         inside = Image.fromarray(np.where(np.asarray(mask) != 0, 255, 0).astype(np.uint8))
         # Any pixel that the mask touches: a thin crack must not vanish where the image is made smaller.
-        numbers[np.asarray(inside.resize(size, Image.Resampling.BOX)) > 0] = 1 + COLORS.index(styles[label].color)
+        numbers[np.asarray(inside.resize(size, Image.Resampling.BOX)) > 0] = 1 + ON_IMAGES.index(styles[label].color)
     image = Image.fromarray(numbers, "P")
-    image.putpalette(bytes(3) + b"".join(bytes.fromhex(color[1:]) for color in COLORS))
+    image.putpalette(bytes(3) + b"".join(bytes.fromhex(color[1:]) for color in ON_IMAGES))
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=True, transparency=bytes([0] + [round(255 * MASK_OPACITY)] * len(COLORS)))
+    image.save(out, "PNG", optimize=True, transparency=bytes([0] + [round(255 * MASK_OPACITY)] * len(ON_IMAGES)))
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 

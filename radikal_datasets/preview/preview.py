@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 from ..errors import OutputError
 from ..loading.sets import open_sets
 from ..view.drawing import Look, draw, font, looks, swatch
+from ..view.palette import DIM, INK, PAPER
 from .chosen_images import Choice, ChoiceError, Picture, choose
 from .gallery import write_gallery
 
@@ -24,7 +25,6 @@ MOST_ON_SHEET = 400
 _WIDTH, _GAP, _LINE = 1320, 12, 18  # pixels: the sheet, between the images, a line of text
 _HIGH, _WIDE = 300, 636  # pixels: an image's greatest height and width
 _NARROWEST = 220  # pixels: leaves room for the text below an image
-_PAPER, _INK, _DIM = "#ffffff", "#1c2430", "#5c6878"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def contact_sheet(choice: Choice) -> tuple[Image.Image, int]:
     top = _heading(choice.heading(), about, [styles[label] for label in sorted(held)])
     rows = _rows(cells)
     heights = [max(cell.height for cell in row) + _GAP for row in rows]
-    sheet = Image.new("RGB", (_WIDTH, top.height + sum(heights) + _GAP), _PAPER)
+    sheet = Image.new("RGB", (_WIDTH, top.height + sum(heights) + _GAP), PAPER)
     sheet.paste(top, (0, 0))
     y = top.height
     for row, height in zip(rows, heights, strict=True):
@@ -121,16 +121,16 @@ def _cell(picture: Picture, names: Sequence[str]) -> Image.Image:
     parts = [drawn]
     if picture.reference is not None:
         parts.append(_template(picture.reference, drawn.size))
-    framed = [ImageOps.expand(part, 1, _DIM) for part in parts]  # a white image has an edge, too
+    framed = [ImageOps.expand(part, 1, DIM) for part in parts]  # a white image has an edge, too
     wide = sum(part.width for part in framed) + 4 * (len(parts) - 1)
-    cell = Image.new("RGB", (max(wide, _NARROWEST), framed[0].height + 2 * _LINE + 4), _PAPER)
+    cell = Image.new("RGB", (max(wide, _NARROWEST), framed[0].height + 2 * _LINE + 4), PAPER)
     x = 0
     for part in framed:
         cell.paste(part, (x, 0))
         x += part.width + 4
     canvas = ImageDraw.Draw(cell)
     for line, (text, color) in enumerate(
-        ((picture.image_id, _INK), (f"{picture.split} \N{MIDDLE DOT} {picture.told(names)}", _DIM))
+        ((picture.image_id, INK), (f"{picture.split} \N{MIDDLE DOT} {picture.told(names)}", DIM))
     ):
         fitted = _fitted(canvas, text, cell.width, keep_end=line == 0)
         canvas.text((0, framed[0].height + 3 + line * _LINE), fitted, fill=color, font=font(13))
@@ -141,8 +141,8 @@ def _template(reference: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The template, as large as the image beside it, and said to be one."""
     picture = reference.resize(size, Image.Resampling.LANCZOS)
     canvas = ImageDraw.Draw(picture)
-    canvas.rectangle((0, 0, canvas.textlength("template", font(13)) + 8, _LINE), fill=_PAPER)
-    canvas.text((4, 1), "template", fill=_INK, font=font(13))
+    canvas.rectangle((0, 0, canvas.textlength("template", font(13)) + 8, _LINE), fill=PAPER)
+    canvas.text((4, 1), "template", fill=INK, font=font(13))
     return picture
 
 
@@ -169,13 +169,13 @@ def _heading(title: str, about: str, held: Sequence[Look]) -> Image.Image:
             x, y = _GAP, y + 28
         places.append((x, y))
         x += wide
-    top = Image.new("RGB", (_WIDTH, y + 28 + _GAP if held else y), _PAPER)
+    top = Image.new("RGB", (_WIDTH, y + 28 + _GAP if held else y), PAPER)
     canvas = ImageDraw.Draw(top)
-    canvas.text((_GAP, _GAP), _fitted(canvas, title, _WIDTH - 2 * _GAP, size=22), fill=_INK, font=font(22))
-    canvas.text((_GAP, 40), about, fill=_DIM, font=font(15))
+    canvas.text((_GAP, _GAP), _fitted(canvas, title, _WIDTH - 2 * _GAP, size=22), fill=INK, font=font(22))
+    canvas.text((_GAP, 40), about, fill=DIM, font=font(15))
     for style, (x, y) in zip(held, places, strict=True):
         top.paste(swatch(style), (x, y))
-        canvas.text((x + 46, y + 2), style.name, fill=_INK, font=font(15))
+        canvas.text((x + 46, y + 2), style.name, fill=INK, font=font(15))
     return top
 
 

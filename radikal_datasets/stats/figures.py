@@ -9,6 +9,7 @@ import numpy as np
 
 from ..view import plots as plots
 from ..view.pages import table
+from ..view.palette import ON_PAPER
 from .split_statistics import COCO_AREAS, GRID, SetStatistics
 from .statistics import Statistics
 
@@ -114,7 +115,7 @@ def sizes_figure(whole: SetStatistics) -> str:
     labels = whole.columns.labels[drawn]
     order = np.argsort(-whole.class_boxes, kind="stable")
     order = order[whole.class_boxes[order] > 0]
-    by_class = 1 < len(order) <= len(plots.COLORS)
+    by_class = 1 < len(order) <= len(ON_PAPER)
     chosen = [drawn[labels == label] for label in order] if by_class else [drawn]
     names = plots.key(whole.classes[label] for label in order) if by_class else ""
     groups = [(sizes.width[rows], sizes.height[rows]) for rows in chosen if len(rows) or by_class]

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import OutputError
-from ..view import plots as plots
 from ..view.pages import facts, table, write_page
+from ..view.palette import SHADES
 from . import figures as figures
 from .split_statistics import SetStatistics
 from .statistics import Statistics
@@ -35,7 +35,7 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
         name: of the source or folder, for the heading.
         sets: title -> statistics; one is shown open, several are folded below a table of all.
     """
-    shades = "".join(f".s{i} {{ fill: {color} }}" for i, color in enumerate(plots.SHADES))
+    shades = "".join(f".s{i} {{ fill: {color} }}" for i, color in enumerate(SHADES))
     style = (files("radikal_datasets.stats") / "statistics.css").read_text("utf-8") + shades
     bodies = {title: _set(found) for title, found in sets.items()}
     if len(bodies) == 1:

@@ -1,6 +1,6 @@
-"""Boxes, masks and class names drawn on an image, so that colour-blind people can tell the classes apart too.
+"""Boxes, masks and class names drawn on an image, so that color-blind people can tell the classes apart too.
 
-Every class has a look: one of seven colours, a pattern of its box's line where there are more classes than colours, and
+Every class has a look: one of seven colors, a pattern of its box's line where there are more classes than colors, and
 a code of a few letters that stands at each of its boxes (`Cr` for crazing). The code alone tells a class.
 """
 
@@ -15,18 +15,17 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .pages import COLORS
+from .palette import HALO, ON_IMAGES, ink
 
-HALO = "#000000"
 #: Lengths of stroke and gap, in widths of the line; no lengths: a whole line.
 PATTERNS: tuple[tuple[int, ...], ...] = ((), (4, 2), (1, 2), (6, 2, 1, 2))
-#: How much of a mask's colour covers the pixels below.
+#: How much of a mask's color covers the pixels below.
 MASK_OPACITY = 0.4
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one class is drawn: colours as `#rrggbb`, `ink` the text's on `color`, `pattern` one of `PATTERNS`."""
+    """How one class is drawn: colors as `#rrggbb`, `ink` the text's on `color`, `pattern` one of `PATTERNS`."""
 
     name: str
     code: str
@@ -36,11 +35,11 @@ class Look:
 
 
 def looks(names: Sequence[str]) -> list[Look]:
-    """The look of every class, in order. Codes are unique; colour and pattern together are, up to 28 classes."""
+    """The look of every class, in order. Codes are unique; color and pattern together are, up to 28 classes."""
     return [
-        Look(name, code, color, _ink(color), PATTERNS[i // len(COLORS) % len(PATTERNS)])
+        Look(name, code, color, ink(color), PATTERNS[i // len(ON_IMAGES) % len(PATTERNS)])
         for i, (name, code) in enumerate(zip(names, _codes(names), strict=True))
-        for color in [COLORS[i % len(COLORS)]]
+        for color in [ON_IMAGES[i % len(ON_IMAGES)]]
     ]
 
 
@@ -110,7 +109,7 @@ def line_width(size: tuple[int, int]) -> int:
 
 
 def swatch(style: Look, size: tuple[int, int] = (40, 22)) -> Image.Image:
-    """A small image for a legend: the class's code on its colour, within its line."""
+    """A small image for a legend: the class's code on its color, within its line."""
     picture = Image.new("RGB", size, style.color)
     canvas = ImageDraw.Draw(picture)
     _rectangle(canvas, (1, 1, size[0] - 2, size[1] - 2), style, 2)
@@ -144,7 +143,7 @@ def _resized(picture: Image.Image, edge: int) -> Image.Image:
 
 
 def _fill(picture: Image.Image, mask: Image.Image | np.ndarray, color: str) -> None:
-    """Blend the colour in where the mask is not 0; a mask made smaller keeps its thinnest parts as fainter ones."""
+    """Blend the color in where the mask is not 0; a mask made smaller keeps its thinnest parts as fainter ones."""
     values = np.where(np.asarray(mask) != 0, round(255 * MASK_OPACITY), 0).astype(np.uint8)
     alpha = Image.fromarray(values)
     if alpha.size != picture.size:
@@ -223,14 +222,6 @@ def _tag(
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _ink(color: str) -> str:
-    """Black or white, whichever has the greater contrast on the colour (WCAG's relative luminance)."""
-    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
 
 
 def _codes(names: Sequence[str]) -> list[str]:

@@ -36,10 +36,6 @@ figcaption { padding: .5rem .75rem; font-size: .85rem; color: var(--dim) }
 svg { display: block; width: 100%; height: auto } img { display: block; max-width: 100%; height: auto }
 """
 
-#: Colours of classes, told apart by colour-blind people too: Okabe and Ito's set without black. Use with a name or a
-#: pattern beside it where there are more classes than colours.
-COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-
 
 def write_page(file: Path, title: str, body: str, *, style: str = "", script: str = "", width: int = 1180) -> None:
     """Write one page; an older one stays until this one is whole.

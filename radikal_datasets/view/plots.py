@@ -1,7 +1,6 @@
 """Plots as inline SVG, 360 units wide so that their letters can be read on a telephone.
 
-Each takes `told`, what a screen reader says in its place. Colours keep apart for colour-blind people: Okabe and Ito's
-for what has a name, cividis for how much.
+Each takes `told`, what a screen reader says in its place. Colors are those of `palette`.
 """
 
 from __future__ import annotations
@@ -11,23 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-#: For splits and classes; none is as pale as to vanish on white.
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a8f98")
-#: From none to most: ten steps of cividis.
-SHADES = (
-    "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
-)  # fmt: skip
+from .palette import ON_PAPER, SHADES
+
 _WIDE = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 14, 38  # around a plot with axes
 _DASHES = ("", "6 3", "2 2", "8 3 2 3")
 
 
 def key(names: Iterable[str]) -> str:
-    """What the colours mean, in their order."""
+    """What the colors mean, in their order."""
     return (
         '<div class="key">'
         + "".join(
-            f'<span><i style="background:{COLORS[i % len(COLORS)]}"></i>{html.escape(name)}</span>'
+            f'<span><i style="background:{ON_PAPER[i % len(ON_PAPER)]}"></i>{html.escape(name)}</span>'
             for i, name in enumerate(names)
         )
         + "</div>"
@@ -38,7 +33,7 @@ def bars(rows: Mapping[str, Sequence[float]], texts: Sequence[str], told: str) -
     """Stacked horizontal bars, all on one scale; above each its name and its text.
 
     Args:
-        rows: name -> lengths, one for each colour.
+        rows: name -> lengths, one for each color.
     """
     longest = max((sum(lengths) for lengths in rows.values()), default=0) or 1
     parts = []
@@ -49,7 +44,7 @@ def bars(rows: Mapping[str, Sequence[float]], texts: Sequence[str], told: str) -
         for i, length in enumerate(lengths):
             wide = length / longest * (_WIDE - 24)
             parts.append(
-                f'<rect x="{x:.1f}" y="{y + 17}" width="{wide:.1f}" height="11" fill="{COLORS[i % len(COLORS)]}"/>'
+                f'<rect x="{x:.1f}" y="{y + 17}" width="{wide:.1f}" height="11" fill="{ON_PAPER[i % len(ON_PAPER)]}"/>'
             )
             x += wide
     return _svg(14 + 36 * len(rows), parts, told)
@@ -68,7 +63,7 @@ def columns(heights: Sequence[int], labels: Sequence[str], axis: str, told: str)
         title = f"<title>{html.escape(label)}: {count:,}</title>"
         parts.append(
             f'<rect x="{x + step * 0.08:.1f}" y="{y:.1f}" width="{step * 0.84:.1f}" height="{count * scale:.1f}" '
-            f'fill="{COLORS[0]}">{title}</rect>'
+            f'fill="{ON_PAPER[0]}">{title}</rect>'
         )
         if i % max(1, every) == 0:
             parts.append(_middle(x + step / 2, high - _BOTTOM + 15, label))
@@ -85,7 +80,7 @@ def lines(series: Mapping[str, np.ndarray], ends: tuple[str, str], axis: str, to
         y = high - _BOTTOM - values / top * (high - _TOP - _BOTTOM)
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
         dash = f' stroke-dasharray="{_DASHES[i % len(_DASHES)]}"' if i % len(_DASHES) else ""
-        color = COLORS[i % len(COLORS)]
+        color = ON_PAPER[i % len(ON_PAPER)]
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"{dash}/>')
     parts.append(f'<text x="{_LEFT}" y="{high - _BOTTOM + 15}">{ends[0]}</text>')
     parts.append(f'<text x="{_WIDE - _RIGHT}" y="{high - _BOTTOM + 15}" text-anchor="end">{ends[1]}</text>')
@@ -93,7 +88,7 @@ def lines(series: Mapping[str, np.ndarray], ends: tuple[str, str], axis: str, to
 
 
 def scatter(groups: Sequence[tuple[np.ndarray, np.ndarray]], areas: Sequence[float], told: str) -> str:
-    """Box widths and heights in pixels on logarithmic axes, a colour for each group.
+    """Box widths and heights in pixels on logarithmic axes, a color for each group.
 
     Args:
         groups: widths and heights of each; one may be empty, not all.
@@ -120,7 +115,7 @@ def scatter(groups: Sequence[tuple[np.ndarray, np.ndarray]], areas: Sequence[flo
     for i, (widths, heights) in enumerate(groups):
         points = zip(place(widths, left, right), place(heights, bottom, _TOP), strict=True)
         path = "".join(dict.fromkeys(f"M{x:.1f} {y:.1f}h0" for x, y in points))
-        dots = f'stroke="{COLORS[i % len(COLORS)]}" stroke-width="4.5" stroke-linecap="round" opacity=".6"'
+        dots = f'stroke="{ON_PAPER[i % len(ON_PAPER)]}" stroke-width="4.5" stroke-linecap="round" opacity=".6"'
         parts.append(f'<path d="{path}" {dots}/>')
     parts.append(f'<text x="14" y="{(bottom + _TOP) / 2}" text-anchor="middle" transform="rotate(-90 14 '
                  f'{(bottom + _TOP) / 2})" class="dim">height, pixels</text>')  # fmt: skip

@@ -258,7 +258,7 @@ def test_masks_have_their_colours_and_no_other_pixels() -> None:
     inside = np.zeros((60, 80), bool)
     inside[20:40, 20:40] = True
     assert (pixels[~inside, 3] == 0).all() and (pixels[inside, 3] == 102).all()
-    assert (pixels[inside][:, :3] == list(bytes.fromhex(gallery.COLORS[1][1:]))).all()
+    assert (pixels[inside][:, :3] == list(bytes.fromhex(gallery.ON_IMAGES[1][1:]))).all()
 
 
 def test_a_thin_mask_survives_a_small_page() -> None:

@@ -10,12 +10,13 @@ import torch
 from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
+from radikal_datasets.view.palette import HALO, PAPER, SKY
 from training.explaining.cases import Box, Case
 
 #: Longer edge of every picture, in pixels.
 EDGE = 448
-#: Both can be told from the map's colours, which go from black over red to yellow, and from each other by the dashes.
-TRUTH, CALL = "#56b4e9", "#ffffff"
+#: Both can be told from the map's colors, which go from black over red to yellow, and from each other by the dashes.
+TRUTH, CALL = SKY, PAPER
 
 
 def picture(case: Case, mean: Any, std: Any) -> Image.Image:
@@ -31,7 +32,7 @@ def picture(case: Case, mean: Any, std: Any) -> Image.Image:
 
 
 def overlay(image: Image.Image, values: np.ndarray) -> Image.Image:
-    """The picture under a map's colours; where the map is 0 the picture shows as it is.
+    """The picture under a map's colors; where the map is 0 the picture shows as it is.
 
     Args:
         values: (H, W), 0 to 1, over the whole picture.
@@ -57,7 +58,7 @@ def with_boxes(
     scale = np.array([image.width / shape[1], image.height / shape[0]] * 2)
     for box in calls:
         place = tuple(np.array(box) * scale)
-        pen.rectangle(place, outline="#000000", width=4)
+        pen.rectangle(place, outline=HALO, width=4)
         inner = (place[0] + 1, place[1] + 1, place[2] - 1, place[3] - 1)
         pen.rectangle(inner if _wide(place) else place, outline=CALL, width=2)
     for box in truth:

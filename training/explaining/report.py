@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from radikal_datasets.view.pages import embedded, facts, table, write_page
+from radikal_datasets.view.palette import CORRECT, MISSED
 from training.explaining.baselines import BASELINES
 from training.explaining.drawing import CALL, TRUTH, overlay, picture, with_boxes
 from training.explaining.explained import TITLES, Explained, Explanation, MapScores
@@ -30,7 +31,7 @@ nav a {{ margin-right: 1.5rem }} th {{ overflow-wrap: normal; white-space: norma
 .value {{ white-space: nowrap }}
 table:not(.verdicts) :is(th, td):not(:first-child) {{ text-align: right }}
 .maps {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)) }}
-.fails {{ color: #d55e00; font-weight: 600 }} .passes {{ color: #009e73; font-weight: 600 }}
+.fails {{ color: {MISSED}; font-weight: 600 }} .passes {{ color: {CORRECT}; font-weight: 600 }}
 """
 KEY = (
     '<p class="key dim"><span><i class="truth" style="margin-left:3px"></i>true box</span> '

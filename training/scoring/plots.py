@@ -1,7 +1,7 @@
 """Pictures of a detector's scores, as PNG: confusion matrix, precision over recall, ROC by images.
 
-Colours keep apart for colour-blind eyes (Okabe and Ito's eight; a second and third round of them is dashed and dotted),
-and numbers and labels say everything that a colour says.
+Colors are those of `palette`; where there are more classes than colors, lines are dashed, then dotted. Numbers and
+labels say everything that a color says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#999999")
+from radikal_datasets.view.palette import BLUE, GRAY, INK, LINE, ON_PAPER, VERMILION
+
 _LINES = ("-", "--", ":", "-.")
 _DPI = 150
 
@@ -35,8 +36,8 @@ def draw_confusion_matrix(counts: np.ndarray, class_names: Sequence[str], file: 
         if row == column == len(class_names):
             continue  # what is neither true nor detected has no number
         if count or row == column or len(class_names) in (row, column):
-            colour = "white" if shares[row, column] > 0.55 else "#222222" if count else "#888888"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+            color = "white" if shares[row, column] > 0.55 else INK if count else GRAY
+            axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("detected (background: missed)")
@@ -44,7 +45,7 @@ def draw_confusion_matrix(counts: np.ndarray, class_names: Sequence[str], file: 
     axes.set_title(title, fontsize=10)
     axes.set_xticks(np.arange(1, len(names)) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, len(names)) - 0.5, minor=True)
-    axes.grid(which="minor", color="#cccccc", linewidth=0.5)
+    axes.grid(which="minor", color=LINE, linewidth=0.5)
     axes.tick_params(which="minor", length=0)
     _figure(axes).colorbar(image, ax=axes, label="part of the row", fraction=0.046, pad=0.04)
     _save(axes, file)
@@ -54,10 +55,10 @@ def draw_precision_recall(curves: Mapping[str, np.ndarray], file: Path, title: s
     """Draw one curve a class, as `detection_map.precision_at_50` returns them; the legend has each one's AP50."""
     axes = _axes((7.5, max(4.5, 1.5 + 0.22 * len(curves))))
     for number, (name, precision) in enumerate(curves.items()):
-        round_, colour = divmod(number, len(_COLOURS))
+        round_, color = divmod(number, len(ON_PAPER))
         axes.plot(
             np.linspace(0, 1, len(precision)), precision, label=f"{name}  {precision.mean():.3f}",
-            color=_COLOURS[colour], linestyle=_LINES[round_ % len(_LINES)], linewidth=1.8,
+            color=ON_PAPER[color], linestyle=_LINES[round_ % len(_LINES)], linewidth=1.8,
         )  # fmt: skip
     _unit_square(axes, "recall", "precision", title)
     if curves:
@@ -77,12 +78,12 @@ def draw_image_roc(
         raise ValueError(f"no ROC curve: {int(defective.sum())} of {len(defective)} images are defective")
     false_calls, recalls, _ = roc_curve(defective, scores, drop_intermediate=False)
     axes = _axes((5.5, 5))
-    axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", linewidth=1, label="by chance")
+    axes.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1, label="by chance")
     auroc = roc_auc_score(defective, scores)
-    axes.plot(false_calls, recalls, color=_COLOURS[0], linewidth=1.8, label=f"AUROC {auroc:.3f}")
+    axes.plot(false_calls, recalls, color=BLUE, linewidth=1.8, label=f"AUROC {auroc:.3f}")
     if threshold is not None:
         point = [(scores[part] >= threshold).mean() for part in (~defective, defective)]
-        axes.plot(*point, "o", color=_COLOURS[3], markersize=8, label=f"threshold {threshold:.2f}", clip_on=False)
+        axes.plot(*point, "o", color=VERMILION, markersize=8, label=f"threshold {threshold:.2f}", clip_on=False)
     _unit_square(axes, "good images called defective", "defective images called", title)
     axes.legend(loc="lower right", fontsize=8)
     _save(axes, file)
@@ -97,7 +98,7 @@ def _axes(inches: tuple[float, float]) -> Axes:
 def _unit_square(axes: Axes, x_label: str, y_label: str, title: str) -> None:
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x_label, ylabel=y_label, aspect="equal")
     axes.set_title(title, fontsize=10)
-    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.grid(color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
