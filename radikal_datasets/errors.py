@@ -1,4 +1,47 @@
-"""Every exception a user can see.
+"""Every error that this project raises on purpose, in one tree.
+
+* RadikalError
+  · SourceNotFoundError (FileNotFoundError)
+  · UnknownSourceError (ValueError)
+  · ConfigNameError (ValueError)
+  · ProtocolError (ValueError)
+  · LayoutError
+  · CombiningError (ValueError)
+  · ChoiceError (ValueError)
+  · OutputError (ValueError)
+  · InvalidExampleError (ValueError)
+  · DownloadError
+  · HubFolderError
+  · LicenceError (PermissionError)
+  * HubError
+    · HubAccessError (PermissionError)
+    · HubUnavailableError (ConnectionError)
+    · NotPrivateError
+    · HubContentError
+  * BadFileError
+    · UnreadableImageError
+    · MalformedAnnotationError
+    · UnknownClassError
+    · MaskSizeError
+    · MissingImageError
+    · DuplicateImageError
+    · StrayImageError
+    · UnsafePathError
+  * TrainingError
+    · SettingsError (ValueError)
+    · TrainingDataError (ValueError)
+    · ClassNamesError (ValueError)
+    · ModelError (ValueError)
+    · RunNotFoundError (ValueError)
+    · ImageFileError (ValueError)
+    · OperatingPointError (ValueError)
+    · NonFiniteError (RuntimeError)
+    · ExportError (RuntimeError)
+    · StepFailedError (RuntimeError)
+
+In parentheses: the built-in exception that a class derives from as well. Not in the tree, because nobody's code has to
+handle them as errors: `training.run.signals.StoppedError`, a KeyboardInterrupt, and
+`hub_server.client_faults.RequestError`, which becomes an HTTP answer.
 
 The messages follow one rule: what was found, in which file and line, and what to do about it.
 """
@@ -34,8 +77,12 @@ class CombiningError(RadikalError, ValueError):
     """Sets that can't be combined as asked: what is in the way, in which set, and what to do."""
 
 
-class OutputError(RadikalError):
-    """A folder that must not be written to."""
+class ChoiceError(RadikalError, ValueError):
+    """Nothing to show: no such split or class, no image that has both, or a set without the schema's columns."""
+
+
+class OutputError(RadikalError, ValueError):
+    """A file or folder that must not be written: it lies among the inputs, holds something else, or is in use."""
 
 
 class InvalidExampleError(RadikalError, ValueError):
@@ -143,3 +190,47 @@ class UnsafePathError(BadFileError):
     """A link that leaves the tree, or an archive member with an absolute or ``..`` path."""
 
     kind = "unsafe_path"
+
+
+class TrainingError(RadikalError):
+    """Base of the errors of `training`: settings, models, runs and what is done with them."""
+
+
+class SettingsError(TrainingError, ValueError):
+    """A setting or option that is unknown, has an impossible value, or contradicts another one."""
+
+
+class TrainingDataError(TrainingError, ValueError):
+    """A dataset that can't be trained or scored on: it can't be loaded, or lacks a split or annotated images."""
+
+
+class ClassNamesError(TrainingError, ValueError):
+    """Data whose classes are not those of the model."""
+
+
+class ModelError(TrainingError, ValueError):
+    """A model that can't be built from these settings, can't be loaded, or is of the wrong kind for what was asked."""
+
+
+class RunNotFoundError(TrainingError, ValueError):
+    """A folder that holds no training run, or a run without the checkpoint or model that is needed."""
+
+
+class ImageFileError(TrainingError, ValueError):
+    """Image files to predict on that are missing or can't be read, or lack their templates."""
+
+
+class OperatingPointError(TrainingError, ValueError):
+    """A rule for the threshold that no threshold meets, or two rules at once."""
+
+
+class NonFiniteError(TrainingError, RuntimeError):
+    """Too many steps in a row had a loss or gradients that are not numbers."""
+
+
+class ExportError(TrainingError, RuntimeError):
+    """The model can't be written as ONNX, or what was written gives other boxes than torch."""
+
+
+class StepFailedError(TrainingError, RuntimeError):
+    """A command of the demo ended with an error."""

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from radikal_datasets.errors import RadikalError, StepFailedError
+
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
 
@@ -28,10 +30,6 @@ PAGES = {
     "leaks.html": "images in two splits, and boxes that somebody should look at",
     "explanations/index.html": "what the detector looks at, and how far to trust that",
 }
-
-
-class StepFailedError(RuntimeError):
-    """A command of the demo ended with an error."""
 
 
 def run_demo(folder: Path, extra: list[str]) -> str:
@@ -168,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     known, extra = parser.parse_known_args(arguments)
     try:
         line = run_demo(known.folder, extra)
-    except StepFailedError as error:
+    except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
-from radikal_datasets.errors import RadikalError
+from radikal_datasets.errors import ModelError, OutputError, RadikalError, TrainingDataError
 from training import models
 from training.explaining.baselines import BASELINES
 from training.explaining.calibration import calibration
@@ -39,7 +39,6 @@ from training.explaining.report import Files, whole_picture, write_image
 from training.explaining.summary import Summary, summarize
 from training.explaining.targets import Detector
 from training.run.data import class_names, load_splits
-from training.run.settings import SettingsError
 from training.scoring.operating_point import best_operating_point, match
 from training.using.saved_run import checked_classes, open_run
 
@@ -69,14 +68,20 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         overrides: `--key value` pairs that replace settings of the run, such as data_dir.
 
     Raises:
-        SettingsError: no run of a detector there, no such split or image, or an output folder that holds something
-            else.
+        RunNotFoundError: no run there.
+        ModelError: a run of another task than detection.
+        TrainingDataError: no such split, or nothing annotated in it.
+        ClassNamesError: the data's classes are not the model's.
+        SettingsError: no such image.
+        OutputError: the output folder holds something else.
     """
     _check_room(output)
     subject = _subject(run, options.split, overrides)
     found = answers(subject, options.split)
     if not found:
-        raise SettingsError(f"none of the images of split {options.split!r} is annotated: there is nothing to explain")
+        raise TrainingDataError(
+            f"none of the images of split {options.split!r} is annotated: there is nothing to explain"
+        )
     validation = found if options.split == "validation" else answers(subject, "validation")
     threshold, origin = _threshold(options.threshold, validation, options.split)
     chosen = choose(found, options.images, threshold)
@@ -106,7 +111,7 @@ def _subject(run: Path, split: str, overrides: list[str]) -> Subject:
     """The run's best model and its data."""
     settings, model, processor = open_run(run, overrides)
     if settings.task != "detection":
-        raise SettingsError(f"{run} is a run of {settings.task}; only detectors can be explained so far")
+        raise ModelError(f"{run} is a run of {settings.task}; only detectors can be explained so far")
     splits: Any = load_splits(settings)
     checked_classes(settings, splits, split, model)
     if settings.num_threads:
@@ -144,7 +149,7 @@ def _explain_images(
 def _check_room(output: Path) -> None:
     """Refuse a folder that holds something else."""
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / NUMBERS).is_file())):
-        raise SettingsError(f"{output} holds something else than explanations: choose another --output")
+        raise OutputError(f"{output} holds something else than explanations: choose another --output")
 
 
 def _make_room(output: Path) -> None:
@@ -208,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         summary = explain_run(known.run, output, options, overrides)
-    except (SettingsError, RadikalError) as error:
+    except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _print(summary)

@@ -32,8 +32,7 @@ from transformers.utils import logging as transformers_logging
 
 import radikal_datasets
 from loaders.decoding import resize_into
-from radikal_datasets.errors import RadikalError
-from training.run.settings import SettingsError
+from radikal_datasets.errors import ExportError, ImageFileError, RadikalError, SettingsError
 from training.using.image_files import find_pictures, find_references, read_pixels
 from training.using.onnx_module import ExportedDetector, Found, differences, made_up_images
 from training.using.trained_model import OpenedModel, open_model
@@ -47,10 +46,6 @@ COMPARED = 20
 _CHECKED_IMAGES = 16
 # Families that ask for `len(tensor)`, which fixes the number of images at the example's.
 _ASK_LENGTH = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2")
-
-
-class ExportError(RuntimeError):
-    """The model can't be written as ONNX, or what was written gives other boxes than torch."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,8 @@ def export(opened: OpenedModel, output: Path, opset: int | None = None, check_im
 
     Raises:
         ExportError: it can't be exported, or differs by more than the tolerances.
-        SettingsError: the model's images are not stretched to one size, or there are no images to check on.
+        ModelError: the model's images are not stretched to one size.
+        ImageFileError: there are no images to check on.
     """
     detector = ExportedDetector(opened).eval()
     samples = _samples(opened, check_images)
@@ -218,7 +214,7 @@ def _samples(opened: OpenedModel, folder: Path | None) -> list[list[np.ndarray]]
         return [[image, image[::-1, 3:].copy()] if opened.channels == "pair" else [image] for image in images]
     pictures = find_pictures([folder], pairs=opened.channels == "pair")
     if not pictures:
-        raise SettingsError(f"--check_images {folder}: there is no image in it")
+        raise ImageFileError(f"--check_images {folder}: there is no image in it")
     if opened.channels == "pair":
         pictures = find_references(pictures, None)
     step = max(1, len(pictures) // _CHECKED_IMAGES)
@@ -275,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         opened = open_model(known.model)
         done = export(opened, known.output, known.opset, known.check_images)
-    except (SettingsError, ExportError, RadikalError) as error:
+    except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{done.file}: {done.file.stat().st_size / 1e6:.1f} MB, ONNX opset {done.opset}")

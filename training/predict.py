@@ -27,8 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from transformers.utils import logging as transformers_logging
 
 from loaders import Tiling
-from radikal_datasets.errors import RadikalError
-from training.run.settings import SettingsError
+from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
 from training.using.image_files import PictureFile, find_pictures, find_references
 from training.using.inference import Looked, look_for_defects
 from training.using.results import PREDICTIONS, write_gallery, write_overlays, write_results
@@ -55,7 +54,8 @@ def predict(
         overlays: which images are drawn: "all", "found" (those with a detection) or "none".
 
     Raises:
-        SettingsError: the output folder holds something else than predictions, or no image can be read.
+        OutputError: the output folder holds something else than predictions.
+        ImageFileError: no image can be read.
     """
     _make_room(output)
     looked = look_for_defects(opened, pictures, threshold, tiles=tiles, batch_size=batch_size)
@@ -69,7 +69,7 @@ def _make_room(output: Path) -> None:
     """Remove older predictions; anything else is not touched."""
     if output.exists():
         if not output.is_dir() or (any(output.iterdir()) and not (output / PREDICTIONS).is_file()):
-            raise SettingsError(f"{output} holds something else than predictions: choose another --output")
+            raise OutputError(f"{output} holds something else than predictions: choose another --output")
         shutil.rmtree(output / "overlays", ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
 
@@ -78,7 +78,7 @@ def _check_apart(output: Path, places: list[Path]) -> None:
     """Refuse an output folder among the images: its overlays would be taken for images at the next call."""
     for place in places:
         if place.is_dir() and output.resolve().is_relative_to(place.resolve()):
-            raise SettingsError(f"--output {output} lies in the folder of images, {place}: choose one beside it")
+            raise OutputError(f"--output {output} lies in the folder of images, {place}: choose one beside it")
 
 
 def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tiling | None:
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
         pairs = opened.channels == "pair"
         pictures = find_pictures(known.images, pairs=pairs)
         if not pictures:
-            raise SettingsError(f"there is no image (jpg png bmp tif) in {', '.join(map(str, known.images))}")
+            raise ImageFileError(f"there is no image (jpg png bmp tif) in {', '.join(map(str, known.images))}")
         if pairs:
             pictures = find_references(pictures, known.references)
         elif known.references is not None:
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
             opened, pictures, known.output, threshold,
             tiles=tiles, batch_size=known.batch_size, overlays=known.overlays,
         )  # fmt: skip
-    except (SettingsError, RadikalError) as error:
+    except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for name, reason in sorted(looked.broken.items()):

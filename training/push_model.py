@@ -24,13 +24,12 @@ from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging as transformers_logging
 
-from radikal_datasets.errors import HubContentError, HubError, LicenceError, RadikalError
+from radikal_datasets.errors import HubContentError, HubError, LicenceError, RadikalError, RunNotFoundError
 from radikal_datasets.hub.repository import Repository
 from radikal_datasets.hub_client.client_errors import status_of, unanswered
 from radikal_datasets.hub_client.endpoint import PUBLIC_HUB, Hub
 from radikal_datasets.hub_client.transfer import bounded_requests, large_files_by, retrying, takes_xet
 from radikal_datasets.prepared.card_text import CARD_FILENAME
-from training.run.settings import SettingsError
 from training.using.model_card import TrainedModel, model_card
 from training.using.trained_model import open_model
 
@@ -69,7 +68,7 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
             on.
 
     Raises:
-        SettingsError: no such run, or one without a model.
+        RunNotFoundError: no such run, or one without a model.
         HubError: no Hub was chosen, or what it answered.
         LicenceError: `public`, and the images' licence forbids it.
         NotPrivateError: the Hub made, or has, a public repository of this name. Nothing was sent.
@@ -78,7 +77,7 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
     hub = _chosen_hub(endpoint)
     opened = open_model(run)
     if opened.settings is None:
-        raise SettingsError(
+        raise RunNotFoundError(
             f"{run} is a model without its run: give the run's output_dir, which knows what it learnt from"
         )
     metrics = run / "metrics.json"
@@ -198,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     transformers_logging.disable_progress_bar()
     try:
         done = push_model(known.run, known.repo_id, endpoint=known.endpoint, public=known.public)
-    except (SettingsError, RadikalError) as error:
+    except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"sent {', '.join(done.sent) or 'nothing'}; there already: {', '.join(done.kept) or 'nothing'}")

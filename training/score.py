@@ -18,11 +18,10 @@ if __name__ == "__main__":
 from accelerate import Accelerator
 from transformers.utils import logging as transformers_logging
 
-from radikal_datasets.errors import RadikalError
+from radikal_datasets.errors import RadikalError, TrainingDataError
 from training import models
 from training.models.classifiers import classifier_normalization
 from training.run.data import eval_loader, load_splits
-from training.run.settings import SettingsError
 from training.run.usage import help_text
 from training.scoring.detections import evaluate
 from training.tasks.classification import classifier_scores
@@ -36,7 +35,9 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
         overrides: `--key value` pairs that replace settings of the run, such as data_dir.
 
     Raises:
-        SettingsError: no run there, no such split, or classes that are not the model's.
+        RunNotFoundError: no run there.
+        TrainingDataError: no such split, or nothing annotated in it.
+        ClassNamesError: the data's classes are not the model's.
     """
     settings, model, processor = open_run(run, overrides)
     accelerator = Accelerator(mixed_precision="no")
@@ -48,7 +49,9 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
         options = models.normalization(processor)
     loader = eval_loader(splits, split, settings, accelerator, **options)
     if loader is None:
-        raise SettingsError(f"none of the images of split {split!r} is annotated: there is nothing to score against")
+        raise TrainingDataError(
+            f"none of the images of split {split!r} is annotated: there is nothing to score against"
+        )
     model.to(accelerator.device)
     if settings.task == "classification":
         return classifier_scores(model, loader, accelerator)
@@ -71,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     transformers_logging.disable_progress_bar()
     try:
         scores = score_run(known.run, known.split, overrides)
-    except (SettingsError, RadikalError) as error:
+    except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     text = json.dumps(scores, indent=2)

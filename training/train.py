@@ -37,25 +37,15 @@ from transformers import get_wsd_schedule
 from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
-from radikal_datasets.errors import RadikalError, SourceNotFoundError
-from training.models import ModelError
+from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError
 from training.models.inputs import model_inputs
 from training.run.accumulation import scale_of_step, windows
 from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
-from training.run.optimization import NonFiniteError, any_rank, parameter_groups, training_mode
+from training.run.optimization import any_rank, parameter_groups, training_mode
 from training.run.output_dir import check_apart, held, is_first
-from training.run.settings import (
-    RUN_SETTINGS,
-    Settings,
-    SettingsError,
-    differences,
-    parse,
-    resolve_precision,
-    save,
-    with_config,
-)
+from training.run.settings import RUN_SETTINGS, Settings, differences, parse, resolve_precision, save, with_config
 from training.run.signals import StoppedError, StopSignals
 from training.run.usage import help_text
 from training.tasks import TASKS, Task
@@ -344,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
         if is_first():
             print(stopped, flush=True)
         return stopped.exit_code
-    except (SettingsError, ModelError, NonFiniteError, RadikalError) as error:
+    except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, SourceNotFoundError):
             print("\nTo see a whole run on made-up images first:  make demo", file=sys.stderr)

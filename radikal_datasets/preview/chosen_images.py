@@ -13,7 +13,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 from PIL import Image
 
-from ..errors import RadikalError
+from ..errors import ChoiceError
 from ..loading.sets import rows
 from ..view.drawing import to_rgb
 
@@ -23,10 +23,6 @@ logger = logging.getLogger(__name__)
 DEFECT_FREE, NOT_ANNOTATED = "defect-free", "not annotated"
 
 _COLUMNS = ("image_id", "image", "boxes", "labels", "masks", "reference", "annotated")
-
-
-class ChoiceError(RadikalError, ValueError):
-    """Nothing to show: no such split or class, no image that has both, or a set without the schema's columns."""
 
 
 @dataclass(frozen=True)

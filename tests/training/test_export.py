@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from radikal_datasets.errors import ModelError
 from tests.training.conftest import ROOT
 from tests.training.saved_runs import NAMES, SIZE, drawn, untrained, write_images, write_run
 from training import export as exporting
 from training import models
 from training.export import ExportError, export, main, metadata
-from training.run.settings import SettingsError
 from training.using.image_files import find_pictures
 from training.using.inference import look_for_defects
 from training.using.onnx_module import ExportedDetector, Found, differences, made_up_images
@@ -174,11 +174,11 @@ class TestRefusals:
     def test_a_processor_that_does_not_stretch(self, run, tmp_path):
         opened = open_model(run)
         opened.processor.size = {"shortest_edge": 640}
-        with pytest.raises(SettingsError, match="resizes to"):
+        with pytest.raises(ModelError, match="resizes to"):
             ExportedDetector(opened)
         opened = open_model(run)
         opened.processor.resample = 3
-        with pytest.raises(SettingsError, match="otherwise than bilinearly"):
+        with pytest.raises(ModelError, match="otherwise than bilinearly"):
             ExportedDetector(opened)
 
     def test_no_model_and_no_images(self, run, tmp_path, capsys):

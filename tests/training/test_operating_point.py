@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.run.settings import SettingsError
+from radikal_datasets.errors import OperatingPointError
 from training.scoring.operating_point import (
     OperatingPoint,
     best_operating_point,
@@ -126,7 +126,7 @@ def test_highest_threshold_that_finds_enough(seed, recall):
     if enough:
         assert choose_operating_point(predictions, truths, min_recall=recall) == enough[0]
     else:
-        with pytest.raises(SettingsError, match=r"out of reach|no recall"):
+        with pytest.raises(OperatingPointError, match=r"out of reach|no recall"):
             choose_operating_point(predictions, truths, min_recall=recall)
 
 
@@ -199,14 +199,14 @@ def test_a_false_call_with_the_highest_score_there_is():
 
 
 def test_one_rule_at_a_time():
-    with pytest.raises(SettingsError, match="give one"):
+    with pytest.raises(OperatingPointError, match="give one"):
         choose_operating_point([], [], max_false_calls_per_100=1, min_recall=0.9)
 
 
 def test_recall_that_nothing_reaches_is_told_with_what_is_reached():
-    with pytest.raises(SettingsError, match=r"find 1 of 2 true boxes \(0\.500\)"):
+    with pytest.raises(OperatingPointError, match=r"find 1 of 2 true boxes \(0\.500\)"):
         choose_operating_point([found([A], [0], [0.9])], [true([A, B], [0, 0])], min_recall=0.9)
-    with pytest.raises(SettingsError, match="none of the 1 images"):
+    with pytest.raises(OperatingPointError, match="none of the 1 images"):
         choose_operating_point([NOTHING], [GOOD], min_recall=0.9)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.run.settings import SettingsError
+from radikal_datasets.errors import ClassNamesError
 from training.scoring.detection_map.detection_map import DetectionMap
 from training.scoring.plots import draw_confusion_matrix, draw_image_roc, draw_precision_recall
 from training.scoring.report import full_report, summary
@@ -121,5 +121,5 @@ def test_nothing_found_and_nothing_to_find(tmp_path):
 
 
 def test_a_label_without_a_name(tmp_path):
-    with pytest.raises(SettingsError, match=r"predictions\[1\] has label 1, but there are 1 class names"):
+    with pytest.raises(ClassNamesError, match=r"predictions\[1\] has label 1, but there are 1 class names"):
         full_report(PREDICTIONS, [{"boxes": [], "labels": []}] * 4, ["hole"], tmp_path)

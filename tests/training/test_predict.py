@@ -14,12 +14,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from loaders import DetectionLoader, Tiling
+from radikal_datasets.errors import SettingsError
 from tests.loaders.conftest import make_split
 from tests.training.conftest import ROOT
 from tests.training.saved_runs import NAMES, SIZE, drawn, write_images, write_run
 from training import models
 from training.predict import main, predict
-from training.run.settings import SettingsError
 from training.using.image_files import find_pictures, find_references
 from training.using.inference import look_for_defects
 from training.using.trained_model import open_model

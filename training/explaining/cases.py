@@ -11,10 +11,11 @@ import torch
 from accelerate import Accelerator
 from torchvision.ops import box_iou
 
+from radikal_datasets.errors import SettingsError
 from training import models
 from training.explaining.targets import Detection, Detector, own_query
 from training.run.data import eval_loader
-from training.run.settings import Settings, SettingsError
+from training.run.settings import Settings
 from training.scoring.detections import predict
 
 Box = tuple[float, float, float, float]

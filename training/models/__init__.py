@@ -1,8 +1,8 @@
 """Detectors and classifiers for transformers, built around any timm backbone, and the images they take."""
 
+from radikal_datasets.errors import ModelError
 from training.models.backbones import load_backbone_weights
 from training.models.building import build_model, from_checkpoint, trainable_norms
-from training.models.errors import ModelError
 from training.models.families import MODEL_TYPES
 from training.models.gray import fold_gray, fold_if_gray, is_folded, unfolded_weights
 from training.models.processors import image_processor, normalization

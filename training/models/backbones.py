@@ -12,7 +12,7 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from transformers import TimmBackboneConfig
 
-from training.models.errors import ModelError
+from radikal_datasets.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForObjectDetection, PreTrainedModel
 
+from radikal_datasets.errors import ModelError
 from training.models.backbones import timm_features
-from training.models.errors import ModelError
 from training.models.families import FAMILIES, MODEL_TYPES, family_of
 from training.models.initialization import initialize, set_class_prior
 from training.models.sizes import SIZES

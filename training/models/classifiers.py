@@ -9,7 +9,7 @@ from transformers import AutoModelForImageClassification, TimmWrapperConfig, Tim
 from transformers.models.timm_wrapper.image_processing_timm_wrapper import TimmWrapperImageProcessor
 
 from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
-from training.models.errors import ModelError
+from radikal_datasets.errors import ModelError
 from training.models.sizes import SIZES
 
 

@@ -14,7 +14,7 @@ from transformers import (
 from transformers.image_utils import SizeDict
 
 from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
-from training.models.errors import ModelError
+from radikal_datasets.errors import ModelError
 
 # By the model_type of a config, which writes dab-detr with a hyphen. They differ in how they read a model's outputs.
 _CLASSES = {

@@ -14,9 +14,10 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import AutoModelForImageClassification, AutoModelForObjectDetection, PreTrainedModel
 
+from radikal_datasets.errors import OutputError, RunNotFoundError
 from training.models import is_folded, unfolded_weights
 from training.models.families import family_of
-from training.run.settings import RUN_SETTINGS, SettingsError
+from training.run.settings import RUN_SETTINGS
 
 
 @dataclass
@@ -61,7 +62,8 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
         The checkpoint's `state` folder; None to start anew.
 
     Raises:
-        SettingsError: there is no such checkpoint, or a run is in the way.
+        RunNotFoundError: there is no such checkpoint.
+        OutputError: a run is in the way.
     """
     for leftover in output_dir.glob(".*.tmp"):
         shutil.rmtree(leftover)
@@ -73,7 +75,7 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
         return _state(output_dir, resume, there)
     if there or (output_dir / "metrics.json").exists():
         if not overwrite:
-            raise SettingsError(
+            raise OutputError(
                 f"{output_dir} holds a run already. Go on with it by --resume_from_checkpoint latest, choose another "
                 "--output_dir, or replace it by --overwrite_output_dir true"
             )
@@ -90,11 +92,11 @@ def _state(output_dir: Path, resume: str, there: list[Path]) -> Path:
         if there:
             return there[-1] / "state"
         if (output_dir / RUN_SETTINGS).is_file():
-            raise SettingsError(
+            raise RunNotFoundError(
                 f"{asked}: {output_dir} has no checkpoint-* folder: the run was stopped before its first checkpoint. "
                 "Start it again without --resume_from_checkpoint"
             )
-        raise SettingsError(
+        raise RunNotFoundError(
             f"{asked}: {output_dir} has no checkpoint-* folder: no run was started there. Give the --output_dir of the "
             "run to go on with, or leave --resume_from_checkpoint out"
         )
@@ -104,7 +106,7 @@ def _state(output_dir: Path, resume: str, there: list[Path]) -> Path:
             return state
     near = "; did you mean latest?" if difflib.get_close_matches(resume.lower(), ["latest"]) else ""
     has = ", ".join(path.name for path in there) or "no checkpoint"
-    raise SettingsError(f"{asked}: there is no folder {Path(resume) / 'state'}{near} ({output_dir} has {has})")
+    raise RunNotFoundError(f"{asked}: there is no folder {Path(resume) / 'state'}{near} ({output_dir} has {has})")
 
 
 def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep: int) -> None:

@@ -15,8 +15,8 @@ from loaders import Augmentation, ClassificationLoader, DetectionLoader, Tiling,
 from loaders.loader import Loader
 from loaders.records import COLUMNS
 from radikal_datasets import combine, load_dataset
-from radikal_datasets.errors import RadikalError
-from training.run.settings import Settings, SettingsError
+from radikal_datasets.errors import RadikalError, SettingsError, TrainingDataError
+from training.run.settings import Settings
 
 #: Settings that are fields of `Augmentation` by the same name; its `scale` is `scale_jitter` here.
 AUGMENTATIONS = (
@@ -29,7 +29,8 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
     """All splits of the run's dataset, by `radikal_datasets.load_dataset`.
 
     Raises:
-        SettingsError: it can't be loaded, there is no train split, or a column is missing.
+        SettingsError: data_dir contradicts dataset_name.
+        TrainingDataError: it can't be loaded, there is no train split, or a column is missing.
         radikal_datasets.errors.RadikalError: as load_dataset raises it; SourceNotFoundError where there are no data.
     """
     protocol: dict[str, Any] = {} if settings.protocol is None else {"protocol": settings.protocol}
@@ -50,17 +51,17 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
     except RadikalError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise SettingsError(_not_loaded(settings, error)) from error
+        raise TrainingDataError(_not_loaded(settings, error)) from error
     if "train" not in splits:
-        raise SettingsError(f"{name} has no train split; it has {', '.join(map(str, splits))}")
+        raise TrainingDataError(f"{name} has no train split; it has {', '.join(map(str, splits))}")
     for split, dataset in splits.items():
         if missing := [column for column in COLUMNS if column not in dataset.column_names]:
-            raise SettingsError(
+            raise TrainingDataError(
                 f"split {split} of {name} lacks the columns {', '.join(missing)}. Needed are {', '.join(COLUMNS)}; "
                 "docs/training.md tells what they hold and how to make such a folder"
             )
         if not isinstance(getattr(dataset.features["labels"], "feature", None), datasets.ClassLabel):
-            raise SettingsError(
+            raise TrainingDataError(
                 f"the column labels of {name} is {dataset.features['labels']}; it must be a list of ClassLabel, which "
                 "holds the names of the classes. docs/training.md tells how to make such a folder"
             )
@@ -118,7 +119,7 @@ def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accel
         **_common(settings, settings.empty_tiles, accelerator), **options,
     )  # fmt: skip
     if loader.num_images == 0:
-        raise SettingsError(f"{settings.dataset_name}: the train split has no annotated image")
+        raise TrainingDataError(f"{settings.dataset_name}: the train split has no annotated image")
     return loader
 
 

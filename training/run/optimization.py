@@ -10,10 +10,6 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 
-class NonFiniteError(RuntimeError):
-    """Too many steps in a row had a loss or gradients that are not numbers."""
-
-
 def float32_loss(model: PreTrainedModel) -> None:
     """Make the model compute its loss in float32, autocast or not.
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training.run.settings import Settings, SettingsError
+from radikal_datasets.errors import OutputError
+from training.run.settings import Settings
 
 
 def check_apart(settings: Settings) -> None:
     """Refuse an output_dir among the images: whoever lists that folder would find the run's files.
 
     Raises:
-        SettingsError: it is the data folder or lies in it.
+        OutputError: it is the data folder or lies in it.
     """
     output = Path(settings.output_dir)
     places = [settings.data_dir, settings.dataset_name]
@@ -26,7 +27,7 @@ def check_apart(settings: Settings) -> None:
     for place in places:
         folder = Path(place or "").expanduser()
         if place and folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
-            raise SettingsError(
+            raise OutputError(
                 f"output_dir {output} lies in the data folder {folder}; give a folder beside it. Nothing was written"
             )
 
@@ -38,7 +39,7 @@ def held(output_dir: Path) -> Iterator[None]:
     The first of a run's processes holds it. The system lets go of it when that ends, however it does.
 
     Raises:
-        SettingsError: another process holds it; names its pid.
+        OutputError: another process holds it; names its pid.
     """
     if not is_first():
         yield
@@ -47,14 +48,14 @@ def held(output_dir: Path) -> Iterator[None]:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"output_dir {output_dir} can't be made ({error}); give another folder") from error
+        raise OutputError(f"output_dir {output_dir} can't be made ({error}); give another folder") from error
     file, note = output_dir / "run.lock", output_dir / "run.pid"
     lock = FileLock(file, thread_local=False)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
         pid = note.read_text(encoding="utf-8").strip() if note.is_file() else "unknown"
-        raise SettingsError(
+        raise OutputError(
             f"process {pid} is training into {output_dir}. Wait for it, end it (Ctrl-C where it runs, or kill {pid}: "
             "it saves a checkpoint first), or give another --output_dir"
         ) from error

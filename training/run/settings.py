@@ -13,14 +13,12 @@ from typing import Annotated, Any
 
 import yaml
 
+from radikal_datasets.errors import SettingsError
+
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CHECKOUT = CONFIGS.parents[1]
 #: In output_dir: all settings of the run.
 RUN_SETTINGS = "train_config.yaml"
-
-
-class SettingsError(ValueError):
-    """A setting is unknown or has a value that can't be; the message names it."""
 
 
 _CHOICES = {

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from training.run.settings import SettingsError
+from radikal_datasets.errors import OperatingPointError
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,12 @@ def choose_operating_point(
         min_recall: take the highest threshold at which at least this fraction of the true boxes is found.
 
     Raises:
-        SettingsError: both rules are asked for, or no threshold finds as many as min_recall says.
+        OperatingPointError: both rules are asked for, or no threshold finds as many as min_recall says.
     """
     if max_false_calls_per_100 is not None and min_recall is not None:
-        raise SettingsError("max_false_calls_per_100 and min_recall are two rules for one threshold: give one of them")
+        raise OperatingPointError(
+            "max_false_calls_per_100 and min_recall are two rules for one threshold: give one of them"
+        )
     total = sum(len(truth["labels"]) for truth in truths)
     scores, right = _marks(predictions, truths)
     found = np.cumsum(right)
@@ -109,7 +111,9 @@ def choose_operating_point(
     elif min_recall is not None:
         merit = (found >= min_recall * total) & (found > 0)
         if not merit.any():
-            raise SettingsError(_out_of_reach(min_recall, int(found[-1]) if len(found) else 0, total, len(truths)))
+            raise OperatingPointError(
+                _out_of_reach(min_recall, int(found[-1]) if len(found) else 0, total, len(truths))
+            )
     else:
         merit = 2 * found / (found + false_calls + total)  # F1: both sums of its denominator hold `found`
     if not merit.any():

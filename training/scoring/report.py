@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.run.settings import SettingsError
+from radikal_datasets.errors import ClassNamesError
 from training.scoring.deeppcb_protocol.deeppcb_protocol import protocol_scores
 from training.scoring.detection_map.detection_map import evaluate_coco, precision_at_50, scores_of
 from training.scoring.image_scores import image_scores, surest_detections
@@ -53,7 +53,7 @@ def full_report(
         `folder`. There is an image_roc.png only where there are good and defective images.
 
     Raises:
-        SettingsError: a label without a name, or as `choose_operating_point` raises it.
+        ClassNamesError: a label without a name, or as `choose_operating_point` raises it.
     """
     _check_labels(predictions, truths, len(class_names))
     threshold = validation_threshold
@@ -111,7 +111,7 @@ def _check_labels(predictions: Sequence[dict[str, Any]], truths: Sequence[dict[s
         for image, item in enumerate(items):
             strange = [int(label) for label in item["labels"] if not 0 <= label < classes]
             if strange:
-                raise SettingsError(
+                raise ClassNamesError(
                     f"{what}[{image}] has label {strange[0]}, but there are {classes} class names (labels 0 to "
                     f"{classes - 1}): pass the names that the model was trained with"
                 )

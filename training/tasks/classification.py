@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from loaders import ClassificationLoader
+from radikal_datasets.errors import SettingsError
 from training import models
 from training.models.classifiers import (
     build_classifier,
@@ -24,7 +25,7 @@ from training.models.classifiers import (
 from training.models.inputs import model_inputs
 from training.run.checkpoints import load_classifier
 from training.run.data import eval_loader, train_loader
-from training.run.settings import Settings, SettingsError
+from training.run.settings import Settings
 from training.scoring.image_scores import best_image_threshold, image_scores
 from training.scoring.plots import draw_image_roc
 

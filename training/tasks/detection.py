@@ -9,12 +9,13 @@ from typing import Any
 import datasets
 from accelerate import Accelerator
 
+from radikal_datasets.errors import SettingsError
 from training import models
 from training.models.families import family_of
 from training.run.checkpoints import load_model
 from training.run.data import class_names, eval_loader, train_loader
 from training.run.optimization import float32_loss, training_mode
-from training.run.settings import Settings, SettingsError
+from training.run.settings import Settings
 from training.scoring.detections import evaluate, found_and_true
 from training.scoring.report import full_report
 

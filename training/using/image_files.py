@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from loaders.decoding import Decoder
-from training.run.settings import SettingsError
+from radikal_datasets.errors import ImageFileError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 # DeepPCB's names of the two files of a pair.
@@ -33,11 +33,11 @@ def find_pictures(places: Sequence[Path], *, pairs: bool = False) -> list[Pictur
         pairs: leave out DeepPCB's templates, `*_temp`, where there are `*_test`.
 
     Raises:
-        SettingsError: one of the places is not there.
+        ImageFileError: one of the places is not there.
     """
     for place in places:
         if not place.exists():
-            raise SettingsError(f"there is no file or folder {place} (the current directory is {Path.cwd()})")
+            raise ImageFileError(f"there is no file or folder {place} (the current directory is {Path.cwd()})")
     files = {file.absolute() for place in places for file in (_below(place) if place.is_dir() else [place])}
     if pairs and any(file.stem.endswith(_TEST) for file in files):
         files = {file for file in files if not file.stem.endswith(_TEMPLATE)}
@@ -54,10 +54,10 @@ def find_references(pictures: Sequence[PictureFile], folder: Path | None) -> lis
             the images.
 
     Raises:
-        SettingsError: an image has none.
+        ImageFileError: an image has none.
     """
     if folder is not None and not folder.is_dir():
-        raise SettingsError(f"--references {folder}: there is no such folder")
+        raise ImageFileError(f"--references {folder}: there is no such folder")
     found, missing = [], []
     for one in pictures:
         place = one.file if folder is None else folder / one.name
@@ -68,7 +68,7 @@ def find_references(pictures: Sequence[PictureFile], folder: Path | None) -> lis
         missing += [one.name] if reference is None else []
     if missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise SettingsError(
+        raise ImageFileError(
             f"the model compares each image with its defect-free template, and {len(missing)} of {len(pictures)} "
             f"images have none: {shown}. Give --references FOLDER with a file of the same relative name for each, or "
             "name the pairs as DeepPCB does, X_test.jpg and X_temp.jpg side by side"
@@ -80,12 +80,12 @@ def read_pixels(file: Path) -> np.ndarray:
     """uint8 (H, W, 3), RGB, as the loaders decode it: in the file's own frame, of 16 bits the upper 8.
 
     Raises:
-        SettingsError: it can't be read.
+        ImageFileError: it can't be read.
     """
     try:
         pixels, _ = Decoder()(str(file), color=True)
     except Exception as error:  # as many kinds as there are image libraries
-        raise SettingsError(f"{file} can't be read as an image: {error}") from error
+        raise ImageFileError(f"{file} can't be read as an image: {error}") from error
     return pixels.copy()
 
 

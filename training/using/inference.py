@@ -16,10 +16,9 @@ from tqdm import tqdm
 
 from loaders import DetectionLoader, Tiling, merge_tiles
 from loaders.decoding import Decoder
-from radikal_datasets.errors import UnreadableImageError
+from radikal_datasets.errors import ImageFileError, UnreadableImageError
 from radikal_datasets.raw.images import MAX_PIXELS
 from training import models
-from training.run.settings import SettingsError
 from training.scoring.detections import predict
 from training.using.image_files import PictureFile
 from training.using.trained_model import OpenedModel
@@ -71,7 +70,7 @@ def look_for_defects(
     """Detections of every image with a score of at least `threshold`; images that can't be read are told, not fatal.
 
     Raises:
-        SettingsError: none of the images can be read.
+        ImageFileError: none of the images can be read.
     """
     accelerator = Accelerator(mixed_precision="no")
     model: Any = opened.model.to(accelerator.device)  # pyright: ignore[reportArgumentType]
@@ -92,7 +91,7 @@ def look_for_defects(
     looked.seconds = time.perf_counter() - started
     if not looked.found:
         name, reason = next(iter(looked.broken.items()))
-        raise SettingsError(f"none of the {len(pictures)} images can be read, the first being {name}: {reason}")
+        raise ImageFileError(f"none of the {len(pictures)} images can be read, the first being {name}: {reason}")
     return looked
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from radikal_datasets.errors import ModelError
 from training import models
-from training.run.settings import SettingsError
 from training.using.trained_model import OpenedModel
 
 _BILINEAR = 2  # PIL's number
@@ -25,7 +25,7 @@ class ExportedDetector(torch.nn.Module):
     in pixels of the image, 0-based, half-open, clipped to it; `scores`, float32 (N, K); `labels`, int64 (N, K).
 
     Raises:
-        SettingsError: the image processor does something else than stretch, scale and normalise.
+        ModelError: the image processor does something else than stretch, scale and normalise.
     """
 
     def __init__(self, opened: OpenedModel) -> None:
@@ -33,7 +33,7 @@ class ExportedDetector(torch.nn.Module):
         processor = opened.processor
         self.canvas, self.pair, self.model = opened.canvas, opened.channels == "pair", opened.model
         if int(processor.resample) != _BILINEAR or getattr(processor, "do_pad", False):
-            raise SettingsError(f"{opened.where}: its image processor pads, or resizes otherwise than bilinearly")
+            raise ModelError(f"{opened.where}: its image processor pads, or resizes otherwise than bilinearly")
         parameters = inspect.signature(processor.post_process_object_detection).parameters
         if "use_focal_loss" in parameters:
             self.most: int | None = opened.model.config.num_queries

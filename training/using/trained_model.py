@@ -12,11 +12,11 @@ from typing import Any
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoImageProcessor, PreTrainedModel
 
-from radikal_datasets.errors import HubContentError
+from radikal_datasets.errors import HubContentError, ModelError, RunNotFoundError
 from radikal_datasets.hub_client.client_errors import chain_of
 from radikal_datasets.hub_client.endpoint import hub_name, stay_at_endpoint
 from training.run.checkpoints import load_model
-from training.run.settings import RUN_SETTINGS, Settings, SettingsError
+from training.run.settings import RUN_SETTINGS, Settings
 from training.using.saved_run import open_run
 
 #: Detections with a lower score are left out, where a run has no operating point of its own.
@@ -53,11 +53,11 @@ class OpenedModel:
         """(height, width) in pixels of what the model sees.
 
         Raises:
-            SettingsError: its image processor does not stretch images to one size.
+            ModelError: its image processor does not stretch images to one size.
         """
         size = self.processor.size
         if not self.processor.do_resize or not size.get("height") or not size.get("width"):
-            raise SettingsError(
+            raise ModelError(
                 f"{self.where}: its image processor resizes to {dict(size)}; needed is one height and width that "
                 "images are stretched to, as training/train.py saves it"
             )
@@ -73,7 +73,8 @@ def open_model(where: str | os.PathLike[str]) -> OpenedModel:
     """The best model of a run's output_dir, or the model of a `from_pretrained` folder or a repository of the Hub.
 
     Raises:
-        SettingsError: nothing of the kind is there, or it is no detector.
+        RunNotFoundError: nothing of the kind is there.
+        ModelError: it can't be loaded, or is no detector.
         HubContentError: the Hub's answer is not safe to use (see `radikal_datasets.hub_client.answers`).
     """
     where, folder = str(where), Path(where)
@@ -84,15 +85,13 @@ def open_model(where: str | os.PathLike[str]) -> OpenedModel:
         settings, stored = None, None
         model, processor = _pretrained(where)
     else:
-        raise SettingsError(
+        raise RunNotFoundError(
             f"{folder.absolute()} is no trained model: "
             + (f"it has neither {RUN_SETTINGS} nor config.json" if folder.is_dir() else "there is no such folder")
             + ". Give the output_dir of a run, or a folder with a saved model in it, such as its best/"
         )
     if not hasattr(processor, "post_process_object_detection"):
-        raise SettingsError(
-            f"{where} is a {model.config.model_type}, which finds no boxes: only detectors are used here"
-        )
+        raise ModelError(f"{where} is a {model.config.model_type}, which finds no boxes: only detectors are used here")
     if stored is None:
         stored = getattr(model.config, "radikal_threshold", None)
     return OpenedModel(where, settings, model, processor, stored)
@@ -112,7 +111,7 @@ def _pretrained(where: str) -> tuple[PreTrainedModel, Any]:
             if isinstance(link, HubContentError):
                 raise link from None
         place = where if Path(where).exists() else f"{where} (no folder; so looked for on {hub_name()})"
-        raise SettingsError(f"{place} can't be loaded as a detector: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{place} can't be loaded as a detector: {' '.join(str(error).split())}") from error
 
 
 def _stored_threshold(metrics: Path) -> float | None:
