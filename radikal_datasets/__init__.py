@@ -1,5 +1,6 @@
 """Six industrial-inspection sources behind one `load_dataset` call and one schema."""
 
+from ._version import __version__
 from .combining import combine
 from .hub.push import push_to_hub
 from .hub_client.answers import install as _check_hub_answers
@@ -11,8 +12,8 @@ from .sources import list_sources, source_info
 from .stats.statistics import statistics
 from .verification import verify
 
-__version__ = "0.1.0"
 __all__ = [
+    "__version__",
     "build_hub_folder",
     "combine",
     "list_sources",

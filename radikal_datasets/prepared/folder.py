@@ -15,9 +15,8 @@ import PIL
 import pyarrow as pa
 from filelock import FileLock
 
-import radikal_datasets
-
 from .. import splits
+from .._version import __version__
 from ..building.builder import InspectionBuilder
 from ..errors import HubFolderError, LayoutError, OutputError
 from ..loading.loading import CARD_KEY
@@ -162,7 +161,7 @@ class _Folder:
     def fingerprint(self, builder: InspectionBuilder) -> str:
         """Changes with any file that is read and with whatever else decides about the bytes that are written."""
         parts = (builder.hash, builder.config.protocol, builder.config.strict, self.max_shard_bytes)
-        versions = (radikal_datasets.__version__, pa.__version__, PIL.__version__, datasets.__version__)
+        versions = (__version__, pa.__version__, PIL.__version__, datasets.__version__)
         return hashlib.sha256(repr((*parts, *versions)).encode()).hexdigest()
 
     def has(self, builder: InspectionBuilder) -> bool:
@@ -207,7 +206,7 @@ class _Folder:
                 self.facts.name,
                 str(builders[0].VERSION),
                 SCHEMA_VERSION,
-                radikal_datasets.__version__,
+                __version__,
                 entries,
             ).merged_onto(self.manifest)
             # With anything replaced the manifest is too: while it is staged, a commit is not finished.
