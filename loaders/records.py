@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 
 from loaders.arrow import Boxes, Columns, Encoded, ImageLists, Images, Lists, Texts, as_boxes
+from radikal_datasets.schema import require_columns
 
 #: (top, left, height, width) in pixels of the file.
 Window = tuple[int, int, int, int]
@@ -182,13 +183,9 @@ class StreamRecords:
 
 
 def needed_columns(names: Sequence[str], *, masks: bool, reference: bool) -> list[str]:
-    """The columns a loader reads, out of those there are; ValueError where one is missing."""
+    """The columns a loader reads, out of those there are; ColumnsError where one is missing."""
     wanted = [*COLUMNS, *(["masks"] if masks else []), *(["reference"] if reference else [])]
-    if missing := [name for name in wanted if name not in names]:
-        raise ValueError(
-            f"the dataset lacks the columns {missing} (it has {list(names)}); a loader takes one split with "
-            "radikal_datasets' schema"
-        )
+    require_columns(names, wanted, what="The dataset given to a loader")
     return wanted
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from loaders.ordering import mix
+from radikal_datasets.schema import require_columns
 
 _ONE = 1 << 32  # fractions of repeat factors are kept as 32-bit fixed-point numbers
 
@@ -171,14 +172,12 @@ def _read(dataset: Dataset) -> _Truth:
     """One pass over two small Arrow columns.
 
     Raises:
-        ValueError: no annotated image, a column missing, a streamed set.
+        ColumnsError: a column is missing.
+        ValueError: no annotated image, a streamed set.
     """
     if not isinstance(dataset, Dataset):
         raise ValueError(f"a sampler needs a Dataset, whose rows have numbers, not {type(dataset).__name__}")
-    if missing := [name for name in ("labels", "annotated") if name not in dataset.column_names]:
-        raise ValueError(
-            f"the dataset lacks the columns {', '.join(missing)}; it has {', '.join(dataset.column_names)}"
-        )
+    require_columns(dataset, ("labels", "annotated"), what="The dataset given to a sampler")
     table = dataset.select_columns(["labels", "annotated"]).with_format("arrow")[:]
     annotated = table["annotated"].to_numpy().astype(bool)
     if not annotated.any():

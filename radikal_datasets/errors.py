@@ -5,7 +5,8 @@
   · UnknownSourceError (ValueError)
   · ConfigNameError (ValueError)
   · ProtocolError (ValueError)
-  · LayoutError
+  * LayoutError
+    · ColumnsError (CombiningError, ChoiceError)
   · CombiningError (ValueError)
   · ChoiceError (ValueError)
   · OutputError (ValueError)
@@ -39,7 +40,7 @@
     · ExportError (RuntimeError)
     · StepFailedError (RuntimeError)
 
-In parentheses: the built-in exception that a class derives from as well. Not in the tree, because nobody's code has to
+In parentheses: what a class derives from as well. Not in the tree, because nobody's code has to
 handle them as errors: `training.run.signals.StoppedError`, a KeyboardInterrupt, and
 `hub_server.client_faults.RequestError`, which becomes an HTTP answer.
 
@@ -79,6 +80,10 @@ class CombiningError(RadikalError, ValueError):
 
 class ChoiceError(RadikalError, ValueError):
     """Nothing to show: no such split or class, no image that has both, or a set without the schema's columns."""
+
+
+class ColumnsError(LayoutError, CombiningError, ChoiceError):
+    """A dataset without columns of the schema that are needed. The bases are what it was called before."""
 
 
 class OutputError(RadikalError, ValueError):

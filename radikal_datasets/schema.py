@@ -6,14 +6,14 @@ the whole image is (0, 0, width, height).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from datasets import ClassLabel, Features, Image, List, Value
+from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
 
-from .errors import InvalidExampleError
+from .errors import ColumnsError, InvalidExampleError
 
 if TYPE_CHECKING:
     from .raw.tree import Tree
@@ -40,6 +40,26 @@ def features(class_names: Sequence[str]) -> Features:
             "group": Value("string"),
         }
     )
+
+
+def require_columns(split: Dataset | IterableDataset | Iterable[str], names: Sequence[str], *, what: str) -> None:
+    """Refuse a split that lacks columns of the schema.
+
+    Args:
+        split: a split, or the names of its columns; `Features` are such.
+        names: the columns needed.
+        what: the split's name, which begins the message: `split train of org/set`.
+
+    Raises:
+        ColumnsError: some of `names` are missing.
+    """
+    present = list((split.column_names or ()) if isinstance(split, Dataset | IterableDataset) else split)
+    if missing := [name for name in names if name not in present]:
+        raise ColumnsError(
+            f"{what} lacks the columns {', '.join(missing)}. Needed are {', '.join(names)}; it has "
+            f"{', '.join(present) or 'none'}. Give a dataset with the schema's columns, which load_dataset returns, "
+            "prepare writes and docs/training.md describes."
+        )
 
 
 class MaskSource(Protocol):

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def _drawn(error: type[Exception], depth: int = 0) -> list[str]:
     """The class and those below it, as the docstring of the module draws them."""
-    below = [one for one in vars(errors).values() if isinstance(one, type) and error in one.__bases__]
-    others = [base.__name__ for base in error.__bases__ if not issubclass(base, RadikalError) and base is not Exception]
+    below = [one for one in vars(errors).values() if isinstance(one, type) and error is one.__bases__[0]]
+    others = [base.__name__ for base in error.__bases__[1:]]
     line = "  " * depth + ("* " if below else "· ") + error.__name__ + (f" ({', '.join(others)})" if others else "")
     return [line, *(line for one in below for line in _drawn(one, depth + 1))]
 

@@ -12,6 +12,7 @@ from datasets import ClassLabel, DatasetDict, Image, IterableDatasetDict
 
 from ..errors import CombiningError
 from ..loading.loading import load_dataset
+from ..schema import require_columns
 from ..splits import SPLITS
 
 _NEEDED = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")
@@ -85,8 +86,7 @@ def _load_one(number: int, name: str | None, item: Item) -> NamedSet:
     for split, dataset in splits.items():
         if split not in SPLITS:
             raise CombiningError(f"{called} has a split {split!r}. Rename it to one of {', '.join(SPLITS)}.")
-        if missing := [column for column in _NEEDED if column not in dataset.column_names]:
-            raise CombiningError(f"{called}, split {split}, lacks the columns {', '.join(missing)}.")
+        require_columns(dataset, _NEEDED, what=f"{called}, split {split},")
         if not isinstance(getattr(dataset.features["labels"], "feature", None), ClassLabel):
             raise CombiningError(
                 f"{called}, split {split}: labels must be a list of ClassLabel, which names the classes."

@@ -14,6 +14,7 @@ from datasets.utils import tqdm
 
 from ..errors import LayoutError
 from ..loading.sets import open_sets, rows
+from ..schema import require_columns
 from ..sources import source_info, source_names
 from .coco import CocoWriter
 from .objects import ObjectsWriter
@@ -179,10 +180,7 @@ def _bytes(image: dict[str, Any]) -> bytes:
 
 def _checked(title: str, splits: DatasetDict) -> DatasetDict:
     for name, split in splits.items():
-        if missing := [column for column in _COLUMNS if column not in split.column_names]:
-            raise LayoutError(
-                f"{title}, split {name}: no column {', '.join(missing)}. Give a source, or a folder that prepare wrote."
-            )
+        require_columns(split, _COLUMNS, what=f"{title}, split {name},")
     short = Counter(short_split(str(name)) for name in splits)
     if twice := [name for name, count in short.items() if count > 1]:
         raise LayoutError(f"{title}: splits {', '.join(map(str, splits))} would both be called {twice[0]}: rename one.")

@@ -11,7 +11,7 @@ from datasets import Dataset
 from ..errors import LayoutError, RadikalError
 from ..loading.sets import rows
 from ..raw.tree import Tree
-from ..schema import Example
+from ..schema import Example, require_columns
 from ..splits import UNLABELED
 
 _TRUTH = ("image_id", "width", "height", "boxes", "labels", "annotated", "group")
@@ -68,15 +68,15 @@ def of_rows(dataset_dict: Mapping[Any, Dataset]) -> ImageSet:
         dataset_dict: split -> rows with the schema's columns, as `load_dataset` gives them.
 
     Raises:
-        LayoutError: a column is missing, or splits have other classes.
+        ColumnsError: a column is missing.
+        LayoutError: splits have other classes.
     """
     splits = {str(split): dataset for split, dataset in dataset_dict.items()}
     classes: list[str] | None = None
     items: list[Item] = []
     places: list[tuple[Dataset, int]] = []
     for split, dataset in splits.items():
-        if missing := [column for column in (*_TRUTH, "image") if column not in dataset.column_names]:
-            raise LayoutError(f"split {split} has no columns {', '.join(missing)}: it is no set of the schema")
+        require_columns(dataset, (*_TRUTH, "image"), what=f"Split {split}")
         own = dataset.features["labels"].feature.names
         classes = own if classes is None else classes
         if own != classes:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..errors import ChoiceError
 from ..loading.sets import rows
+from ..schema import require_columns
 from ..view.drawing import to_rgb
 
 logger = logging.getLogger(__name__)
@@ -168,8 +169,7 @@ def _found(sets: Iterable[tuple[str, DatasetDict]]) -> tuple[list[_Place], list[
     seen: dict[str, str] = {}
     for title, datasets in sets:
         for split, dataset in datasets.items():
-            if missing := [column for column in _COLUMNS if column not in dataset.column_names]:
-                raise ChoiceError(f"{title} has no columns {', '.join(missing)}: it is no set of the schema")
+            require_columns(dataset, _COLUMNS, what=f"Split {split} of {title}")
             own = dataset.features["labels"].feature.names
             for number, row in enumerate(rows(dataset, ["image_id", "labels", "annotated"], at_once=4096)):
                 if seen.setdefault(row["image_id"], title) != title:

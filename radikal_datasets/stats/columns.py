@@ -16,6 +16,7 @@ from datasets import ClassLabel, Dataset, List
 from PIL import Image
 
 from ..errors import LayoutError
+from ..schema import require_columns
 
 #: File formats by their first bytes; anything else is "other", and an image without bytes "not embedded".
 MAGIC = {
@@ -67,12 +68,12 @@ def checked_classes(splits: Mapping[str, Dataset]) -> list[str]:
     """The class names that all splits share.
 
     Raises:
-        LayoutError: no split, a column of the schema is missing, or splits have other classes.
+        ColumnsError: a column of the schema is missing.
+        LayoutError: no split, or splits have other classes.
     """
     found: list[str] | None = None
     for split, dataset in splits.items():
-        if missing := [column for column in _COLUMNS if column not in dataset.column_names]:
-            raise LayoutError(f"split {split} has no columns {', '.join(missing)}: it is no set of the schema")
+        require_columns(dataset, _COLUMNS, what=f"Split {split}")
         feature = dataset.features["labels"]
         if not isinstance(feature, List) or not isinstance(feature.feature, ClassLabel):
             raise LayoutError(f"split {split}: labels is {feature}, not a list of ClassLabel as in the schema")

@@ -210,7 +210,7 @@ def test_a_set_without_truth_or_without_columns_is_an_error(tmp_path: Path) -> N
         dataset.to_parquet(str(tmp_path / name / "train.parquet"))
     with pytest.raises(LayoutError, match="no image is annotated"):
         export_sets(str(tmp_path / "unlabeled"), format="coco", output=tmp_path / "out")
-    with pytest.raises(LayoutError, match="no column annotated"):
+    with pytest.raises(LayoutError, match="split train, lacks the columns annotated"):
         export_sets(str(tmp_path / "other"), format="coco", output=tmp_path / "out")
     with pytest.raises(ValueError, match="there are coco, yolo, voc, objects"):
         export_sets(str(tmp_path / "other"), format="csv", output=tmp_path / "out")

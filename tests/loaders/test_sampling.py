@@ -161,7 +161,7 @@ def test_what_is_refused() -> None:
         ClassBalancedSampler(made([([], False)]))
     with pytest.raises(ValueError, match="none of the 0 images is annotated"):
         RepeatFactorSampler(made([]))
-    with pytest.raises(ValueError, match="lacks the columns annotated; it has labels"):
+    with pytest.raises(ValueError, match=r"lacks the columns annotated\. Needed are labels, annotated; it has labels"):
         RepeatFactorSampler(mixed.remove_columns("annotated"))
     with pytest.raises(ValueError, match="not IterableDataset"):
         ClassBalancedSampler(mixed.to_iterable_dataset())  # type: ignore[arg-type]

@@ -223,7 +223,7 @@ def test_what_can_not_be_decoded_is_passed_over_and_said(caplog: pytest.LogCaptu
 
 def test_other_folders_are_refused() -> None:
     other = DatasetDict({"train": Dataset.from_list([{"image_id": "a"}])})
-    with pytest.raises(ChoiceError, match="other has no columns image, boxes, labels"):
+    with pytest.raises(ChoiceError, match="of other lacks the columns image, boxes, labels"):
         choose([("other", other)])
 
 

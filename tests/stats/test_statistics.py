@@ -200,7 +200,7 @@ def test_rows_behind_an_index_are_read_in_their_order() -> None:
 
 
 def test_sets_of_another_schema_are_refused() -> None:
-    with pytest.raises(LayoutError, match="no columns image"):
+    with pytest.raises(LayoutError, match="lacks the columns image"):
         statistics({"train": split_of([row()]).remove_columns("image")})
     with pytest.raises(LayoutError, match="another one"):
         statistics({"train": split_of([row()]), "test": split_of([row()], ["crack"])})

@@ -16,6 +16,7 @@ from loaders.loader import Loader
 from loaders.records import COLUMNS
 from radikal_datasets import combine, load_dataset
 from radikal_datasets.errors import RadikalError, SettingsError, TrainingDataError
+from radikal_datasets.schema import require_columns
 from training.run.settings import Settings
 
 #: Settings that are fields of `Augmentation` by the same name; its `scale` is `scale_jitter` here.
@@ -30,7 +31,8 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
 
     Raises:
         SettingsError: data_dir contradicts dataset_name.
-        TrainingDataError: it can't be loaded, there is no train split, or a column is missing.
+        TrainingDataError: it can't be loaded, or there is no train split.
+        ColumnsError: a column is missing.
         radikal_datasets.errors.RadikalError: as load_dataset raises it; SourceNotFoundError where there are no data.
     """
     protocol: dict[str, Any] = {} if settings.protocol is None else {"protocol": settings.protocol}
@@ -55,11 +57,7 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
     if "train" not in splits:
         raise TrainingDataError(f"{name} has no train split; it has {', '.join(map(str, splits))}")
     for split, dataset in splits.items():
-        if missing := [column for column in COLUMNS if column not in dataset.column_names]:
-            raise TrainingDataError(
-                f"split {split} of {name} lacks the columns {', '.join(missing)}. Needed are {', '.join(COLUMNS)}; "
-                "docs/training.md tells what they hold and how to make such a folder"
-            )
+        require_columns(dataset, COLUMNS, what=f"Split {split} of {name}")
         if not isinstance(getattr(dataset.features["labels"], "feature", None), datasets.ClassLabel):
             raise TrainingDataError(
                 f"the column labels of {name} is {dataset.features['labels']}; it must be a list of ClassLabel, which "
