@@ -33,6 +33,7 @@ from transformers.utils import logging as transformers_logging
 import radikal_datasets
 from loaders.decoding import resize_into
 from radikal_datasets.errors import ExportError, ImageFileError, RadikalError, SettingsError
+from radikal_datasets.files import atomic_file
 from training.using.image_files import find_pictures, find_references, read_pixels
 from training.using.onnx_module import ExportedDetector, Found, differences, made_up_images
 from training.using.trained_model import OpenedModel, open_model
@@ -86,9 +87,7 @@ def export(opened: OpenedModel, output: Path, opset: int | None = None, check_im
     """
     detector = ExportedDetector(opened).eval()
     samples = _samples(opened, check_images)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.part")
-    try:
+    with atomic_file(output) as part:
         session = _write(detector, opened, part, opset)
         same = np.concatenate([_compared(detector, opened, session, _on_canvas(s, opened.canvas)) for s in samples])
         own = np.concatenate([_compared(detector, opened, session, sample) for sample in samples])
@@ -103,9 +102,6 @@ def export(opened: OpenedModel, output: Path, opset: int | None = None, check_im
                 "been trained can't decide between its queries; for a trained one give --check_images of its own kind, "
                 "and if they differ still, report it"
             )
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
     return done
 
 

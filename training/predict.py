@@ -28,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import Tiling
 from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
+from radikal_datasets.files import refuse_inside
 from training.using.image_files import PictureFile, find_pictures, find_references
 from training.using.inference import Looked, look_for_defects
 from training.using.results import PREDICTIONS, write_gallery, write_overlays, write_results
@@ -72,13 +73,6 @@ def _make_room(output: Path) -> None:
             raise OutputError(f"{output} holds something else than predictions: choose another --output")
         shutil.rmtree(output / "overlays", ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
-
-
-def _check_apart(output: Path, places: list[Path]) -> None:
-    """Refuse an output folder among the images: its overlays would be taken for images at the next call."""
-    for place in places:
-        if place.is_dir() and output.resolve().is_relative_to(place.resolve()):
-            raise OutputError(f"--output {output} lies in the folder of images, {place}: choose one beside it")
 
 
 def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tiling | None:
@@ -136,7 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
         threshold = stored if known.threshold is None else known.threshold
         if not 0 <= threshold <= 1 or known.batch_size < 1:
             raise SettingsError("--threshold must be from 0 to 1, --batch_size at least 1")
-        _check_apart(known.output, known.images)
+        # Among the images, the overlays would be taken for images at the next call.
+        refuse_inside(known.output, known.images, what="the folder of images")
         pairs = opened.channels == "pair"
         pictures = find_pictures(known.images, pairs=pairs)
         if not pictures:

@@ -38,6 +38,7 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
 from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError
+from radikal_datasets.files import write_atomically
 from training.models.inputs import model_inputs
 from training.run.accumulation import scale_of_step, windows
 from training.run.averaging import MovingAverage
@@ -267,9 +268,7 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         },
     }  # fmt: skip
     if accelerator.is_main_process:
-        temporary = output_dir / ".metrics.json.part"
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(output_dir / "metrics.json")
+        write_atomically(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     accelerator.print(
         f"done: best step {progress.best_step}, validation {task.short(progress.best)}, test "
         f"{task.short(test_scores)}, {progress.seconds / 60:.1f} minutes of training; {output_dir / 'metrics.json'}"

@@ -19,6 +19,7 @@ from typing import ClassVar, Protocol
 import PIL.Image
 
 from ..errors import LayoutError, OutputError
+from ..files import refuse_inside
 from ..schema import Box
 
 #: The names of splits that readers of COCO, YOLO and VOC expect, where they differ from ours.
@@ -194,10 +195,7 @@ def whole_or_not(output: Path, *inputs: str | os.PathLike[str] | None) -> Iterat
 def _check(output: Path, inputs: Iterable[str | os.PathLike[str] | None], stage: Path | None = None) -> None:
     if output.exists() and not output.is_dir():
         raise OutputError(f"{output} is a file. Give a folder.")
-    for name in inputs:
-        raw = Path(name) if name is not None else None
-        if raw is not None and raw.is_dir() and output.resolve().is_relative_to(raw.resolve()):
-            raise OutputError(f"{output} lies in {raw}, which is read. Give a folder beside it.")
+    refuse_inside(output, inputs, what="the input folder")
     there = sorted(path.name for path in output.iterdir() if path != stage) if output.is_dir() else []
     if there and all(name.startswith(_STAGE) for name in there):
         raise OutputError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 
 from ..errors import ConfigNameError, HubContentError, HubUnavailableError, RadikalError
+from ..files import write_atomically
 from ..hub_client.answers import check_commit, check_segment
 from ..hub_client.client_errors import status_of, unanswered
 from ..hub_client.endpoint import PUBLIC_HUB, Hub, hub_name
@@ -228,10 +228,7 @@ def _remember(repo_id: str, revision: str, commit: str) -> None:
         return
     ref = _ref(repo_id, revision)
     with suppress(OSError):  # a cache that can't be written to serves online all the same
-        ref.parent.mkdir(parents=True, exist_ok=True)
-        part = ref.with_name(f"{ref.name}.{uuid.uuid4().hex[:8]}.tmp")
-        part.write_text(commit, encoding="ascii")
-        part.replace(ref)
+        write_atomically(ref, commit)
 
 
 def _resolved_offline(repo_id: str, revision: str) -> str:

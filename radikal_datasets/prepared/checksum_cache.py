@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import write_atomically
+
 NOTES_FILENAME = ".radikal.json"
 
 
@@ -53,9 +55,7 @@ class Notes:
         text = json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
         path = folder / NOTES_FILENAME
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            temporary = path.with_name(f"{NOTES_FILENAME}.new")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_atomically(path, text)
 
     def note(self, folder: Path, path: str, sha256: str) -> None:
         """Remembers a file as it is now."""

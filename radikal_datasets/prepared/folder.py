@@ -19,6 +19,7 @@ from .. import splits
 from .._version import __version__
 from ..building.builder import InspectionBuilder
 from ..errors import HubFolderError, LayoutError, OutputError
+from ..files import refuse_inside
 from ..loading.loading import CARD_KEY
 from ..schema import SCHEMA_VERSION
 from ..source import Source
@@ -105,8 +106,9 @@ def _has_images(builder: InspectionBuilder, wanted: bool) -> bool:
 def _check_apart(output: Path, builder: InspectionBuilder) -> None:
     """Refuses an output that would touch the raw tree."""
     raw, final = builder.tree.local, (output / builder.config.name).resolve()
-    if raw and (output.resolve().is_relative_to(raw) or raw.is_relative_to(final)):
-        raise OutputError(f"{output} lies in the raw tree {raw}, or around it. Give a folder beside it.")
+    if raw is not None:
+        refuse_inside(output, [raw], what="the raw tree")
+        refuse_inside(raw, [final], what="the output folder")
 
 
 def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageOps
 
 from ..errors import OutputError
+from ..files import atomic_file, refuse_inside
 from ..loading.sets import open_sets
 from ..view.drawing import Look, draw, font, looks, swatch
 from ..view.palette import DIM, INK, PAPER
@@ -64,8 +65,7 @@ def write_preview(
     file = Path(output)
     if file.suffix.lower() not in (".png", ".html"):
         raise OutputError(f"{file}: give a name that ends in .png (contact sheet) or .html (gallery)")
-    if data_dir is not None and file.resolve().is_relative_to(Path(data_dir).resolve()):
-        raise OutputError(f"{file} lies in the raw tree {data_dir}. Give a place beside it.")
+    refuse_inside(file, [data_dir], what="the raw tree")
     on_sheet = file.suffix.lower() == ".png"
     count = images if images is not None else SHEET_IMAGES if on_sheet else GALLERY_IMAGES
     sets = open_sets(name, config, data_dir=data_dir, protocol=protocol)
@@ -106,10 +106,8 @@ def contact_sheet(choice: Choice) -> tuple[Image.Image, int]:
 
 def _write_sheet(file: Path, choice: Choice) -> int:
     sheet, shown = contact_sheet(choice)
-    part = file.with_name(f".{file.name}.part")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(part, "PNG", optimize=True)
-    part.replace(file)
+    with atomic_file(file) as part:
+        sheet.save(part, "PNG", optimize=True)
     return shown
 
 

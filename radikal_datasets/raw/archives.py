@@ -7,7 +7,6 @@ import json
 import lzma
 import shutil
 import tarfile
-import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import datasets.config
 from filelock import FileLock
 
 from ..errors import LayoutError
+from ..files import unfinished
 
 
 def is_unsafe(member: str) -> bool:
@@ -30,13 +30,13 @@ def new_folder(final: Path) -> Iterator[Path]:
     """A folder that appears under its final name when it is whole, or not at all."""
     final.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile.mkdtemp: its folders are for their owner alone, and this one is to stay.
-    unfinished = final.with_name(f".{final.name}.incomplete-{uuid.uuid4().hex[:8]}")
-    unfinished.mkdir()
+    part = unfinished(final)
+    part.mkdir()
     try:
-        yield unfinished
-        unfinished.rename(final)
+        yield part
+        part.rename(final)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def unpack(archive: Path, folder: Path) -> list[str]:

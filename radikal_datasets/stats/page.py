@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import OutputError
+from ..files import refuse_inside
 from ..view.pages import facts, table, write_page
 from ..view.palette import SHADES
 from . import figures as figures
@@ -24,8 +25,7 @@ def check_place(file: Path, data_dir: str | os.PathLike[str] | None) -> None:
     """
     if file.suffix.lower() != ".html":
         raise OutputError(f"{file}: give a name that ends in .html")
-    if data_dir is not None and file.resolve().is_relative_to(Path(data_dir).resolve()):
-        raise OutputError(f"{file} lies in the raw tree {data_dir}. Give a place beside it.")
+    refuse_inside(file, [data_dir], what="the raw tree")
 
 
 def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics]) -> None:

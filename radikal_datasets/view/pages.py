@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..files import write_atomically
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #f6f7f9; --card: #fff; --line: #d5dae1; --dim: #5c6878;
 --accent: #0072b2 }
@@ -54,10 +56,7 @@ def write_page(file: Path, title: str, body: str, *, style: str = "", script: st
         + (f"<script>{script}</script>" if script else "")
         + "\n"
     )
-    part = file.with_name(f".{file.name}.part")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
+    write_atomically(file, text)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -112,7 +112,7 @@ def test_the_script_of_the_docs_finds_what_predict_finds_without_torch(run, writ
 
 def test_what_torch_does_not_find_is_not_written(run, written, monkeypatch, tmp_path):
     opened = open_model(run)
-    monkeypatch.setattr(exporting, "_write", lambda *_: _stand_in(written, tmp_path / ".model.onnx.part"))
+    monkeypatch.setattr(exporting, "_write", lambda *given: _stand_in(written, given[2]))
     images = write_images(tmp_path / "images")
     assert export(opened, tmp_path / "model.onnx", check_images=images).box_difference < 0.01
     (tmp_path / "model.onnx").unlink()
@@ -133,7 +133,7 @@ def test_another_resize_is_seen(run, written, monkeypatch, tmp_path):
         return before(images=np.array(small), **options)
 
     monkeypatch.setattr(type(opened.processor), "__call__", lambda _, images, **options: aliased(images, **options))
-    monkeypatch.setattr(exporting, "_write", lambda *_: _stand_in(written, tmp_path / ".model.onnx.part"))
+    monkeypatch.setattr(exporting, "_write", lambda *given: _stand_in(written, given[2]))
     with pytest.raises(ExportError, match=r"at most 0\.00"):
         export(opened, tmp_path / "model.onnx")
 

@@ -128,7 +128,9 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_config, tmp_path):
     assert broken.wait(60) == -signal.SIGKILL
     assert not (tmp_path / "broken" / "metrics.json").exists()
     # What a kill in the middle of saving would leave; it must be neither taken nor in the way.
-    (tmp_path / "broken" / ".checkpoint-99.tmp" / "state").mkdir(parents=True)
+    for leftover in (".checkpoint-99.part", ".checkpoint-99.tmp"):  # and what version 0.1 would leave
+        (tmp_path / "broken" / leftover / "state").mkdir(parents=True)
+    (tmp_path / "broken" / ".metrics.json.0a1b2c3d.part").write_text("{")
     resumed = launch(*common, "--output_dir", str(tmp_path / "broken"), "--resume_from_checkpoint", "latest")
     out, err = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, err

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from transformers import AutoModelForImageClassification, AutoModelForObjectDetection, PreTrainedModel
 
 from radikal_datasets.errors import OutputError, RunNotFoundError
+from radikal_datasets.files import UNFINISHED, write_atomically
 from training.models import is_folded, unfolded_weights
 from training.models.families import family_of
 from training.run.settings import RUN_SETTINGS
@@ -65,8 +66,8 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
         RunNotFoundError: there is no such checkpoint.
         OutputError: a run is in the way.
     """
-    for leftover in output_dir.glob(".*.tmp"):
-        shutil.rmtree(leftover)
+    for leftover in (*output_dir.glob(f".*{UNFINISHED}"), *output_dir.glob(".*.tmp")):  # .tmp: as 0.1 called them
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     for old in output_dir.glob(".*.old"):  # killed between the two renames of save_model
         name = output_dir / old.name.removeprefix(".").removesuffix(".old")
         shutil.rmtree(old) if name.exists() else old.rename(name)
@@ -114,20 +115,20 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep:
     final = output_dir / f"checkpoint-{step}"
     if final.exists():
         return
-    temporary = output_dir / f".checkpoint-{step}.tmp"
+    temporary = output_dir / f".checkpoint-{step}{UNFINISHED}"  # one name on all ranks
     accelerator.save_state(str(temporary / "state"), safe_serialization=False)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         temporary.rename(final)
         for old in _checkpoints(output_dir)[:-keep]:
             # Renamed first: a removal that is interrupted must not leave a checkpoint that looks whole.
-            shutil.rmtree(old.rename(output_dir / f".{old.name}.tmp"))
+            shutil.rmtree(old.rename(output_dir / f".{old.name}{UNFINISHED}"))
     accelerator.wait_for_everyone()
 
 
 def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
     """Write a `from_pretrained` folder with its image processor, in place of the one there. Main process only."""
-    temporary, old = folder.parent / f".{folder.name}.tmp", folder.parent / f".{folder.name}.old"
+    temporary, old = (folder.parent / f".{folder.name}{ending}" for ending in (UNFINISHED, ".old"))
     for leftover in (temporary, old):
         shutil.rmtree(leftover, ignore_errors=True)
     weights = unfolded_weights(model) if is_folded(model) else dict[str, Any](model.state_dict())
@@ -147,9 +148,7 @@ def keep_threshold(folder: Path, threshold: float) -> None:
     """Writes the operating point into a saved model's config.json, as `radikal_threshold`: it goes along with it."""
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
-    temporary = folder / ".config.json.part"
-    temporary.write_text(json.dumps(config | {"radikal_threshold": threshold}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    write_atomically(file, json.dumps(config | {"radikal_threshold": threshold}, indent=2) + "\n")
 
 
 def load_model(folder: Path | str) -> PreTrainedModel:

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from radikal_datasets.errors import OutputError
+from radikal_datasets.files import refuse_inside
 from training.run.settings import Settings
 
 
@@ -24,12 +25,7 @@ def check_apart(settings: Settings) -> None:
     namespace, _, source = settings.dataset_name.partition("/")
     if settings.data_dir is None and namespace == "radikal_datasets" and os.environ.get("RADIKAL_DATA"):
         places.append(str(Path(os.environ["RADIKAL_DATA"], source)))
-    for place in places:
-        folder = Path(place or "").expanduser()
-        if place and folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
-            raise OutputError(
-                f"output_dir {output} lies in the data folder {folder}; give a folder beside it. Nothing was written"
-            )
+    refuse_inside(output, places, what="the data folder")
 
 
 @contextlib.contextmanager
