@@ -306,7 +306,12 @@ def _print_verification(result: Verification) -> None:
         for names, effect in ((("image", "images"), Effect.IMAGE_LOST), (("box", "boxes"), Effect.BOX_LOST))
     }
     told = " and ".join(f"{count:,} {what if count > 1 else one}" for (one, what), count in lost.items() if count)
-    verdict = f"{told} would be lost, see above." if told else "Nothing of this tree is lost."
+    without = sum(problem.count for problem in problems if problem.effect == Effect.REFERENCE_LOST)
+    nothing = "No image or box of this tree is lost." if without else "Nothing of this tree is lost."
+    verdict = f"{told} would be lost, see above." if told else nothing
+    if without:
+        kept = "1 image would be" if without == 1 else f"{without:,} images would be"
+        verdict += f" {kept} kept without a reference, see above."
     console.print(f"[bold]{verdict}[/bold]")
 
 
@@ -319,7 +324,8 @@ def _print_problems(report: Report) -> None:
         table.add_row(kind, f"{count:,}", f"{len(report.files(kind)):,}", report.kinds[kind].meaning)
     console.print(table)
     # What is lost comes first, and whole.
-    losses = [kind for kind in report.counts() if report.kinds[kind].effect in (Effect.IMAGE_LOST, Effect.BOX_LOST)]
+    lost = (Effect.IMAGE_LOST, Effect.BOX_LOST, Effect.REFERENCE_LOST)
+    losses = [kind for kind in report.counts() if report.kinds[kind].effect in lost]
     for kind in [*losses, *(kind for kind in report.counts() if kind not in losses)]:
         most = _MOST_LOSSES if kind in losses else _MOST_REPAIRS
         for problem in [problem for problem in report.problems if problem.kind == kind][:most]:

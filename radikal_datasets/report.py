@@ -25,6 +25,7 @@ class Effect(StrEnum):
     NOTED = "noted"  # a known oddity: nothing changes
     REPAIRED = "repaired"  # nothing is lost
     UNLABELED = "unlabeled"  # the image is kept with annotated=False
+    REFERENCE_LOST = "reference lost"  # the image is kept without its reference
     BOX_LOST = "box lost"
     IMAGE_LOST = "image lost"
 
@@ -52,7 +53,7 @@ KINDS = _kinds(
     ("empty_box", Effect.BOX_LOST, "nothing of the box lies inside the image: dropped"),
     ("missing_truth", Effect.UNLABELED, "no truth where there should be one: kept as annotated=False"),
     ("unreadable_image", Effect.IMAGE_LOST, "image can't be read whole: left out"),
-    ("unreadable_reference", Effect.IMAGE_LOST, "reference image can't be read: its image is kept without one"),
+    ("unreadable_reference", Effect.REFERENCE_LOST, "reference image can't be read: its image is kept without one"),
     ("malformed_annotation", Effect.IMAGE_LOST, "truth can't be parsed: its image is left out"),
     ("unknown_class", Effect.IMAGE_LOST, "a class that is not the source's: its image is left out"),
     ("mask_size", Effect.IMAGE_LOST, "mask of another size than its image: the image is left out"),
@@ -80,7 +81,7 @@ class Report:
     """All problems of one configuration of one tree.
 
     Attributes:
-        strict: raise at the first problem that would cost an image, instead of counting it.
+        strict: raise at the first problem that would cost an image or its reference, instead of counting it.
         problems: in the order they were found.
         totals: images and boxes kept, by split; filled when the splits are known.
         kinds: what each kind that was found means.
@@ -126,6 +127,11 @@ class Report:
     def loses_something(self) -> bool:
         """True where an image or a box of the tree does not arrive in the dataset."""
         return any(p.effect in (Effect.IMAGE_LOST, Effect.BOX_LOST) for p in self.problems)
+
+    @property
+    def loses_reference(self) -> bool:
+        """True where an image is kept without the reference that it should have."""
+        return any(p.effect == Effect.REFERENCE_LOST for p in self.problems)
 
     def save(self, folder: str | Path) -> None:
         """Writes the report as JSON into a folder."""

@@ -147,4 +147,4 @@ def _count_undecodable(tree: Tree, examples: list[Example], leaks: Leaks, report
             with tree.open_file(path) as file, PIL.Image.open(file) as image:
                 image.load()
         except Exception as error:  # a decoder raises what it likes; the report says which
-            report.add(KINDS["unreadable_image"], path, f"does not decode: {error}")
+            report.add(KINDS["unreadable_reference"], path, f"does not decode: {error}")

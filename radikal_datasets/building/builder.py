@@ -40,7 +40,7 @@ class InspectionConfig(datasets.BuilderConfig):
 
     Attributes:
         protocol: which split, see `radikal_datasets.splits.PROTOCOLS`.
-        strict: raise at the first problem that would cost an image.
+        strict: raise at the first problem that would cost an image or its reference.
     """
 
     protocol: str = splits.RECOMMENDED
@@ -259,7 +259,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         if report.problems:
             name = self.SOURCE.name + (f" {self.config.name}" if len(self.SOURCE.configs) > 1 else "")
             counts = ", ".join(f"{kind} {count:,}" for kind, count in report.counts().items())
-            level = logging.WARNING if report.loses_something else logging.INFO
+            level = logging.WARNING if report.loses_something or report.loses_reference else logging.INFO
             logger.log(level, "%s: %s (radikal-datasets verify lists them)", name, counts)
 
     def _generate_tables(self, examples: list[Example]) -> Iterator[tuple[str, pa.Table]]:

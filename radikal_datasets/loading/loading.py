@@ -93,7 +93,7 @@ def load_dataset(
         name: the configuration; needed where the source has several.
         data_dir: a raw tree, its parent, its archive, or a folder that `prepare` wrote.
         protocol: "recommended" (default), "official" where the publisher has a split, or "70-15-15".
-        strict: raise at the first problem that would cost an image, instead of counting it.
+        strict: raise at the first problem that would cost an image or its reference, instead of counting it.
 
     Returns:
         A `DatasetDict` (of `IterableDataset`s when streaming), or one split of it.
@@ -102,7 +102,7 @@ def load_dataset(
         SourceNotFoundError: no data in any of these places; says where they are had. Also where the Hub says no.
         HubUnavailableError, HubContentError, HubAccessError: see docs/private-hub.md.
         ConfigNameError, ProtocolError, LayoutError: see `radikal_datasets.errors`.
-        BadFileError: with `strict`, the first file that would cost an image.
+        BadFileError: with `strict`, the first file that would cost an image or its reference.
     """
     common: dict[str, Any] = {
         "split": split,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tarfile
@@ -10,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from radikal_datasets import errors
+from radikal_datasets import cli, errors, load_dataset, verify
 from radikal_datasets.samples import make_sample
 from radikal_datasets.sources import builder_class
 from radikal_datasets.sources.deeppcb import SOURCE, SPLIT_OF_BOARD
@@ -207,6 +208,36 @@ def test_image_is_kept_without_a_template_that_cannot_be_used(two_boards, tmp_pa
     assert builder.report().files("unreadable_reference") == ["group20085/20085/20085000_temp.jpg"]
     with pytest.raises(errors.UnreadableImageError, match="20085000_temp"):
         build(two_boards, tmp_path, strict=True).index()
+
+
+def test_verify_and_load_dataset_agree_on_an_unreadable_template(two_boards, capsys):
+    key = "group20085/20085/20085000"
+    spoil_template(two_boards, key)
+    result = verify("deeppcb", data_dir=two_boards)
+    assert (result.exit_code, result.found("default")) == (0, (4, 4))
+    assert not result.reports["default"].loses_something and result.reports["default"].loses_reference
+    loaded = load_dataset("radikal_datasets/deeppcb", data_dir=str(two_boards))
+    references = {row["image_id"]: row["reference"] for split in loaded.values() for row in split}
+    assert len(references) == 4
+    assert [image_id for image_id, reference in references.items() if reference is None] == [f"deeppcb/{key}"]
+    cli._print_verification(result)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "No image or box of this tree is lost. 1 image would be kept without a reference, see above." in told
+
+
+def test_a_template_that_does_not_decode_is_no_image_that_does_not(two_boards):
+    file = two_boards / "group20085/20085/20085000_temp.jpg"
+    out = io.BytesIO()
+    PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)).save(out, "PNG")
+    data = bytearray(out.getvalue())
+    data[60:600] = bytes(540)  # header and end marker stay
+    file.write_bytes(data)
+    assert verify("deeppcb", data_dir=two_boards).reports["default"].counts() == {}
+    result = verify("deeppcb", data_dir=two_boards, deep=True)
+    (problem,) = result.reports["default"].problems
+    assert (problem.kind, problem.path) == ("unreadable_reference", "group20085/20085/20085000_temp.jpg")
+    assert problem.found.startswith("does not decode: ")
+    assert result.exit_code == 0
 
 
 def spoil_line(root, key):
