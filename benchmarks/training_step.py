@@ -99,8 +99,8 @@ def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
     clock = rounds.clock
 
     class Clocked(DetectionTask):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
+        def __init__(self, settings: Any, splits: Any, accelerator: Accelerator) -> None:
+            super().__init__(settings, splits, accelerator)
             self.loader = with_iteration(self.loader, rounds.gate)
             clock.wrap(type(self.model), "forward", FORWARD)  # of the class: what is scored is another object
             clock.wrap(self.model, "loss_function", LOSS)

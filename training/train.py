@@ -33,12 +33,14 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import ProjectConfiguration, set_seed
 from tqdm.auto import tqdm
-from transformers import get_wsd_schedule
+from transformers import PreTrainedModel, get_wsd_schedule
 from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
+from loaders.loader import Loader
 from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError
 from radikal_datasets.files import write_atomically
+from training.models.families import model_title
 from training.models.inputs import model_inputs
 from training.run.accumulation import scale_of_step, windows
 from training.run.averaging import MovingAverage
@@ -278,8 +280,14 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
 
 
 def score(
-    model: Any, task: Task, validation: Any, accelerator: Accelerator, progress: Progress, output_dir: Path, loss: float
-) -> None:  # fmt: skip
+    model: PreTrainedModel,
+    task: Task,
+    validation: Loader | None,
+    accelerator: Accelerator,
+    progress: Progress,
+    output_dir: Path,
+    loss: float,
+) -> None:
     """Score on validation, note it, and keep the model as `best/` if it is (or if there is nothing to compare by)."""
     scores = task.evaluate(model, validation) if validation else None
     progress.history.append({"step": progress.step, "loss": None if math.isnan(loss) else loss, "scores": scores})
@@ -303,15 +311,6 @@ def patience_lost(progress: Progress, settings: Settings) -> bool:
     """Whether validation got no better for so long that the run should end."""
     patience = settings.early_stopping_patience
     return patience is not None and progress.worse_in_a_row >= patience
-
-
-def model_title(model: Any) -> str:
-    """Such as `rt_detr_v2 with resnet18`."""
-    config = model.config
-    if hasattr(config, "architecture"):
-        return f"classifier {config.architecture}"
-    backbone = getattr(getattr(config, "backbone_config", None), "backbone", None)
-    return config.model_type + (f" with {backbone}" if backbone else "")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -117,3 +117,12 @@ MODEL_TYPES = tuple(FAMILIES)
 def family_of(model: Any) -> Family | None:
     """The family of a model, by its class; None for one that is none of ours."""
     return next((family for family in FAMILIES.values() if type(model) is family.model), None)
+
+
+def model_title(model: Any) -> str:
+    """Such as `rt_detr_v2 with resnet18`."""
+    config = model.config
+    if hasattr(config, "architecture"):
+        return f"classifier {config.architecture}"
+    backbone = getattr(getattr(config, "backbone_config", None), "backbone", None)
+    return config.model_type + (f" with {backbone}" if backbone else "")

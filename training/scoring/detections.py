@@ -10,14 +10,15 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
-from loaders import DetectionLoader, merge_tiles
+from loaders import merge_tiles
+from loaders.loader import Loader
 from training.models import is_folded
 from training.models.inputs import model_inputs
 from training.scoring.detection_map.detection_map import evaluate_coco, scores_of
 
 
 def evaluate(
-    model: PreTrainedModel, processor: Any, loader: DetectionLoader, class_names: list[str], accelerator: Accelerator
+    model: PreTrainedModel, processor: Any, loader: Loader, class_names: list[str], accelerator: Accelerator
 ) -> dict[str, Any]:
     """COCO scores of `model` on the images of `loader`, over all ranks, each image once.
 
@@ -31,7 +32,7 @@ def evaluate(
 
 @torch.no_grad()
 def found_and_true(
-    model: PreTrainedModel, processor: Any, loader: DetectionLoader, accelerator: Accelerator
+    model: PreTrainedModel, processor: Any, loader: Loader, accelerator: Accelerator
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Predictions and truths of the images of `loader`, over all ranks, each image once, by their names.
 

@@ -12,8 +12,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from transformers import PreTrainedModel
 
 from loaders import ClassificationLoader
+from loaders.loader import Loader
 from radikal_datasets.errors import SettingsError
 from training import models
 from training.models.classifiers import (
@@ -31,17 +33,18 @@ from training.scoring.plots import draw_image_roc
 
 
 class ClassificationTask:
-    """What the loop needs of a classifier; the attributes are those of `DetectionTask`."""
+    """One answer per image; see `training.tasks.Task`. What chooses the best model is told at `scores_of`."""
 
-    key = "score"
-    world_boxes = False
+    key: str = "score"
+    world_boxes: bool = False
 
     def __init__(self, settings: Settings, splits: datasets.DatasetDict, accelerator: Accelerator) -> None:
         if settings.tile_size is not None:
             raise SettingsError("tile_size is for detection: a classifier's answer is for a whole image")
         self._settings, self._splits, self._accelerator = settings, splits, accelerator
-        self.loader: Any = train_loader(splits["train"], settings, accelerator, target=settings.target)
-        self.class_names = self.loader.class_names
+        loader: Any = train_loader(splits["train"], settings, accelerator, target=settings.target)
+        self.loader: Loader = loader
+        self.class_names: list[str] = loader.class_names
         one_mean = self.loader.channels != "rgb"
         if settings.model_name_or_path:
             model = classifier_from_checkpoint(
@@ -54,27 +57,27 @@ class ClassificationTask:
             )  # fmt: skip
         if settings.backbone_weights:
             models.load_backbone_weights(model, settings.backbone_weights)
-        self.processor = classifier_processor(model)
+        self.processor: Any = classifier_processor(model)
         self._norm = classifier_normalization(model)
         self.loader.mean, self.loader.std = self._norm["mean"], self._norm["std"]
-        self.folded = models.fold_if_gray(
+        self.folded: bool = models.fold_if_gray(
             model, self.loader.channels, self._norm, trained=settings.model_name_or_path is not None
         )
         model.config.radikal_channels = self.loader.channels
-        self.model: Any = model
+        self.model: PreTrainedModel = model
 
-    def eval_loader(self, split: str) -> Any:
+    def eval_loader(self, split: str) -> Loader | None:
         """Batches of a split to be scored; None where there is nothing to score."""
         return eval_loader(
             self._splits, split, self._settings, self._accelerator, target=self._settings.target, **self._norm
         )
 
-    def evaluate(self, model: Any, loader: Any) -> dict[str, Any]:
+    def evaluate(self, model: PreTrainedModel, loader: Loader) -> dict[str, Any]:
         """Scores of a model (this one's average, or one that `load` gave), on every rank."""
-        return classifier_scores(model, loader, self._accelerator)
+        return scores_of(answer(model, loader, self._accelerator), self._settings.target)
 
-    def report(self, model: Any, loader: Any, folder: Path, threshold: float | None) -> dict[str, Any]:
-        """All scores of a split; on the first rank only, {} elsewhere. `threshold` as in `DetectionTask.report`."""
+    def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
+        """All scores of a split; on the first rank only, {} elsewhere. `threshold` as in `Task.report`."""
         answers = answer(model, loader, self._accelerator)
         if not self._accelerator.is_main_process:
             return {}
@@ -87,11 +90,11 @@ class ClassificationTask:
             title = f"Good or defective, {len(defective)} images"
             draw_image_roc(surest, defective, folder / "image_roc.png", title, threshold)
         return {
-            "scores": scores_of(answers, loader.target), "operating_point": {"threshold": threshold},
+            "scores": scores_of(answers, self._settings.target), "operating_point": {"threshold": threshold},
             "image_level": image_scores(surest, defective, threshold),
         }  # fmt: skip
 
-    def load(self, folder: Path) -> Any:
+    def load(self, folder: Path) -> PreTrainedModel:
         """A saved model of this run, on the device."""
         return load_classifier(folder).to(self._accelerator.device)  # pyright: ignore[reportArgumentType]
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import datasets
 from accelerate import Accelerator
+from transformers import PreTrainedModel
 
+from loaders.loader import Loader
 from radikal_datasets.errors import SettingsError
 from training import models
 from training.models.families import family_of
@@ -21,19 +23,9 @@ from training.scoring.report import full_report
 
 
 class DetectionTask:
-    """What the loop needs of a detector.
+    """Boxes with classes; see `training.tasks.Task`. The best model has the highest mAP."""
 
-    Attributes:
-        model: with random or given weights, in float32 on the CPU.
-        processor: its image processor, saved beside it.
-        class_names: of the model and of the dataset.
-        loader: training batches.
-        folded: the model takes one plane (`models.fold_gray`).
-        world_boxes: see `models.families.Family`.
-        key: the score that chooses the best model.
-    """
-
-    key = "map"
+    key: str = "map"
 
     def __init__(self, settings: Settings, splits: datasets.DatasetDict, accelerator: Accelerator) -> None:
         self._settings, self._splits, self._accelerator = settings, splits, accelerator
@@ -50,16 +42,16 @@ class DetectionTask:
             models.load_backbone_weights(model, settings.backbone_weights)
         float32_loss(model)
         training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)  # for the optimizer: what is trained
-        self.model: Any = model
+        self.model: PreTrainedModel = model
         # Which planes there are is settled by looking at the images; mean and deviation follow from it.
-        self.loader: Any = train_loader(splits["train"], settings, accelerator)
+        self.loader: Loader = train_loader(splits["train"], settings, accelerator)
         one_mean = self.loader.channels != "rgb"
-        self.processor = models.image_processor(
+        self.processor: Any = models.image_processor(
             model.config.model_type, settings.canvas, settings.model_name_or_path, gray=one_mean
         )
         self._norm = models.normalization(self.processor)
         self.loader.mean, self.loader.std = self._norm["mean"], self._norm["std"]
-        self.folded = models.fold_if_gray(
+        self.folded: bool = models.fold_if_gray(
             model, self.loader.channels, self._norm, trained=settings.model_name_or_path is not None
         )
         before = getattr(model.config, "radikal_channels", self.loader.channels)
@@ -70,17 +62,17 @@ class DetectionTask:
             )
         model.config.radikal_channels = self.loader.channels
         family = family_of(model)
-        self.world_boxes = family is not None and family.world_boxes
+        self.world_boxes: bool = family is not None and family.world_boxes
 
-    def eval_loader(self, split: str) -> Any:
+    def eval_loader(self, split: str) -> Loader | None:
         """Batches of a split to be scored; None where there is nothing to score."""
         return eval_loader(self._splits, split, self._settings, self._accelerator, **self._norm)
 
-    def evaluate(self, model: Any, loader: Any) -> dict[str, Any]:
+    def evaluate(self, model: PreTrainedModel, loader: Loader) -> dict[str, Any]:
         """Scores of a model (this one's average, or one that `load` gave), on every rank."""
         return evaluate(model, self.processor, loader, self.class_names, self._accelerator)
 
-    def report(self, model: Any, loader: Any, folder: Path, threshold: float | None) -> dict[str, Any]:
+    def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
         """All scores of a split, and pictures of them in `folder`; `scores` are those of `evaluate`.
 
         On the first rank only; {} elsewhere.
@@ -98,7 +90,7 @@ class DetectionTask:
         scores = report.pop("coco")
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 
-    def load(self, folder: Path) -> Any:
+    def load(self, folder: Path) -> PreTrainedModel:
         """A saved model of this run, on the device."""
         return load_model(folder).to(self._accelerator.device)  # pyright: ignore[reportArgumentType]
 
