@@ -108,9 +108,14 @@ class Canvas:
 
     @staticmethod
     def _decoded(
-        decoder: Decoder, record: Record, encoded: Encoded | None, expected: tuple[int, int] | None, color: bool,
-        at_least: tuple[int, int] = (0, 0), out: np.ndarray | None = None,
-    ) -> np.ndarray:  # fmt: skip
+        decoder: Decoder,
+        record: Record,
+        encoded: Encoded | None,
+        expected: tuple[int, int] | None,
+        color: bool,
+        at_least: tuple[int, int] = (0, 0),
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
         if encoded is None:
             raise unreadable(record.image_id, None, "the row holds neither bytes nor a path")
         try:

@@ -210,8 +210,11 @@ class Loader:
         if colored:
             logger.warning(
                 "%d of %d images looked at are coloured, such as %s: the set is taken for gray, and they are shown by "
-                "their luminance. channels='rgb' keeps colours.", len(colored), len(records), colored[0],
-            )  # fmt: skip
+                "their luminance. channels='rgb' keeps colours.",
+                len(colored),
+                len(records),
+                colored[0],
+            )
         self._settle("gray")
 
     def _settle(self, channels: Channels) -> None:
@@ -223,8 +226,11 @@ class Loader:
         # A stream does not say how long it is before it is read.
         count = self.num_images if isinstance(self._plan, TablePlan) else -1
         return {
-            "images": count, "batch_size": self.batch_size, "seed": self.seed, "world_size": self.world_size,
-        }  # fmt: skip
+            "images": count,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "world_size": self.world_size,
+        }
 
     # --- from bytes to the device -------------------------------------------------------------------------------------
 
@@ -313,11 +319,15 @@ class Loader:
         # Nothing here refers to the floats that go in: they are freed as soon as the augmentation is done with them.
         batch = self.augment(
             Batch(
-                planes.float(), torch.from_numpy(content), torch.from_numpy(truth.boxes),
-                torch.from_numpy(truth.labels), torch.from_numpy(truth.owners), masks,
+                planes.float(),
+                torch.from_numpy(content),
+                torch.from_numpy(truth.boxes),
+                torch.from_numpy(truth.labels),
+                torch.from_numpy(truth.owners),
+                masks,
             ),
             torch.Generator().manual_seed(seed),
-        )  # fmt: skip
+        )
         images = batch.images
         if self.channels == "pair":  # of what became of the two, and not what became of their difference
             images = torch.cat([images[:, :2], (images[:, :1] - images[:, 1:2]).abs()], 1)

@@ -99,9 +99,12 @@ class TablePlan:
     def _shares(self, epoch: int) -> list[Share]:
         order = self._order
         return shares(
-            len(self._entries(epoch)), order.batch_size, drop_last=order.drop_last, world_size=order.world_size,
+            len(self._entries(epoch)),
+            order.batch_size,
+            drop_last=order.drop_last,
+            world_size=order.world_size,
             rank=order.rank,
-        )  # fmt: skip
+        )
 
     def _entries(self, epoch: int) -> np.ndarray:
         """int64: what the epoch shows, in order; row numbers, or with tiles their numbers in the table of tiles."""
@@ -173,9 +176,12 @@ class StreamPlan:
                 records = chain(head, read)
             order = self._order
             batches = dealt(
-                self._shown(records, epoch), order.batch_size, drop_last=order.drop_last, world_size=order.world_size,
+                self._shown(records, epoch),
+                order.batch_size,
+                drop_last=order.drop_last,
+                world_size=order.world_size,
                 rank=order.rank,
-            )  # fmt: skip
+            )
             for number, chosen, repeated in islice(batches, position, None):
                 yield make_job(number, Records.of(chosen), repeated, self._masks)
 

@@ -161,9 +161,15 @@ class Augmentation:
         if not (self.brightness or self.contrast or self.gamma or self.blur or self.noise):
             return batch
         light = photometry.draw_light(
-            len(batch.images), batch.images.device, self.brightness, self.contrast, self.gamma, self.blur, self.noise,
+            len(batch.images),
+            batch.images.device,
+            self.brightness,
+            self.contrast,
+            self.gamma,
+            self.blur,
+            self.noise,
             generator,
-        )  # fmt: skip
+        )
         before, inside = batch.images, batch.inside()
         mean = None if light.spread is None else batch.mean().mean(1, keepdim=True)
         images = before if in_place else torch.empty_like(before, memory_format=torch.contiguous_format)

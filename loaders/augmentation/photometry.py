@@ -32,9 +32,15 @@ class Light:
 
 
 def draw_light(
-    count: int, device: torch.device, brightness: float, contrast: float, gamma: float, blur: float, noise: float,
+    count: int,
+    device: torch.device,
+    brightness: float,
+    contrast: float,
+    gamma: float,
+    blur: float,
+    noise: float,
     generator: torch.Generator,
-) -> Light:  # fmt: skip
+) -> Light:
     """Draw for `count` images; strengths as in `Augmentation`, 0: not at all."""
     drawn: dict[str, torch.Tensor] = {}
     if brightness or contrast:

@@ -158,9 +158,14 @@ def extension_of(path: str | None, data: bytes) -> str:
     if suffix in PIL.Image.registered_extensions():
         return suffix
     known = {
-        b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif", b"GIF8": ".gif",
+        b"\x89PNG": ".png",
+        b"\xff\xd8": ".jpg",
+        b"BM": ".bmp",
+        b"II*\0": ".tif",
+        b"MM\0*": ".tif",
+        b"GIF8": ".gif",
         b"RIFF": ".webp",
-    }  # fmt: skip
+    }
     return next((name for start, name in known.items() if data.startswith(start)), ".img")
 
 

@@ -45,10 +45,17 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
         write_page(file, f"{title}: leaks and mistakes", _set(found), style=_STYLE)
         return
     rows = [
-        (title, len(found.images.items), len(found.across), len(found.groups), len(found.conflicts),
-         len(found.lookalikes), len(found.mistakes))
+        (
+            title,
+            len(found.images.items),
+            len(found.across),
+            len(found.groups),
+            len(found.conflicts),
+            len(found.lookalikes),
+            len(found.mistakes),
+        )
         for title, found in sets.items()
-    ]  # fmt: skip
+    ]
     header = "set", "images", "pairs across splits", "groups split", "conflicting truths", "lookalikes", "boxes to see"
     folded = "".join(
         f"<details{' open' if found.across or found.conflicts else ''}><summary><h2>{html.escape(title)}</h2></summary>"

@@ -154,9 +154,12 @@ def choose(
     order = {place.image_id: i for i, place in enumerate(found)}
     taken.sort(
         key=lambda place: (
-            titles.index(place.title), splits.index(place.split), kinds.index(place.kind), order[place.image_id],
+            titles.index(place.title),
+            splits.index(place.split),
+            kinds.index(place.kind),
+            order[place.image_id],
         )
-    )  # fmt: skip
+    )
     return Choice(names, titles, splits, len({place.image_id for place in found}), seed, taken)
 
 

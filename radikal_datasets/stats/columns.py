@@ -20,9 +20,13 @@ from ..schema import require_columns
 
 #: File formats by their first bytes; anything else is "other", and an image without bytes "not embedded".
 MAGIC = {
-    "JPEG": (b"\xff\xd8\xff",), "PNG": (b"\x89PNG\r\n\x1a\n",), "BMP": (b"BM",), "TIFF": (b"II*\0", b"MM\0*"),
-    "GIF": (b"GIF8",), "WebP": (b"RIFF",),
-}  # fmt: skip
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*"),
+    "GIF": (b"GIF8",),
+    "WebP": (b"RIFF",),
+}
 FORMATS = (*MAGIC, "other", "not embedded")
 
 _COLUMNS = ("image", "width", "height", "boxes", "labels", "annotated")

@@ -44,10 +44,17 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
         return
     header = ("set", "images", "defect-free", "not annotated", "boxes", "classes", "notices")
     rows = [
-        (title, found.whole.images["all"], found.whole.images["defect_free"], found.whole.images["unannotated"],
-         len(found.whole.columns.labels), len(found.classes), len(found.notices))
+        (
+            title,
+            found.whole.images["all"],
+            found.whole.images["defect_free"],
+            found.whole.images["unannotated"],
+            len(found.whole.columns.labels),
+            len(found.classes),
+            len(found.notices),
+        )
         for title, found in sets.items()
-    ]  # fmt: skip
+    ]
     folded = "".join(
         f'<details class="set"><summary><h2>{html.escape(title)}</h2><span>{_images(sets[title].whole)}</span>'
         f"</summary>{body}</details>"

@@ -59,9 +59,12 @@ class BoxSizes:
         if not len(self.width):
             return {}
         measures = {
-            "width": self.width, "height": self.height, "area": self.width * self.height,
-            "area_share": self.share, "aspect": self.width / self.height,
-        }  # fmt: skip
+            "width": self.width,
+            "height": self.height,
+            "area": self.width * self.height,
+            "area_share": self.share,
+            "aspect": self.width / self.height,
+        }
         return {name: quantiles(values) for name, values in measures.items()} | self.coco | {"tiny": self.tiny}
 
 

@@ -62,10 +62,17 @@ def _classes(found: Statistics) -> Table:
 
 def _sizes(whole: SetStatistics) -> Table:
     table = _table(
-        "class", "width", "height", "of image", "small", "medium", "large", "tiny",
+        "class",
+        "width",
+        "height",
+        "of image",
+        "small",
+        "medium",
+        "large",
+        "tiny",
         caption="Medians, pixels of the file; boxes that COCO calls small, medium, large; tiny: a side under "
         f"{TINY} pixels at {IMAGE_SIZE} x {IMAGE_SIZE}.",
-    )  # fmt: skip
+    )
     for label, name in enumerate(whole.classes):
         sizes = whole.boxes_of(label)
         if len(sizes.width):

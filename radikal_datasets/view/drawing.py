@@ -203,10 +203,17 @@ def _tag(
     wide, high = right - left + 6, bottom - top + 5
     x_min, y_min, x_max, y_max = box
     corners = [
-        (x_min, y_min - high), (x_min, y_max + 1), (x_max + 1 - wide, y_min - high), (x_max + 1 - wide, y_max + 1),
-        (x_max + 1, y_min), (x_min - wide, y_min), (x_max + 1, y_max + 1 - high), (x_min - wide, y_max + 1 - high),
-        (x_min, y_min), (x_max + 1 - wide, y_max + 1 - high),
-    ]  # fmt: skip
+        (x_min, y_min - high),
+        (x_min, y_max + 1),
+        (x_max + 1 - wide, y_min - high),
+        (x_max + 1 - wide, y_max + 1),
+        (x_max + 1, y_min),
+        (x_min - wide, y_min),
+        (x_max + 1, y_max + 1 - high),
+        (x_min - wide, y_max + 1 - high),
+        (x_min, y_min),
+        (x_max + 1 - wide, y_max + 1 - high),
+    ]
     places = [(x, y, x + wide, y + high) for x, y in corners]
     inside = [p for p in places if p[0] >= 0 and p[1] >= 0 and p[2] <= size[0] and p[3] <= size[1]]
     # Its own box is among the boxes: a place in it is taken where all outside are worse.
