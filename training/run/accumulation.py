@@ -58,9 +58,13 @@ def windows(
 
 
 def _weighed(
-    batches: list[dict[str, Any]], started: float, size: int, accelerator: Accelerator, weight: Callable[[Any], int],
+    batches: list[dict[str, Any]],
+    started: float,
+    size: int,
+    accelerator: Accelerator,
+    weight: Callable[[Any], int],
     world_boxes: bool,
-) -> Window:  # fmt: skip
+) -> Window:
     waited = time.perf_counter() - started
     ranks = accelerator.num_processes
     own = torch.tensor([weight(batch) for batch in batches] + [0] * (size - len(batches)), dtype=torch.float64)

@@ -21,9 +21,20 @@ from training.run.settings import Settings
 
 #: Settings that are fields of `Augmentation` by the same name; its `scale` is `scale_jitter` here.
 AUGMENTATIONS = (
-    "flip_horizontal", "flip_vertical", "turn", "rotation", "translate", "brightness", "contrast", "gamma", "noise",
-    "blur", "mosaic", "erase", "copy_paste",
-)  # fmt: skip
+    "flip_horizontal",
+    "flip_vertical",
+    "turn",
+    "rotation",
+    "translate",
+    "brightness",
+    "contrast",
+    "gamma",
+    "noise",
+    "blur",
+    "mosaic",
+    "erase",
+    "copy_paste",
+)
 
 
 def load_splits(settings: Settings) -> datasets.DatasetDict:
@@ -112,10 +123,16 @@ def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accel
     """
     augment = augmentation(settings)
     loader = _kind(options)(
-        split, settings.per_device_train_batch_size, settings.canvas, augment=augment, seed=settings.seed,
-        drop_last=True, masks=settings.augment and settings.copy_paste > 0,
-        **_common(settings, settings.empty_tiles, accelerator), **options,
-    )  # fmt: skip
+        split,
+        settings.per_device_train_batch_size,
+        settings.canvas,
+        augment=augment,
+        seed=settings.seed,
+        drop_last=True,
+        masks=settings.augment and settings.copy_paste > 0,
+        **_common(settings, settings.empty_tiles, accelerator),
+        **options,
+    )
     if loader.num_images == 0:
         raise TrainingDataError(f"{settings.dataset_name}: the train split has no annotated image")
     return loader
@@ -151,9 +168,13 @@ def eval_loader(
     if name not in splits or not any(splits[name]["annotated"]):
         return None
     return _kind(options)(
-        splits[name], settings.per_device_eval_batch_size or settings.per_device_train_batch_size, settings.canvas,
-        shuffle=False, **_common(settings, 1.0, accelerator), **options,
-    )  # fmt: skip
+        splits[name],
+        settings.per_device_eval_batch_size or settings.per_device_train_batch_size,
+        settings.canvas,
+        shuffle=False,
+        **_common(settings, 1.0, accelerator),
+        **options,
+    )
 
 
 def _kind(options: dict[str, Any]) -> Any:
@@ -171,7 +192,11 @@ def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) ->
     except ValueError as error:
         raise SettingsError(f"tile_size {size}, tile_overlap, empty_tiles: {error}") from error
     return {
-        "device": accelerator.device, "rank": accelerator.process_index, "world_size": accelerator.num_processes,
+        "device": accelerator.device,
+        "rank": accelerator.process_index,
+        "world_size": accelerator.num_processes,
         "threads": settings.dataloader_num_workers or max(1, cpu_cores() // accelerator.num_processes),
-        "resize": settings.resize, "tiles": tiles, "channels": settings.channels,
-    }  # fmt: skip
+        "resize": settings.resize,
+        "tiles": tiles,
+        "channels": settings.channels,
+    }

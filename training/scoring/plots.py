@@ -57,9 +57,13 @@ def draw_precision_recall(curves: Mapping[str, np.ndarray], file: Path, title: s
     for number, (name, precision) in enumerate(curves.items()):
         round_, color = divmod(number, len(ON_PAPER))
         axes.plot(
-            np.linspace(0, 1, len(precision)), precision, label=f"{name}  {precision.mean():.3f}",
-            color=ON_PAPER[color], linestyle=_LINES[round_ % len(_LINES)], linewidth=1.8,
-        )  # fmt: skip
+            np.linspace(0, 1, len(precision)),
+            precision,
+            label=f"{name}  {precision.mean():.3f}",
+            color=ON_PAPER[color],
+            linestyle=_LINES[round_ % len(_LINES)],
+            linewidth=1.8,
+        )
     _unit_square(axes, "recall", "precision", title)
     if curves:
         axes.legend(title="AP50", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)

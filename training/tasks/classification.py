@@ -52,9 +52,12 @@ class ClassificationTask:
             )
         else:
             model = build_classifier(
-                self.class_names, size=settings.model_size, backbone=settings.backbone, image_size=settings.canvas,
+                self.class_names,
+                size=settings.model_size,
+                backbone=settings.backbone,
+                image_size=settings.canvas,
                 one_mean=one_mean,
-            )  # fmt: skip
+            )
         if settings.backbone_weights:
             models.load_backbone_weights(model, settings.backbone_weights)
         self.processor: Any = classifier_processor(model)
@@ -90,9 +93,10 @@ class ClassificationTask:
             title = f"Good or defective, {len(defective)} images"
             draw_image_roc(surest, defective, folder / "image_roc.png", title, threshold)
         return {
-            "scores": scores_of(answers, self._settings.target), "operating_point": {"threshold": threshold},
+            "scores": scores_of(answers, self._settings.target),
+            "operating_point": {"threshold": threshold},
             "image_level": image_scores(surest, defective, threshold),
-        }  # fmt: skip
+        }
 
     def load(self, folder: Path) -> PreTrainedModel:
         """A saved model of this run, on the device."""
@@ -131,9 +135,12 @@ def scores_of(answers: list[tuple[str, int, list[float]]], target: str) -> dict[
     both = 0 < defective.sum() < len(truth)
     auroc = float(roc_auc_score(defective, 1 - shares[:, 0])) if both else -1.0
     return {
-        "score": auroc if binary and both else f1, "accuracy": float(accuracy_score(truth, told)), "f1": f1,
-        "auroc": auroc, "images": len(truth),
-    }  # fmt: skip
+        "score": auroc if binary and both else f1,
+        "accuracy": float(accuracy_score(truth, told)),
+        "f1": f1,
+        "auroc": auroc,
+        "images": len(truth),
+    }
 
 
 @torch.no_grad()

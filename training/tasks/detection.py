@@ -34,10 +34,15 @@ class DetectionTask:
             model = models.from_checkpoint(settings.model_name_or_path, self.class_names)
         else:
             model = models.build_model(
-                settings.model_type, self.class_names, size=settings.model_size, backbone=settings.backbone,
-                image_size=settings.canvas, num_queries=settings.num_queries, num_denoising=settings.num_denoising,
+                settings.model_type,
+                self.class_names,
+                size=settings.model_size,
+                backbone=settings.backbone,
+                image_size=settings.canvas,
+                num_queries=settings.num_queries,
+                num_denoising=settings.num_denoising,
                 decoder_layers=settings.decoder_layers,
-            )  # fmt: skip
+            )
         if settings.backbone_weights:
             models.load_backbone_weights(model, settings.backbone_weights)
         float32_loss(model)
@@ -84,9 +89,14 @@ class DetectionTask:
         if not self._accelerator.is_main_process:
             return {}
         report = full_report(
-            predictions, truths, self.class_names, folder, threshold, pictures=self._settings.draw_curves,
+            predictions,
+            truths,
+            self.class_names,
+            folder,
+            threshold,
+            pictures=self._settings.draw_curves,
             deeppcb=self._settings.dataset_name.endswith("deeppcb"),
-        )  # fmt: skip
+        )
         scores = report.pop("coco")
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 

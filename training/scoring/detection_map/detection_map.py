@@ -122,9 +122,14 @@ def _mean(precision: np.ndarray) -> float:
 
 
 _KEYS = {
-    "map": "AP_all", "map_50": "AP_50", "map_75": "AP_75", "map_small": "AP_small", "map_medium": "AP_medium",
-    "map_large": "AP_large", "mar_100": "AR_third",
-}  # fmt: skip
+    "map": "AP_all",
+    "map_50": "AP_50",
+    "map_75": "AP_75",
+    "map_small": "AP_small",
+    "map_medium": "AP_medium",
+    "map_large": "AP_large",
+    "mar_100": "AR_third",
+}
 
 
 def _fraction(value: float) -> float:
