@@ -30,7 +30,7 @@ from .card import ConfigCard, merge_cards, new_card
 from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import NOTES_FILENAME, NotedConfig, Notes, sha256_of
 from .manifest import MANIFEST_FILENAME, PREVIEWS, ConfigEntry, FileEntry, Manifest
-from .previews import contact_sheet
+from .previews import preview_sheet
 from .shards import MAX_SHARD_BYTES
 
 logger = logging.getLogger(__name__)
@@ -229,7 +229,7 @@ class _Folder:
             for shard, file in shards.write(builder, folder / name, planned, num_proc):
                 files[f"{name}/{shard.name}"] = file
                 bar.update(len(shard.examples))
-        if self.facts.licence.redistributable and (sheet := contact_sheet(builder)):
+        if self.facts.licence.redistributable and (sheet := preview_sheet(builder)):
             path = f"{PREVIEWS}/{name}.jpg"
             (folder / PREVIEWS).mkdir(exist_ok=True)
             (folder / path).write_bytes(sheet)

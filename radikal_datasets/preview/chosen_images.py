@@ -16,48 +16,12 @@ from PIL import Image
 from ..errors import ChoiceError
 from ..loading.sets import rows
 from ..schema import require_columns
+from ..view.annotated_image import DEFECT_FREE, NOT_ANNOTATED, AnnotatedImage
 from ..view.drawing import to_rgb
 
 logger = logging.getLogger(__name__)
 
-#: Stand where the class of an image without boxes would: an image that was looked at, and one that was not.
-DEFECT_FREE, NOT_ANNOTATED = "defect-free", "not annotated"
-
 _COLUMNS = ("image_id", "image", "boxes", "labels", "masks", "reference", "annotated")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One decoded image with its truth.
-
-    Attributes:
-        title: name of its set, such as `gdxray/castings`.
-        image, reference: 8-bit RGB; `reference` is the defect-free twin or None.
-        boxes: xyxy, pixels of `image`, 0-based, half-open.
-        labels: one a box, indices into the names of the choice.
-        masks: one a box, of `image`'s size, inside where not 0; or empty.
-        annotated: False where nobody looked.
-    """
-
-    image_id: str
-    title: str
-    split: str
-    image: Image.Image
-    boxes: list[list[float]]
-    labels: list[int]
-    masks: list[Image.Image]
-    reference: Image.Image | None
-    annotated: bool
-
-    def counts(self) -> dict[int, int]:
-        """Label -> boxes of it, in the order of labels."""
-        return {label: self.labels.count(label) for label in sorted(set(self.labels))}
-
-    def told(self, names: Sequence[str]) -> str:
-        """The truth in words: `2 crazing, 1 patches`, or that there is no defect, or that nobody looked."""
-        if self.labels:
-            return ", ".join(f"{count} {names[label]}" for label, count in self.counts().items())
-        return DEFECT_FREE if self.annotated else f"{NOT_ANNOTATED}: nobody looked"
 
 
 @dataclass(frozen=True)
@@ -95,14 +59,14 @@ class Choice:
         more = len(self.titles) - 3
         return ", ".join(self.titles[:3]) + (f" and {more} more" if more > 0 else "")
 
-    def pictures(self) -> Iterator[Picture]:
+    def images(self) -> Iterator[AnnotatedImage]:
         """Every chosen image; one that can't be decoded is passed over, with a warning."""
         number = {name: i for i, name in enumerate(self.names)}
         for place in self.places:
             row = next(rows(place.dataset.select([place.row]), _COLUMNS))
             own = place.dataset.features["labels"].feature.names
             try:
-                yield Picture(
+                yield AnnotatedImage(
                     image_id=place.image_id,
                     title=place.title,
                     split=place.split,

@@ -13,10 +13,11 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
+from ..view.annotated_image import DEFECT_FREE, NOT_ANNOTATED, AnnotatedImage
 from ..view.drawing import MASK_OPACITY, Look, looks
 from ..view.pages import embedded, write_page
 from ..view.palette import ON_IMAGES
-from .chosen_images import DEFECT_FREE, NOT_ANNOTATED, Choice, ChoiceError, Picture
+from .chosen_images import Choice, ChoiceError
 
 #: Bytes of all pictures of a page together, as they stand in it. Many or large images are made smaller to keep to it.
 MAX_BYTES = 24_000_000
@@ -40,7 +41,7 @@ def write_gallery(file: Path, choice: Choice) -> int:
     styles = looks(choice.names)
     figures, keys, shapes = [], [], []
     layers = ["boxes"]
-    for picture in choice.pictures():
+    for picture in choice.images():
         keys.append((_class_keys(picture), choice.splits.index(picture.split), choice.titles.index(picture.title)))
         figures.append(_figure(picture, keys[-1], styles, MAX_BYTES // len(choice.places)))
         shapes.append(picture.image.width / picture.image.height)
@@ -92,7 +93,7 @@ def _class_style(number: int, look: Look) -> str:
     return f".c{number} {{ --c: {look.color}; --i: {look.ink}; --d: {dashes} }}\n"
 
 
-def _class_keys(picture: Picture) -> list[str]:
+def _class_keys(picture: AnnotatedImage) -> list[str]:
     held = [str(label) for label in sorted(set(picture.labels))]
     return held or [_CLEAN if picture.annotated else _UNKNOWN]
 
@@ -120,9 +121,9 @@ def _group(title: str, name: str, rows: Iterable[tuple[str, str]], held: Sequenc
     return f'<fieldset><legend>{title}</legend><div class="chips">{chips}</div></fieldset>'
 
 
-def _figure(picture: Picture, keys: tuple[list[str], int, int], styles: Sequence[Look], budget: int) -> str:
+def _figure(picture: AnnotatedImage, keys: tuple[list[str], int, int], styles: Sequence[Look], budget: int) -> str:
     classes, split, title = keys
-    told = picture.told([style.name for style in styles])
+    told = picture.described([style.name for style in styles])
     image, masks, reference = _addresses(picture, styles, budget)
     small = " class=small" if max(picture.image.size) < _SMALL else ""
     layers = f'<img src="{image}" alt="" loading="lazy">'
@@ -143,7 +144,7 @@ def _figure(picture: Picture, keys: tuple[list[str], int, int], styles: Sequence
     )
 
 
-def _boxes(picture: Picture, styles: Sequence[Look]) -> str:
+def _boxes(picture: AnnotatedImage, styles: Sequence[Look]) -> str:
     """Lines as SVG in the image's own pixels, codes as text beside them, which keeps its size in every view."""
     width, height = picture.image.size
     lines, tags = [], []
@@ -171,7 +172,7 @@ def _tag_side(box: tuple[float, float, float, float], shape: float) -> str:
     return f"{across};top:{y_max if y_max < 100 - room else 0:.1f}%"
 
 
-def _addresses(picture: Picture, styles: Sequence[Look], budget: int) -> tuple[str, str, str]:
+def _addresses(picture: AnnotatedImage, styles: Sequence[Look], budget: int) -> tuple[str, str, str]:
     """`data:` addresses of image, masks and template ("" where there is none), within the budget in bytes."""
     found = "", "", ""
     for edge, quality in _STEPS:
@@ -184,7 +185,7 @@ def _addresses(picture: Picture, styles: Sequence[Look], budget: int) -> tuple[s
     return found
 
 
-def _masks(picture: Picture, styles: Sequence[Look], edge: int) -> str:
+def _masks(picture: AnnotatedImage, styles: Sequence[Look], edge: int) -> str:
     """All masks as one PNG with translucent colors; where two meet, the later one's."""
     size = picture.image.size
     scale = min(1, edge / max(size))

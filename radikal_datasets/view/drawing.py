@@ -7,7 +7,7 @@ a code of a few letters that stands at each of its boxes (`Cr` for crazing). The
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -85,13 +85,35 @@ def draw(
     scale = np.array([picture.width / image.width, picture.height / image.height] * 2)
     placed = [_around(np.asarray(box, float) * scale, width, picture.size) for box in boxes]
     for box, label in zip(placed, labels, strict=True):
-        _rectangle(canvas, box, styles[int(label)], width)
+        _rectangle(canvas, box, styles[int(label)].color, styles[int(label)].pattern, width)
     taken: list[tuple[float, float, float, float]] = []
     for i, (box, label) in enumerate(zip(placed, labels, strict=True)):
         style = styles[int(label)]
         text = style.code if scores is None else f"{style.code} {float(scores[i]):.2f}"
         taken.append(_tag(canvas, text, box, style, (taken, placed), picture.size))
     return picture
+
+
+def outline(
+    picture: Image.Image,
+    boxes: Iterable[Sequence[float] | np.ndarray],
+    color: str,
+    *,
+    pattern: Sequence[int] = (),
+    width: int = 2,
+    halo: bool = True,
+) -> None:
+    """Draw boxes without text on an RGB image itself.
+
+    Args:
+        boxes: xyxy, pixels of `picture`, 0-based, half-open.
+        pattern: one of `PATTERNS`.
+        width: of the line, pixels.
+        halo: with a black edge, which keeps the line visible on any image.
+    """
+    canvas = ImageDraw.Draw(picture)
+    for box in boxes:
+        _rectangle(canvas, _around(np.asarray(box, float), width, picture.size), color, pattern, width, halo)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -112,7 +134,7 @@ def swatch(style: Look, size: tuple[int, int] = (40, 22)) -> Image.Image:
     """A small image for a legend: the class's code on its color, within its line."""
     picture = Image.new("RGB", size, style.color)
     canvas = ImageDraw.Draw(picture)
-    _rectangle(canvas, (1, 1, size[0] - 2, size[1] - 2), style, 2)
+    _rectangle(canvas, (1, 1, size[0] - 2, size[1] - 2), style.color, style.pattern, 2)
     canvas.text((size[0] / 2, size[1] / 2), style.code, fill=style.ink, font=font(size[1] - 11), anchor="mm")
     return picture
 
@@ -158,18 +180,26 @@ def _around(box: np.ndarray, width: int, size: tuple[int, int]) -> tuple[int, in
     return x_min, y_min, max(x_max, x_min), max(y_max, y_min)
 
 
-def _rectangle(canvas: ImageDraw.ImageDraw, box: tuple[int, int, int, int], style: Look, width: int) -> None:
+def _rectangle(
+    canvas: ImageDraw.ImageDraw,
+    box: tuple[int, int, int, int],
+    color: str,
+    pattern: Sequence[int],
+    width: int,
+    halo: bool = True,
+) -> None:
     x_min, y_min, x_max, y_max = box
-    canvas.rectangle((x_min - 1, y_min - 1, x_max + 1, y_max + 1), outline=HALO, width=width + 2)
-    if not style.pattern:
-        canvas.rectangle(box, outline=style.color, width=width)
+    if halo:
+        canvas.rectangle((x_min - 1, y_min - 1, x_max + 1, y_max + 1), outline=HALO, width=width + 2)
+    if not pattern:
+        canvas.rectangle(box, outline=color, width=width)
         return
-    for start, end in _strokes(x_max - x_min + 1, style.pattern, width):
+    for start, end in _strokes(x_max - x_min + 1, pattern, width):
         for y in (y_min, y_max - width + 1):
-            canvas.rectangle((x_min + start, y, x_min + end, y + width - 1), fill=style.color)
-    for start, end in _strokes(y_max - y_min + 1, style.pattern, width):
+            canvas.rectangle((x_min + start, y, x_min + end, y + width - 1), fill=color)
+    for start, end in _strokes(y_max - y_min + 1, pattern, width):
         for x in (x_min, x_max - width + 1):
-            canvas.rectangle((x, y_min + start, x + width - 1, y_min + end), fill=style.color)
+            canvas.rectangle((x, y_min + start, x + width - 1, y_min + end), fill=color)
 
 
 def _strokes(length: int, pattern: Sequence[int], width: int) -> Iterator[tuple[int, int]]:

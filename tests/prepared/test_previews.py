@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radikal_datasets.prepared.previews import contact_sheet
+from radikal_datasets.prepared.previews import preview_sheet
 from radikal_datasets.schema import Box, Example, Instance
 
 
@@ -20,9 +20,10 @@ def sheet(image: Image.Image, box: Box) -> np.ndarray | None:
     example = Example("a", "a.png", image.width, image.height, [Instance("dent", box)])
     builder: Any = SimpleNamespace(
         index=lambda: SimpleNamespace(splits={"train": [example]}), class_names=["dent"],
+        config=SimpleNamespace(name="c"),
         tree=SimpleNamespace(read=lambda path: out.getvalue()),
     )  # fmt: skip
-    found = contact_sheet(builder)
+    found = preview_sheet(builder)
     return None if found is None else np.asarray(Image.open(io.BytesIO(found)).convert("L"))
 
 

@@ -111,7 +111,7 @@ const pause = () => new Promise((done) => setTimeout(done, 20));
 def ids(*, split: str | None = None, classes: tuple[int, ...] = ()) -> list[str]:
     return [
         picture.image_id
-        for picture in CHOICE.pictures()
+        for picture in CHOICE.images()
         if split in (None, picture.split) and (not classes or set(classes) & set(picture.labels))
     ]
 
@@ -250,7 +250,7 @@ def test_needs_nothing_else_and_keeps_text_text(page: Path) -> None:
 
 
 def test_masks_have_their_colours_and_no_other_pixels() -> None:
-    picture = next(p for p in CHOICE.pictures() if p.image_id == "both")
+    picture = next(p for p in CHOICE.images() if p.image_id == "both")
     address = gallery._masks(picture, gallery.looks(NAMES), 1280)
     with Image.open(BytesIO(_bytes(address))) as image:
         pixels = np.asarray(image.convert("RGBA"))
@@ -265,7 +265,7 @@ def test_a_thin_mask_survives_a_small_page() -> None:
     mask = np.zeros((1000, 1000), np.uint8)
     mask[500, 100:900] = 255
     noise = row("thin", [0], size=(1000, 1000)) | {"masks": [png(mask)]}
-    picture = next(made(train=[noise]).pictures())
+    picture = next(made(train=[noise]).images())
     with Image.open(BytesIO(_bytes(gallery._masks(picture, gallery.looks(NAMES), 100)))) as image:
         assert np.count_nonzero(np.asarray(image.convert("RGBA"))[:, :, 3]) == 80
 

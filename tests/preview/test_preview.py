@@ -17,7 +17,7 @@ from PIL import Image
 
 from radikal_datasets.errors import OutputError
 from radikal_datasets.preview.chosen_images import DEFECT_FREE, ChoiceError, choose
-from radikal_datasets.preview.preview import contact_sheet, write_preview
+from radikal_datasets.preview.preview import sheet_of, write_preview
 from radikal_datasets.schema import features
 from radikal_datasets.view.drawing import draw, looks
 
@@ -185,7 +185,7 @@ def test_only_what_was_asked_for() -> None:
     choice = choose(made, split="test", classes=["long_crack"], images=99)
     assert {place.split for place in choice.places} == {"test"}
     assert choice.total == len(choice.places) == 4
-    assert all(1 in picture.labels for picture in choice.pictures())
+    assert all(1 in picture.labels for picture in choice.images())
     assert choose(made, classes=[DEFECT_FREE, "long_crack"], images=99).total == 18
     for options, told in (
         ({"split": "tset"}, "no split 'tset' in made; there are: train, test"),
@@ -198,7 +198,7 @@ def test_only_what_was_asked_for() -> None:
 
 def test_nobody_looked_is_no_negative() -> None:
     choice = choose([sets(unlabeled=[row("a", [], annotated=False)], train=[row("b", [])])])
-    assert [picture.told(NAMES) for picture in choice.pictures()] == ["not annotated: nobody looked", "defect-free"]
+    assert [picture.described(NAMES) for picture in choice.images()] == ["not annotated", "defect-free"]
     assert choose([sets(unlabeled=[row("a", [], annotated=False)], train=[row("b", [])])], classes=["defect-free"])
 
 
@@ -207,7 +207,7 @@ def test_several_sets_share_names_and_no_image() -> None:
     two = sets("two", names=["dent", "hole"], train=[row("c", [0, 1]), row("a", [0])])
     choice = choose([one, two])
     assert choice.names == ["hole", "long_crack", "dent"]
-    assert [(p.title, p.image_id, p.labels) for p in choice.pictures()] == [
+    assert [(p.title, p.image_id, p.labels) for p in choice.images()] == [
         ("one", "a", [0]), ("one", "b", [1]), ("two", "c", [2, 0]),
     ]  # fmt: skip
 
@@ -217,7 +217,7 @@ def test_what_can_not_be_decoded_is_passed_over_and_said(caplog: pytest.LogCaptu
     named = row("named", [0], image={"bytes": None, "path": "/etc/hostname"})
     choice = choose([sets(train=[bad, named, row("good", [0])])])
     with caplog.at_level("WARNING"):
-        assert [picture.image_id for picture in choice.pictures()] == ["good"]
+        assert [picture.image_id for picture in choice.images()] == ["good"]
     assert "bad: not in the preview" in caplog.text and "only the path /etc/hostname" in caplog.text
 
 
@@ -236,21 +236,21 @@ def test_the_sheet_shows_boxes_masks_template_and_text() -> None:
     out = BytesIO()
     Image.fromarray(mask).save(out, "PNG")
     shown = row("a", [0], masks=[{"bytes": out.getvalue(), "path": None}], reference=png(color=30))
-    sheet, count = contact_sheet(choose([sets(train=[shown])]))
+    sheet, count = sheet_of(choose([sets(train=[shown])]))
     colors = {color for _, color in sheet.getcolors(1 << 24) or ()}
     assert count == 1 and sheet.width == 1320
     assert (30, 30, 30) in colors  # the template
     color = bytes.fromhex(looks(NAMES)[0].color[1:])
     assert tuple(color) in colors  # the box and the legend
     assert any(np.abs(np.array(c) - (0.6 * 128 + 0.4 * np.array(list(color)))).max() <= 1.5 for c in colors)  # the mask
-    bare, _ = contact_sheet(choose([sets(train=[row("a", [])])]))
+    bare, _ = sheet_of(choose([sets(train=[row("a", [])])]))
     assert tuple(color) not in {color for _, color in bare.getcolors(1 << 24) or ()}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (1600, 20), (5000, 10)])
 def test_odd_shapes_stay_on_the_sheet(size: tuple[int, int]) -> None:
     odd = row("odd", [0], image=png(size), boxes=[[0, 0, size[0], size[1]]], width=size[0], height=size[1])
-    sheet, count = contact_sheet(choose([sets(train=[odd, row("plain", [])])]))
+    sheet, count = sheet_of(choose([sets(train=[odd, row("plain", [])])]))
     assert count == 2 and sheet.width == 1320 and sheet.height < 800
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib import colormaps
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from radikal_datasets.view.palette import HALO, PAPER, SKY
+from radikal_datasets.view.drawing import PATTERNS, outline
+from radikal_datasets.view.palette import PAPER, SKY
 from training.explaining.cases import Box, Case
 
 #: Longer edge of every picture, in pixels.
@@ -54,28 +55,8 @@ def with_boxes(
         shape: (height, width) of the pixels the boxes are in.
     """
     drawn = image.convert("RGB")
-    pen = ImageDraw.Draw(drawn)
     scale = np.array([image.width / shape[1], image.height / shape[0]] * 2)
-    for box in calls:
-        place = tuple(np.array(box) * scale)
-        pen.rectangle(place, outline=HALO, width=4)
-        inner = (place[0] + 1, place[1] + 1, place[2] - 1, place[3] - 1)
-        pen.rectangle(inner if _wide(place) else place, outline=CALL, width=2)
-    for box in truth:
-        _dashed(pen, tuple(np.array(box) * scale))
+    outline(drawn, (np.array(box) * scale for box in calls), CALL)
+    # Without a halo, so that a detected box at the same place still shows between the dashes.
+    outline(drawn, (np.array(box) * scale for box in truth), TRUTH, pattern=PATTERNS[1], halo=False)
     return drawn
-
-
-def _wide(box: tuple[float, ...]) -> bool:
-    return box[2] - box[0] > 4 and box[3] - box[1] > 4
-
-
-def _dashed(pen: ImageDraw.ImageDraw, box: tuple[float, ...], dash: float = 7) -> None:
-    x0, y0, x1, y1 = box
-    for along in np.arange(0, max(x1 - x0, y1 - y0), 2 * dash):
-        for y in (y0, y1):
-            if x0 + along < x1:
-                pen.line((x0 + along, y, min(x0 + along + dash, x1), y), fill=TRUTH, width=3)
-        for x in (x0, x1):
-            if y0 + along < y1:
-                pen.line((x, y0 + along, x, min(y0 + along + dash, y1)), fill=TRUTH, width=3)
