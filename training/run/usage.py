@@ -1,4 +1,4 @@
-"""`--help`, and the table of settings in docs/training.md: both out of the `Settings` dataclass."""
+"""`--help`, and the table of docs/reference/settings.md: both out of the `Settings` dataclass."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def help_text(title: str) -> str:
 
 
 def markdown_table() -> str:
-    """The table of docs/training.md; `python -m training.run.usage` prints it."""
+    """Return the table of docs/reference/settings.md; `python -m training.run.usage` prints it."""
     rows = [f"| `{one.name}` | {one.kind} | {one.default} | {one.meaning} |" for one in described()]
     return "\n".join(["| setting | type | default | meaning |", "|---|---|---|---|", *rows])
 
