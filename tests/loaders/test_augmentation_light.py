@@ -118,7 +118,7 @@ def test_pages_of_the_sources_name_the_same_augmentations():
     assert all(f"| `{name}` |" in overview for name in FIELDS)
     for source in list_sources():
         page = (docs / "sources" / f"{source.name}.md").read_text(encoding="utf-8")
-        (line,) = re.findall(r"^Augmentations true to it .*?: (.*?)\.$", page, re.MULTILINE | re.DOTALL)
+        (line,) = re.findall(r"^Realistic augmentations .*?: (.*?)\.$", page, re.MULTILINE | re.DOTALL)
         assert tuple(re.findall(r"`(\w+)`", line)) == source.augmentations
         (row,) = re.findall(rf"^\| `{source.name}` \| (.*?) \|", overview, re.MULTILINE)
         assert tuple(re.findall(r"`(\w+)`", row)) == source.augmentations
