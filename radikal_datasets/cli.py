@@ -1,6 +1,6 @@
-"""`radikal-datasets`: the library from a shell.
+"""`radikal-datasets`: the library on the command line.
 
-Exit codes: 0 done; 1 something would be lost (verify); 2 can't be done.
+Exit codes: 0 done; 1 something would be lost (verify); 2 the command failed.
 """
 
 from __future__ import annotations
@@ -51,38 +51,39 @@ app.command()(hub_commands.doctor)
 app.add_typer(hub_server_commands.app, name="hub", help="The embedded Hub: serve, users, tokens, verify.")
 console = Console()
 
-# Examples of each kind of problem that are listed.
+# How many examples of each kind of problem are listed.
 _MOST_LOSSES, _MOST_REPAIRS = 50, 3
 
-SourceName = Annotated[str, typer.Argument(help="One of the sources of `radikal-datasets list`.", metavar="SOURCE")]
+SourceName = Annotated[str, typer.Argument(help="A source listed by `radikal-datasets list`.", metavar="SOURCE")]
 DataDir = Annotated[str, typer.Option("--data-dir", help="Raw tree, its parent, or its archive.")]
 Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")]
 
 
 @app.command("list")
 def list_(
-    compare: Annotated[bool, typer.Option("--compare", help="Side by side, with all there is to choose by.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Show all facts about the sources side by side.")] = False,
 ) -> None:
-    """Lists the sources with their size, truth and licence."""
+    """List the sources with their size, annotations and license."""
     if compare:
         return _print_comparison()
-    table = Table("source", "images", "configs", "truth", "may be passed on", "what")
+    table = Table("source", "images", "configs", "annotations", "may be passed on", "what")
     table.columns[0].no_wrap = True
     for source in list_sources():
         single = [config for config in source.configs if not config.parts]
         known = [config.images for config in single if config.images is not None]
         images = f"{sum(known):,}" + ("+" if len(known) < len(single) else "") if known else "?"
-        allowed = f"yes ({source.licence.name})" if source.licence.redistributable else "no"
-        truth = source.truth.partition(";")[0]
-        table.add_row(source.name, images, str(len(source.configs)), truth, allowed, source.title.partition(": ")[2])
+        allowed = f"yes ({source.license.name})" if source.license.redistributable else "no"
+        annotations = source.annotations.partition(";")[0]
+        what = source.title.partition(": ")[2]
+        table.add_row(source.name, images, str(len(source.configs)), annotations, allowed, what)
     console.print(table)
-    console.print("radikal-datasets info SOURCE tells more: where it is had, licence, layout, configurations.")
+    console.print("For the download page, license, layout and configurations of one: radikal-datasets info SOURCE")
 
 
 def _print_comparison() -> None:
     matrix = decision_matrix()
     uses = {name: facts.pop(BEST_USE) for name, facts in matrix.items()}
-    # At 80 columns: rather a word in two lines than one cut off.
+    # At 80 columns, wrapping a word is better than truncating it.
     columns = [Column(name, overflow="fold") for name in ("", *matrix)]
     table = Table(*columns, box=HORIZONTALS, show_lines=True, pad_edge=False)
     for fact in next(iter(matrix.values())):
@@ -97,14 +98,14 @@ def _print_comparison() -> None:
 
 @app.command()
 def info(source: SourceName) -> None:
-    """Tells a source's facts: where it is had, its licence, its layout, its configurations."""
+    """Show a source's facts: its download page, license, layout and configurations."""
     facts = source_info(source)
     console.print(f"[bold]{facts.title}[/bold]\n", highlight=False)
     for label, value in (
         ("Homepage", facts.homepage),
         ("Download", facts.download_page),
-        ("Licence", f"{facts.licence.name}. {facts.licence.summary}"),
-        ("Images", f"{facts.modality}; {'real' if facts.real else 'made-up'}; truth: {facts.truth}"),
+        ("License", f"{facts.license.name}. {facts.license.summary}"),
+        ("Images", f"{facts.modality}; {'real' if facts.real else 'synthetic'}; annotations: {facts.annotations}"),
         ("Protocols", ", ".join(facts.protocols)),
         ("Best for", facts.best_use),
     ):
@@ -122,55 +123,63 @@ def info(source: SourceName) -> None:
 @app.command()
 def sample(
     source: SourceName,
-    out: Annotated[Path, typer.Argument(help="Folder to make.")],
-    images: Annotated[int, typer.Option(help="Images that load for each configuration.")] = 24,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same bytes.")] = 0,
-    broken: Annotated[bool, typer.Option("--broken", help="Plant mishaps that cost images, on top.")] = False,
+    out: Annotated[Path, typer.Argument(help="Folder to create.")],
+    images: Annotated[int, typer.Option(help="Number of valid images per configuration.")] = 24,
+    seed: Annotated[int, typer.Option(help="The same seed gives identical files.")] = 0,
+    broken: Annotated[bool, typer.Option("--broken", help="Also add faults that cost images.")] = False,
 ) -> None:
-    """Draws a small made-up tree in a source's own layout, for a dry run."""
+    """Generate a small synthetic tree in a source's own layout, for a dry run."""
     traps = make_sample(source, out, images=images, seed=seed, broken=broken)
-    console.print(f"{out}: made-up images in the layout of {source}. Planted: {len(traps)}, see {out}.traps.json")
+    console.print(
+        f"Wrote synthetic images in the layout of {source} to {out}. "
+        f"{len(traps)} deliberate faults are listed in {out}.traps.json."
+    )
 
 
 @app.command()
 def download(
     source: SourceName,
-    output_dir: Annotated[Path, typer.Option(help="Gets a folder of the source's name.")],
+    output_dir: Annotated[Path, typer.Option(help="Where to create a folder with the source's name.")],
 ) -> None:
-    """Fetches what may be fetched; for the others, tells the page, the licence and the folder that is expected."""
+    """Download a source if its license allows; otherwise show the page, the license and the expected folder."""
     folder = downloads.download(source_info(source), output_dir)
-    console.print(f"{folder}: whole and checked. Look at it: radikal-datasets verify {source} --data-dir {folder}")
+    console.print(
+        f"{folder} is complete and matches its checksum. Next: radikal-datasets verify {source} --data-dir {folder}"
+    )
 
 
 @app.command()
 def verify(
-    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
-    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are there.")] = None,
+    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
     *,
-    data_dir: Annotated[str | None, typer.Option(help="Of a source: raw tree, its parent, or its archive.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="For a source: raw tree, its parent, or its archive.")] = None,
     protocol: Protocol = splits.RECOMMENDED,
     deep: Annotated[
         bool, typer.Option("--deep", help="Decode every image, look for leaks across splits and suspicious boxes.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-    html: Annotated[Path | None, typer.Option(help="With --deep: write a page that shows what was found.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="With --deep: write a page that shows the findings.")] = None,
 ) -> None:
-    """Walks a raw tree and tells every problem.
+    """Check a raw tree and report every problem.
 
-    Exits 0: clean or known repairs; 1: an image or box would be lost; 2: the tree can't be read.
+    Exits with 0: clean, or only known repairs; 1: an image or box would be lost; 2: the tree cannot be read.
     """
     if html is not None:
         check_place(html, data_dir)
         if not deep:
-            raise typer.BadParameter("--html shows what --deep finds: give both.")
+            raise typer.BadParameter("--html shows the findings of --deep. Pass both.")
     exit_code = 0
     if source not in source_names() and data_dir is None:
         if not deep:
-            raise typer.BadParameter(f"{source}: a raw tree needs --data-dir, a folder that prepare wrote --deep.")
+            raise typer.BadParameter(
+                f'"{source}" is not a source. To verify a raw tree, name its source and pass --data-dir. '
+                'To check a folder written by "prepare", add --deep.'
+            )
         found = {title: find_leaks(splits) for title, splits in open_sets(source, config)}
         printed = {title: leaks.to_dict() for title, leaks in found.items()}
     elif data_dir is None:
-        raise typer.BadParameter(f"give --data-dir, the raw tree of {source}.")
+        raise typer.BadParameter(f"Pass --data-dir with the raw tree of {source}.")
     else:
         result = verify_tree(source, config, data_dir=data_dir, protocol=protocol, deep=deep)
         exit_code, printed = result.exit_code, result.to_dict()
@@ -185,21 +194,21 @@ def verify(
         for title, leaks in found.items():
             print_leaks(console, title, leaks)
         if html is not None:
-            console.print(f"{html}: the same, to look at", highlight=False, markup=False)
+            console.print(f"Wrote the findings, with images, to {html}", highlight=False, markup=False)
     raise typer.Exit(exit_code)
 
 
 @app.command()
 def stats(
-    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
-    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are there.")] = None,
+    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
     *,
     data_dir: Annotated[str | None, typer.Option(help="Raw tree, its parent, or its archive.")] = None,
     protocol: Annotated[str | None, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots, too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write a page with plots.")] = None,
 ) -> None:
-    """Tells what a set holds, by split: classes, boxes and their sizes, gray levels, and what is worth knowing."""
+    """Show statistics of a dataset by split: classes, box sizes, gray levels, and anything unusual."""
     if html is not None:
         check_place(html, data_dir)
     sets = {title: statistics(s) for title, s in open_sets(source, config, data_dir=data_dir, protocol=protocol)}
@@ -214,15 +223,15 @@ def stats(
 @app.command()
 def prepare(
     source: SourceName,
-    configs: Annotated[list[str] | None, typer.Argument(help="Configurations; default: all that are there.")] = None,
+    configs: Annotated[list[str] | None, typer.Argument(help="Configurations; default: all that are present.")] = None,
     *,
     data_dir: DataDir,
     output_dir: Annotated[Path, typer.Option(help="Hub folder to write: Parquet shards and a card.")],
     protocol: Protocol = splits.RECOMMENDED,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
-    num_proc: Annotated[int | None, typer.Option(help="Processes that write shards.")] = None,
+    num_proc: Annotated[int | None, typer.Option(help="Number of processes that write shards.")] = None,
 ) -> None:
-    """Converts a raw tree into a Hub folder that plain datasets.load_dataset reads."""
+    """Convert a raw tree into a Hub folder that the stock datasets.load_dataset can read."""
     build_hub_folder(
         source,
         configs,
@@ -234,41 +243,47 @@ def prepare(
     )
     files = list(output_dir.glob("[!.]*/*.parquet"))
     size = sum(path.stat().st_size for path in files) / 1e6
-    console.print(f"{output_dir}: {len(files)} Parquet files, {size:,.1f} MB, and README.md, the card.")
+    console.print(f"Wrote {len(files)} Parquet files ({size:,.1f} MB) and the card README.md to {output_dir}")
 
 
 @app.command()
 def preview(
-    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
-    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are there.")] = None,
+    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
     *,
-    output: Annotated[Path, typer.Option(help="FILE.png: a contact sheet; FILE.html: a gallery.")],
+    output: Annotated[Path, typer.Option(help="FILE.png for a contact sheet, FILE.html for a gallery.")],
     data_dir: Annotated[str | None, typer.Option(help="Raw tree, its parent, or its archive.")] = None,
     protocol: Annotated[str | None, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")] = None,
-    split: Annotated[str | None, typer.Option(help="This split alone.")] = None,
-    class_: Annotated[list[str] | None, typer.Option("--class", help="Images with this class, or defect-free.")] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="At most; default: 24 in PNG, 200 in HTML.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed shows other images.")] = 0,
+    split: Annotated[str | None, typer.Option(help="Show only this split.")] = None,
+    class_: Annotated[
+        list[str] | None, typer.Option("--class", help='Show only images with this class, or "defect-free" images.')
+    ] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Maximum number; default: 24 in PNG, 200 in HTML.")] = None,
+    seed: Annotated[int, typer.Option(help="A different seed shows different images.")] = 0,
 ) -> None:
-    """Draws some images with their truth, from all classes and splits, to look at."""
+    """Draw some images with their annotations, from all classes and splits."""
     options = {"split": split, "classes": class_ or (), "images": images, "seed": seed}
     done = write_preview(source, config, output=output, data_dir=data_dir, protocol=protocol, **options)
-    console.print(f"{output}: {done.shown:,} of {done.total:,} images, {done.size / 1e6:.1f} MB")
+    console.print(f"Wrote {done.shown:,} of {done.total:,} images to {output} ({done.size / 1e6:.1f} MB)")
 
 
 @app.command()
 def export(
-    source: Annotated[str, typer.Argument(help="A source, or a folder that prepare wrote.", metavar="SOURCE|FOLDER")],
-    config: Annotated[str | None, typer.Argument(help="One configuration; default: all, each in a folder.")] = None,
+    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    config: Annotated[
+        str | None, typer.Argument(help="One configuration; default: all, each in its own folder.")
+    ] = None,
     *,
-    format_: Annotated[Literal["coco", "yolo", "voc", "objects"], typer.Option("--format", help="What to write.")],
-    output: Annotated[Path, typer.Option("--output", "--output-dir", help="Folder, empty or not there yet.")],
-    data_dir: Annotated[str | None, typer.Option(help="Of a source: raw tree, its parent, or its archive.")] = None,
+    format_: Annotated[Literal["coco", "yolo", "voc", "objects"], typer.Option("--format", help="Format to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "--output-dir", help="Output folder; must be empty or not exist yet.")
+    ],
+    data_dir: Annotated[str | None, typer.Option(help="For a source: raw tree, its parent, or its archive.")] = None,
     protocol: Annotated[str | None, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")] = None,
 ) -> None:
-    """Writes a set for other tools: COCO, YOLO (ultralytics), Pascal VOC, or transformers' detection example (objects).
+    """Export a dataset to COCO, YOLO (ultralytics), Pascal VOC, or transformers' detection example (objects).
 
-    What the format can't hold is told at the end.
+    Anything the format cannot hold is listed at the end.
     """
     for done in export_sets(source, config, format=format_, output=output, data_dir=data_dir, protocol=protocol):
         title, *others = done.lines()
@@ -296,7 +311,7 @@ def _print_verification(result: Verification) -> None:
             table.add_row(label, f"{holding:,}", f"{of_it:,}")
         console.print(table)
         if missing := [label for label, (holding, _) in result.by_class[name].items() if not holding]:
-            console.print(f"[bold]No image holds: {', '.join(missing)}[/bold]", highlight=False)
+            console.print(f"[bold]No image holds these classes: {', '.join(missing)}[/bold]", highlight=False)
         _print_problems(report)
     if result.absent:
         console.print(f"Not in this tree: {', '.join(result.absent)}", highlight=False)
@@ -305,10 +320,10 @@ def _print_verification(result: Verification) -> None:
         names: sum(problem.count for problem in problems if problem.effect == effect)
         for names, effect in ((("image", "images"), Effect.IMAGE_LOST), (("box", "boxes"), Effect.BOX_LOST))
     }
-    told = " and ".join(f"{count:,} {what if count > 1 else one}" for (one, what), count in lost.items() if count)
+    losses = " and ".join(f"{count:,} {what if count > 1 else one}" for (one, what), count in lost.items() if count)
     without = sum(problem.count for problem in problems if problem.effect == Effect.REFERENCE_LOST)
-    nothing = "No image or box of this tree is lost." if without else "Nothing of this tree is lost."
-    verdict = f"{told} would be lost, see above." if told else nothing
+    nothing = "No image or box of this tree would be lost." if without else "Nothing in this tree would be lost."
+    verdict = f"{losses} would be lost, see above." if losses else nothing
     if without:
         kept = "1 image would be" if without == 1 else f"{without:,} images would be"
         verdict += f" {kept} kept without a reference, see above."
@@ -317,13 +332,13 @@ def _print_verification(result: Verification) -> None:
 
 def _print_problems(report: Report) -> None:
     if not report.problems:
-        console.print("No problem found.")
+        console.print("No problems found.")
         return
-    table = Table("problem", "times", "files", "what is done")
+    table = Table("problem", "times", "files", "effect")
     for kind, count in report.counts().items():
         table.add_row(kind, f"{count:,}", f"{len(report.files(kind)):,}", report.kinds[kind].meaning)
     console.print(table)
-    # What is lost comes first, and whole.
+    # Losses come first, and all of them are listed.
     lost = (Effect.IMAGE_LOST, Effect.BOX_LOST, Effect.REFERENCE_LOST)
     losses = [kind for kind in report.counts() if report.kinds[kind].effect in lost]
     for kind in [*losses, *(kind for kind in report.counts() if kind not in losses)]:
@@ -332,7 +347,7 @@ def _print_problems(report: Report) -> None:
             where = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
             console.print(f"  {kind}: {where}: {problem.found}", highlight=False, markup=False)
         if report.counts()[kind] > most:
-            console.print(f"  {kind}: ... --json lists all", highlight=False, markup=False)
+            console.print(f"  {kind}: ... --json lists all of them", highlight=False, markup=False)
 
 
 def _of(found: int, expected: int | None) -> str:
@@ -344,14 +359,14 @@ def _number(value: int | None) -> str:
 
 
 def main() -> None:
-    """The entry point: a known error is a message, not a traceback."""
+    """Run the command line; a known error prints its message instead of a traceback."""
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False, show_level=False)
     package_logger = logging.getLogger(__package__)
     package_logger.addHandler(handler)
     package_logger.setLevel(logging.INFO)
     package_logger.propagate = False
-    # What the imports made stays till the end: looked through again and again, it costs a push of 1 GB a tenth of its
-    # time.
+    # The objects that imports created live until the end: letting the garbage collector scan them again and again
+    # costs a push of 1 GB a tenth of its time.
     gc.freeze()
     try:
         app()

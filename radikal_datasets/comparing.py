@@ -1,4 +1,4 @@
-"""The six sources side by side, for choosing one: what is known of each, and what a training on it took and reached."""
+"""Compare the sources side by side: facts about each, and the duration and score of a training on it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from .source import Source
 from .sources import list_sources
 
 NOT_MEASURED = "not measured yet"
-#: The fact that is a sentence, and stands below a table better than in it.
+#: This fact is a sentence and reads better below a table than in it.
 BEST_USE = "best use"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A training that was run and timed, with one seed or several: the reduced form of docs/benchmark.md.
+    """A training that was run and timed, with one seed or several, in the benchmark setting of docs/benchmark.md.
 
     Attributes:
-        config: file in training/configs that the form changes.
-        seeds: how many; the figures are their means.
-        minutes: from start to end, scoring and saving included.
-        map_50: of the source's test split (protocol recommended), a fraction.
+        config: the file in training/configs that the benchmark setting is based on.
+        seeds: number of seeds; the figures are their means.
+        minutes: from start to end, including scoring and saving.
+        map_50: on the source's test split (protocol recommended), a fraction.
         hardware: where it ran.
         commits: of this repository.
     """
@@ -33,16 +33,16 @@ class Measured:
     commits: tuple[str, ...]
 
 
-_CPU = "2 CPU cores (AMD EPYC, shared, beside other work)"
-#: One a source. Written down by hand from benchmarks/results/accuracy.md, since the wheel has no benchmarks folder;
-#: whoever measures again changes the line here and docs/choosing.md.
+_CPU = "2 CPU cores (AMD EPYC, shared with other work)"
+#: One per source. Copied by hand from benchmarks/results/accuracy.md, since the wheel has no benchmarks folder;
+#: update this table and docs/choosing.md after a new measurement.
 MEASURED: dict[str, Measured] = {
     "deeppcb": Measured("deeppcb.yaml", 2, 32.8, 0.711, _CPU, ("f6f55e6", "f991153")),
     "gdxray": Measured("gdxray_castings.yaml", 3, 25.3, 0.093, _CPU, ("b57276f", "f991153")),
     "neu_det": Measured("neu_det.yaml", 3, 27.9, 0.364, _CPU, ("9f6f1e4", "b57276f")),
 }
 
-# Pixels, as docs/sources has them; (S) and (R) as there: a third party's statement, a recollection.
+# Pixels, as in docs/sources; (S) and (R) as there: reported by a third party, from memory.
 _SIZES = {
     "gdxray": "castings 768x572, 768x574, 256x256",
     "mvtec_ad": "square, 700 to 1024 (S)",  # the paper of 2019
@@ -64,18 +64,22 @@ _DEFECT_FREE = {
 
 
 def decision_matrix() -> dict[str, dict[str, str]]:
-    """Source -> fact -> value, in words; the same facts in the same order for every source."""
+    """Return source -> fact -> value, in words; the same facts in the same order for every source."""
     return {source.name: _facts(source) for source in list_sources()}
 
 
 def footnotes() -> list[str]:
-    """Where and how the trainings of the matrix ran, and what the marks mean."""
-    told = [
-        f"{name}: reduced form of training/configs/{run.config}, {_seeds(run.seeds)}, {run.hardware}, "
+    """Return where and how the trainings of the matrix ran, and what the marks mean."""
+    runs = [
+        f"{name}: benchmark setting of training/configs/{run.config}, {_seeds(run.seeds)}, {run.hardware}, "
         f"commit{'s' * (len(run.commits) > 1)} {' and '.join(run.commits)}; mAP50 of the test split."
         for name, run in MEASURED.items()
     ]
-    return [*told, "(S): stated by others; (R): a recollection. docs/choosing.md tells how each figure was had."]
+    return [
+        *runs,
+        "(S) reported by a third party; (R) from memory, unverified. "
+        "See docs/choosing.md for how each number was obtained.",
+    ]
 
 
 def _seeds(count: int) -> str:
@@ -86,13 +90,13 @@ def _facts(source: Source) -> dict[str, str]:
     run = MEASURED.get(source.name)
     return {
         "images": _images(source),
-        "real or made": "real" if source.real else "made",
-        "truth": source.truth.partition(";")[0] + ("" if ";" not in source.truth else ", some masks"),
+        "real or synthetic": "real" if source.real else "synthetic",
+        "annotations": source.annotations.partition(";")[0] + ("" if ";" not in source.annotations else ", some masks"),
         "classes": _classes(source),
         "image size": _SIZES.get(source.name, "?"),
         "clean images": _DEFECT_FREE.get(source.name, "?"),
-        "may be passed on": "yes" if source.licence.redistributable else "no",
-        "licence": source.licence.name,
+        "may be passed on": "yes" if source.license.redistributable else "no",
+        "license": source.license.name,
         "training minutes": NOT_MEASURED if run is None else f"{run.minutes:g}",
         "score (test mAP50)": NOT_MEASURED if run is None else f"{run.map_50:.3f}",
         BEST_USE: source.best_use,
@@ -100,7 +104,7 @@ def _facts(source: Source) -> dict[str, str]:
 
 
 def _images(source: Source) -> str:
-    """Of the whole set; where not all configurations were counted, of those that were."""
+    """Return the size of the complete set, or of those configurations that were counted."""
     single = [config for config in source.configs if not config.parts]
     counted = [config for config in single if config.images is not None]
     total = f"{sum(config.images or 0 for config in counted):,}"
@@ -108,10 +112,10 @@ def _images(source: Source) -> str:
 
 
 def _classes(source: Source) -> str:
-    """How many names a box may have."""
+    """Return the number of class names a box may have."""
     joined = [config for config in source.configs if config.parts]
     if joined:
         return f"{len(joined[0].classes)} in {len(joined[0].parts)} configs"
     if len(source.configs) > 1 and all(len(config.classes) == 1 for config in source.configs):
-        return "1 a config"
+        return "1 per config"
     return str(len({name for config in source.configs for name in config.classes}))

@@ -13,7 +13,7 @@
   · InvalidExampleError (ValueError)
   · DownloadError
   · HubFolderError
-  · LicenceError (PermissionError)
+  · LicenseError (PermissionError)
   * HubError
     · HubAccessError (PermissionError)
     · HubUnavailableError (ConnectionError)
@@ -40,46 +40,46 @@
     · ExportError (RuntimeError)
     · StepFailedError (RuntimeError)
 
-In parentheses: what a class derives from as well. Not in the tree, because nobody's code has to
-handle them as errors: `training.run.signals.StoppedError`, a KeyboardInterrupt, and
+In parentheses: the built-in exception that a class derives from as well. Not in the tree, because no caller has to handle
+them as errors: `training.run.signals.StoppedError`, a KeyboardInterrupt, and
 `hub_server.client_faults.RequestError`, which becomes an HTTP answer.
 
-The messages follow one rule: what was found, in which file and line, and what to do about it.
+Each message says what happened, in which file and line, and what to do about it.
 """
 
 from __future__ import annotations
 
 
 class RadikalError(Exception):
-    """Base of every error this library raises on purpose."""
+    """Base class of every error this library raises on purpose."""
 
 
 class SourceNotFoundError(RadikalError, FileNotFoundError):
-    """No data for a source were found in any of the places that were looked at."""
+    """No data for a source was found in any of the locations searched."""
 
 
 class UnknownSourceError(RadikalError, ValueError):
-    """A name that is none of the six sources."""
+    """The name is not one of the known sources."""
 
 
 class ConfigNameError(RadikalError, ValueError):
-    """A configuration is missing (the source has several) or is none of the source's."""
+    """No configuration was named although the source has several, or the source has none of that name."""
 
 
 class ProtocolError(RadikalError, ValueError):
-    """A split protocol the source, or the prepared folder, does not have."""
+    """The source, or the prepared folder, does not have this split protocol."""
 
 
 class LayoutError(RadikalError):
-    """A folder or archive that is there but does not hold the source's files."""
+    """The folder or archive exists but does not hold the source's files."""
 
 
 class CombiningError(RadikalError, ValueError):
-    """Sets that can't be combined as asked: what is in the way, in which set, and what to do."""
+    """Datasets cannot be combined as requested; the message names the obstacle, the dataset and the remedy."""
 
 
 class ChoiceError(RadikalError, ValueError):
-    """Nothing to show: no such split or class, no image that has both, or a set without the schema's columns."""
+    """Nothing to show: no such split or class, no image with both, or a dataset without the schema's columns."""
 
 
 class ColumnsError(LayoutError, CombiningError, ChoiceError):
@@ -87,54 +87,58 @@ class ColumnsError(LayoutError, CombiningError, ChoiceError):
 
 
 class OutputError(RadikalError, ValueError):
-    """A file or folder that must not be written: it lies among the inputs, holds something else, or is in use."""
+    """The output must not be written there: it is among the inputs, holds other files, or is in use."""
 
 
 class InvalidExampleError(RadikalError, ValueError):
-    """An example that breaks the schema: a fault in a source module, not in the data."""
+    """An example violates the schema: a bug in a source module, not in the data."""
 
 
 class DownloadError(RadikalError):
-    """A download that is not allowed, did not arrive whole, or has another checksum than the pinned one."""
+    """A download is not allowed, arrived incomplete, or does not match the pinned checksum."""
 
 
 class HubFolderError(RadikalError):
-    """A prepared folder that is not whole: a shard, the manifest or the card is missing, changed or can't be read."""
+    """A prepared folder is damaged: a shard, the manifest or the card is missing, changed or unreadable."""
 
 
-class LicenceError(RadikalError, PermissionError):
-    """Something the source's licence forbids: making a copy public."""
+class LicenseError(RadikalError, PermissionError):
+    """The source's license forbids this, for example making a copy public."""
+
+
+#: The former name, kept for one version.
+LicenceError = LicenseError
 
 
 class HubError(RadikalError):
-    """Something a Hub answered, or did not; the message names endpoint and repository, never a token."""
+    """A request to a Hub failed; the message names the endpoint and the repository, never a token."""
 
 
 class HubAccessError(HubError, PermissionError):
-    """No such repository, or not for this user; says who asked, and where the token came from."""
+    """The repository does not exist, or this user may not access it; says who asked and where the token came from."""
 
 
 class HubUnavailableError(HubError, ConnectionError):
-    """A Hub that does not answer, or not properly, after all retries."""
+    """The Hub did not answer, or not with a valid response, after all retries."""
 
 
 class NotPrivateError(HubError):
-    """A repository that should be private and is not: nothing was sent."""
+    """A repository that should be private is public; nothing was sent."""
 
 
 class HubContentError(HubError):
-    """What the Hub answers is not valid (a commit id or path that can't be one), or not what was sent to it."""
+    """The Hub's answer is invalid (an impossible commit id or path) or differs from what was uploaded."""
 
 
 class BadFileError(RadikalError):
-    """One file of a raw tree that costs an image; caught and counted unless ``strict=True``.
+    """A bad file in a raw tree that costs an image; caught and counted unless ``strict=True``.
 
     Attributes:
         kind: the name under which it is counted (see :mod:`radikal_datasets.report`).
         path: posix path below the root of the tree.
-        line: 1-based line, or None where the file has no lines.
-        found: what stands there.
-        remedy: what a person can do about it.
+        line: 1-based line number, or None if the file has no lines.
+        found: what was found there.
+        remedy: what the user can do about it.
     """
 
     kind = "bad_file"
@@ -145,48 +149,48 @@ class BadFileError(RadikalError):
         super().__init__(f"{where}: {found}. {remedy}")
 
     def __reduce__(self):
-        # Exceptions pickle by args; without this a worker's error would lose its fields on the way home.
+        # Exceptions pickle by args; without this, an error raised in a worker process would lose its fields.
         return type(self), (self.path, self.found, self.remedy, self.line)
 
 
 class UnreadableImageError(BadFileError):
-    """An image whose header can't be read, whose end marker is missing, or that is a decompression bomb."""
+    """An image whose header cannot be read, whose end marker is missing, or that is a decompression bomb."""
 
     kind = "unreadable_image"
 
 
 class MalformedAnnotationError(BadFileError):
-    """A truth file or line that can't be parsed or can't be trusted (an XML entity bomb, say)."""
+    """An annotation file or line that cannot be parsed or must not be trusted (an XML entity bomb, say)."""
 
     kind = "malformed_annotation"
 
 
 class UnknownClassError(BadFileError):
-    """A class, folder or code that is not among the source's constants."""
+    """A class, folder or code that the source does not define."""
 
     kind = "unknown_class"
 
 
 class MaskSizeError(BadFileError):
-    """A mask of another size than its image."""
+    """A mask whose size differs from its image's."""
 
     kind = "mask_size"
 
 
 class MissingImageError(BadFileError):
-    """A truth file or list that names an image which is not there."""
+    """An annotation file or list that names an image which does not exist."""
 
     kind = "missing_image"
 
 
 class DuplicateImageError(BadFileError):
-    """A second file for an `image_id` that another file has already."""
+    """A second file with an `image_id` that is already taken."""
 
     kind = "duplicate_image"
 
 
 class StrayImageError(BadFileError):
-    """An image that lies in no place of the layout."""
+    """An image in a location that the layout does not define."""
 
     kind = "stray_image"
 

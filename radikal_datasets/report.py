@@ -1,7 +1,7 @@
-"""Counting what went wrong: each kind under its own name, so that nothing is repaired or dropped in silence.
+"""Count every problem under its own name, so that nothing is repaired or dropped silently.
 
-The report is made while the annotations are parsed, in one process, before any image is written; it is saved beside the
-Arrow files. A cache hit and a conversion in several processes therefore report the same.
+The report is built while the annotations are parsed, in one process and before any image is written, and is saved
+beside the Arrow files. A cache hit and a conversion in several processes therefore report the same problems.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REPORT_FILENAME = "radikal_report.json"
 class Effect(StrEnum):
     """What the builder does about a problem."""
 
-    NOTED = "noted"  # a known oddity: nothing changes
+    NOTED = "noted"  # a known peculiarity: nothing changes
     REPAIRED = "repaired"  # nothing is lost
     UNLABELED = "unlabeled"  # the image is kept with annotated=False
     REFERENCE_LOST = "reference lost"  # the image is kept without its reference
@@ -32,7 +32,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem: its name in counters, its effect, and what it means in a sentence."""
+    """A kind of problem: its name in the counters, its effect, and its meaning in one sentence."""
 
     name: str
     effect: Effect
@@ -43,30 +43,30 @@ def _kinds(*rows: tuple[str, Effect, str]) -> dict[str, Kind]:
     return {name: Kind(name, effect, meaning) for name, effect, meaning in rows}
 
 
-#: Kinds every source shares. A source may define its own beside its parser.
+#: Kinds that every source shares. A source may define its own next to its parser.
 KINDS = _kinds(
-    ("duplicate_box", Effect.REPAIRED, "the same box of the same class twice: kept once"),
-    ("clipped_box", Effect.REPAIRED, "box reached over the image's edge: clipped"),
-    ("swapped_corners", Effect.REPAIRED, "corners in the wrong order: sorted"),
-    ("resized_image", Effect.REPAIRED, "image of another size than its annotation says: boxes scaled"),
+    ("duplicate_box", Effect.REPAIRED, "the same box with the same class appears twice: kept once"),
+    ("clipped_box", Effect.REPAIRED, "the box extended beyond the image: clipped"),
+    ("swapped_corners", Effect.REPAIRED, "the corners were in the wrong order: sorted"),
+    ("resized_image", Effect.REPAIRED, "the image size differs from the one in its annotation: boxes scaled"),
     ("identical_images", Effect.REPAIRED, "byte-identical images: one group, so that no split separates them"),
-    ("empty_box", Effect.BOX_LOST, "nothing of the box lies inside the image: dropped"),
-    ("missing_truth", Effect.UNLABELED, "no truth where there should be one: kept as annotated=False"),
-    ("unreadable_image", Effect.IMAGE_LOST, "image can't be read whole: left out"),
-    ("unreadable_reference", Effect.REFERENCE_LOST, "reference image can't be read: its image is kept without one"),
-    ("malformed_annotation", Effect.IMAGE_LOST, "truth can't be parsed: its image is left out"),
-    ("unknown_class", Effect.IMAGE_LOST, "a class that is not the source's: its image is left out"),
-    ("mask_size", Effect.IMAGE_LOST, "mask of another size than its image: the image is left out"),
-    ("missing_image", Effect.IMAGE_LOST, "truth for an image that is not there"),
+    ("empty_box", Effect.BOX_LOST, "no part of the box lies inside the image: dropped"),
+    ("missing_truth", Effect.UNLABELED, "an expected annotation is missing: kept as annotated=False"),
+    ("unreadable_image", Effect.IMAGE_LOST, "the image is truncated or unreadable: left out"),
+    ("unreadable_reference", Effect.REFERENCE_LOST, "the reference image is unreadable: its image is kept without one"),
+    ("malformed_annotation", Effect.IMAGE_LOST, "the annotation cannot be parsed: its image is left out"),
+    ("unknown_class", Effect.IMAGE_LOST, "a class that the source does not define: its image is left out"),
+    ("mask_size", Effect.IMAGE_LOST, "the mask's size differs from its image's: the image is left out"),
+    ("missing_image", Effect.IMAGE_LOST, "an annotation for an image that does not exist"),
     ("duplicate_image", Effect.IMAGE_LOST, "a second file for the same image_id: left out"),
-    ("stray_image", Effect.IMAGE_LOST, "an image in no place of the layout: left out"),
-    ("unsafe_path", Effect.IMAGE_LOST, "path or link that leaves the tree, or a name that can't be kept: not read"),
+    ("stray_image", Effect.IMAGE_LOST, "an image outside the layout's folders: left out"),
+    ("unsafe_path", Effect.IMAGE_LOST, "a path or link that leaves the tree, or an unusable file name: not read"),
 )
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing found: where, and how many boxes or files it counts for."""
+    """One finding: where it is, and how many boxes or files it stands for."""
 
     kind: str
     effect: str
@@ -82,9 +82,9 @@ class Report:
 
     Attributes:
         strict: raise at the first problem that would cost an image or its reference, instead of counting it.
-        problems: in the order they were found.
-        totals: images and boxes kept, by split; filled when the splits are known.
-        kinds: what each kind that was found means.
+        problems: in the order in which they were found.
+        totals: images and boxes kept, by split; filled once the splits are known.
+        kinds: the meaning of each kind that was found.
     """
 
     strict: bool = False
@@ -93,48 +93,48 @@ class Report:
     kinds: dict[str, Kind] = field(default_factory=dict)
 
     def add(self, kind: str | Kind, path: str, found: str = "", *, line: int | None = None, count: int = 1) -> None:
-        """Counts one problem. `kind` is a name of `KINDS` or a source's own `Kind`."""
+        """Count one problem. `kind` is a name of `KINDS` or a source's own `Kind`."""
         kind = KINDS[kind] if isinstance(kind, str) else kind
         self.kinds[kind.name] = kind
         self.problems.append(Problem(kind.name, kind.effect.value, path, line, found, count))
 
     def add_error(self, error: BadFileError) -> None:
-        """Counts an error that costs an image, or raises it when strict."""
+        """Count an error that costs an image, or raise it if strict."""
         if self.strict:
             raise error
         self.add(error.kind, error.path, error.found, line=error.line)
 
     @contextmanager
     def costs_image(self) -> Iterator[None]:
-        """Wrap what concerns one image: a `BadFileError` inside costs that image alone."""
+        """Wrap the processing of one image: a `BadFileError` inside costs only that image."""
         try:
             yield
         except BadFileError as error:
             self.add_error(error)
 
     def counts(self) -> dict[str, int]:
-        """Kind -> how often, in order of first appearance."""
+        """Return the number of occurrences by kind, in order of first appearance."""
         counter: Counter[str] = Counter()
         for problem in self.problems:
             counter[problem.kind] += problem.count
         return dict(counter)
 
     def files(self, kind: str) -> list[str]:
-        """The distinct files a kind was found in."""
+        """Return the distinct files in which a kind was found."""
         return sorted({problem.path for problem in self.problems if problem.kind == kind})
 
     @property
     def loses_something(self) -> bool:
-        """True where an image or a box of the tree does not arrive in the dataset."""
+        """True if an image or a box of the tree does not make it into the dataset."""
         return any(p.effect in (Effect.IMAGE_LOST, Effect.BOX_LOST) for p in self.problems)
 
     @property
     def loses_reference(self) -> bool:
-        """True where an image is kept without the reference that it should have."""
+        """True if an image is kept without the reference that it should have."""
         return any(p.effect == Effect.REFERENCE_LOST for p in self.problems)
 
     def save(self, folder: str | Path) -> None:
-        """Writes the report as JSON into a folder."""
+        """Write the report as JSON into a folder."""
         payload = {
             "totals": self.totals,
             "kinds": [asdict(kind) for kind in self.kinds.values()],
@@ -144,7 +144,7 @@ class Report:
 
     @classmethod
     def load(cls, folder: str | Path) -> Report:
-        """Reads what `save` wrote."""
+        """Read what `save` wrote."""
         payload = json.loads(Path(folder, REPORT_FILENAME).read_text(encoding="utf-8"))
         kinds = {kind["name"]: Kind(kind["name"], Effect(kind["effect"]), kind["meaning"]) for kind in payload["kinds"]}
         return cls(problems=[Problem(**p) for p in payload["problems"]], totals=payload["totals"], kinds=kinds)

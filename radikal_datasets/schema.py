@@ -1,7 +1,7 @@
-"""The one schema every source, config and split yields.
+"""The schema that every source, config and split shares.
 
-All boxes are `x_min, y_min, x_max, y_max` in pixels, 0-based and half-open: pixel k covers [k, k + 1), so a box over
-the whole image is (0, 0, width, height).
+All boxes are `x_min, y_min, x_max, y_max` in pixels, 0-based and half-open: pixel k covers [k, k + 1), so a box that
+covers the entire image is (0, 0, width, height).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .errors import ColumnsError, InvalidExampleError
 if TYPE_CHECKING:
     from .raw.tree import Tree
 
-#: Part of every cache key: raise it whenever the meaning or the columns change.
+#: Part of every cache key: increase it whenever the columns or their meaning change.
 SCHEMA_VERSION = 1
 
 Box = tuple[float, float, float, float]
 
 
 def features(class_names: Sequence[str]) -> Features:
-    """The columns of every dataset here; sources differ in the class names alone."""
+    """Return the columns of every dataset in this library; sources differ only in the class names."""
     return Features(
         {
             "image_id": Value("string"),
@@ -63,16 +63,16 @@ def require_columns(split: Dataset | IterableDataset | Iterable[str], names: Seq
 
 
 class MaskSource(Protocol):
-    """Where the pixels of instances are: a mask file, a run-length string, a polygon. Small, hashable, picklable."""
+    """Where the pixels of instances come from: a mask file, RLE string or polygon. Small, hashable, picklable."""
 
     def labels(self, tree: Tree, width: int, height: int) -> np.ndarray:
-        """An integer array of shape (height, width): 0 is background, k the pixels of component k."""
+        """Return an integer array of shape (height, width): 0 is background, k marks the pixels of component k."""
         ...
 
 
 @dataclass(frozen=True)
 class InstanceMask:
-    """Component `component` (from 1) of a mask source."""
+    """Component `component` (counted from 1) of a mask source."""
 
     source: MaskSource
     component: int = 1
@@ -80,7 +80,7 @@ class InstanceMask:
 
 @dataclass(frozen=True)
 class Instance:
-    """One defect: its class name, its box, and where its pixels are (None: the source has boxes only)."""
+    """One defect: its class name, its box, and its pixels (None if the source has only boxes)."""
 
     label: str
     box: Box
@@ -89,17 +89,17 @@ class Instance:
 
 @dataclass
 class Example:
-    """One image with its truth, parsed; the bytes stay in the tree until they are written.
+    """One parsed image with its annotation; the image bytes stay in the tree until they are written.
 
     Attributes:
         image_id: canonical name, the same for every layout, root and config.
         image: posix path of the image below the root.
         width, height: pixels, from the image file.
-        instances: the defects; empty and `annotated` means defect-free.
-        annotated: False where nobody looked. Never a negative.
-        group: what must not be split; None: the image by itself (byte-identical twins are found later).
-        reference: posix path of the defect-free twin, or None.
-        publisher_split: "train" or "test" where the publisher has a split, else None.
+        instances: the defects; empty together with `annotated` means defect-free.
+        annotated: False if the image is unannotated. Such an image is never a negative.
+        group: what must not be split; None: the image by itself (byte-identical duplicates are found later).
+        reference: posix path of the defect-free counterpart, or None.
+        publisher_split: "train" or "test" if the publisher defines a split, else None.
     """
 
     image_id: str
@@ -114,28 +114,28 @@ class Example:
 
 
 def validate(example: Example, class_names: Sequence[str]) -> Example:
-    """Returns the example, or raises `InvalidExampleError` naming what breaks the schema.
+    """Return the example, or raise `InvalidExampleError` naming the schema violation.
 
     Every builder passes every example through here, after clipping: a box outside its image or a class outside the
-    config's is a fault of the source module.
+    config's classes is a bug in the source module.
     """
 
     def fail(what: str) -> None:
         raise InvalidExampleError(f"{example.image_id} ({example.image}): {what}")
 
     if not example.image_id or "\\" in example.image or example.image.startswith("/"):
-        fail(f"image_id must be given and image be a posix path below the root, got {example.image!r}")
+        fail(f"image_id must not be empty and image must be a posix path below the root, got {example.image!r}")
     if example.width <= 0 or example.height <= 0:
-        fail(f"size {example.width}x{example.height} is not a size")
+        fail(f"{example.width}x{example.height} is not a valid image size")
     if example.instances and not example.annotated:
-        fail("boxes on an image that nobody annotated")
+        fail("an unannotated image must not have boxes")
     with_mask = sum(instance.mask is not None for instance in example.instances)
     if with_mask not in (0, len(example.instances)):
-        fail(f"{with_mask} of {len(example.instances)} boxes have a mask: all must, or none")
+        fail(f"{with_mask} of {len(example.instances)} boxes have a mask; either all boxes must have one or none")
     for instance in example.instances:
         x_min, y_min, x_max, y_max = instance.box
         if instance.label not in class_names:
-            fail(f"class {instance.label!r} is none of {list(class_names)}")
+            fail(f"class {instance.label!r} is not one of {list(class_names)}")
         if not (0 <= x_min < x_max <= example.width and 0 <= y_min < y_max <= example.height):
-            fail(f"box {instance.box} is empty or not inside {example.width}x{example.height}")
+            fail(f"box {instance.box} is empty or extends beyond the {example.width}x{example.height} image")
     return example

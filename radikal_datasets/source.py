@@ -1,4 +1,4 @@
-"""What is known of a source without having it: its facts, as data."""
+"""Facts about a source that are known without its data."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from . import splits
 from .errors import ConfigNameError, LayoutError
 from .raw.tree import Tree, layout_roots
 
-#: The config name of a source that has only one.
+#: The name of the config if a source has only one.
 DEFAULT_CONFIG = "default"
 
 
 @dataclass(frozen=True)
-class Licence:
-    """Under what terms a source is had.
+class License:
+    """The terms under which a source is available.
 
     Attributes:
-        name: an SPDX identifier, or a name where there is none.
+        name: an SPDX identifier, or another name if there is none.
         redistributable: whether converted copies may be passed on at all; False keeps `push` from making one public.
-        summary: what it allows and forbids, in a sentence.
+        summary: what the license allows and forbids, in one sentence.
         spdx: whether `name` is an SPDX identifier.
     """
 
@@ -31,15 +31,19 @@ class Licence:
     spdx: bool = False
 
 
+#: The former name, kept for one version.
+Licence = License
+
+
 @dataclass(frozen=True)
 class Download:
-    """An archive that may be fetched.
+    """An archive that may be downloaded.
 
     Attributes:
-        url: where it is.
-        keep: regular expression over paths inside, below the archive's own top folder: what is kept.
-        sha256: over the sorted "path, tab, sha256 of the file, newline" lines of what is kept.
-        bytes: size of the archive, roughly, for people who decide; 0 if unknown.
+        url: where to download it.
+        keep: regular expression over the paths inside, below the archive's own top folder; selects what is kept.
+        sha256: over the sorted "path, tab, sha256 of the file, newline" lines of the files that are kept.
+        bytes: approximate size of the archive, shown before the download; 0 if unknown.
     """
 
     url: str
@@ -55,10 +59,11 @@ class Config:
     Attributes:
         name: as in `load_dataset(source, name)`.
         classes: class names, constants of the source, in label order.
-        images, boxes: the published or measured counts of the whole set, None where nobody counted.
-        images_by_class: of the whole set, images that hold the class; orders the strata of a cut, rarest first.
+        images, boxes: the published or measured counts of the complete set, None if they were never counted.
+        images_by_class: number of images in the complete set that hold each class; orders the strata of a split,
+            rarest first.
         files: regular expression over paths below the root: the files this configuration reads.
-        parts: names of the configurations it is made of; its class names are `<part>_<class>` then.
+        parts: names of the configurations it combines; its class names are then `<part>_<class>`.
     """
 
     name: str
@@ -70,7 +75,7 @@ class Config:
     parts: tuple[str, ...] = ()
 
     def rarest_first(self) -> list[str]:
-        """Class names by published frequency; unknown counts last, in label order."""
+        """Return the class names by published frequency; unknown counts last, in label order."""
         unknown = 1 << 60
         return sorted(
             self.classes, key=lambda name: (self.images_by_class.get(name, unknown), self.classes.index(name))
@@ -79,29 +84,29 @@ class Config:
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of a source without having it.
+    """Facts about a source that are known without its data.
 
     Attributes:
         name: as in `load_dataset("radikal_datasets/<name>")`.
-        title, homepage, download_page, citation (BibTeX), licence: as the publisher states them.
-        configs: its configurations, in the order they are listed.
-        layout: the folder as the publisher ships it, drawn, for people.
-        marker: regular expression over the end of a path; what stands before a match is the root.
-        protocols: the split protocols there are.
+        title, homepage, download_page, citation (BibTeX), license: as stated by the publisher.
+        configs: its configurations, in the order in which they are listed.
+        layout: a drawing of the folder as the publisher ships it, for messages.
+        marker: regular expression over the end of a path; what precedes a match is the root.
+        protocols: the available split protocols.
         keeps_publisher_test: whether `recommended` keeps the publisher's test set.
-        split_of_group: protocol -> group -> split, for sources of fewer than 100 groups; found once, written down.
-        download: what `radikal-datasets download` fetches; None where people have to fetch it themselves.
-        modality, real, truth, best_use: for the table one chooses from.
-        notes: what one should know of the data, a sentence each.
-        augmentations: names of the changes that leave its images as the camera could have made them, and its truth
-            true: fields of `loaders.augmentation.Augmentation`.
+        split_of_group: protocol -> group -> split, for sources with fewer than 100 groups; computed once, then frozen.
+        download: what `radikal-datasets download` fetches; None if users have to download it themselves.
+        modality, real, annotations, best_use: for the table from which to choose a source.
+        notes: what to know about the data, one sentence each.
+        augmentations: fields of `loaders.augmentation.Augmentation` whose changes keep the images as a camera could
+            have taken them, and the annotation valid.
     """
 
     name: str
     title: str
     homepage: str
     download_page: str
-    licence: Licence
+    license: License
     citation: str
     configs: tuple[Config, ...]
     layout: str
@@ -112,10 +117,20 @@ class Source:
     download: Download | None = None
     modality: str = ""
     real: bool = True
-    truth: str = "boxes"
+    annotations: str = "boxes"
     best_use: str = ""
     notes: tuple[str, ...] = ()
     augmentations: tuple[str, ...] = ()
+
+    @property
+    def licence(self) -> License:
+        """The former name of `license`, kept for one version."""
+        return self.license
+
+    @property
+    def truth(self) -> str:
+        """The former name of `annotations`, kept for one version."""
+        return self.annotations
 
     @property
     def config_names(self) -> list[str]:
@@ -123,10 +138,10 @@ class Source:
         return [config.name for config in self.configs]
 
     def config(self, name: str | None) -> Config:
-        """A configuration by name; None stands for the only one.
+        """Return a configuration by name; None stands for the only one.
 
         Raises:
-            ConfigNameError: unknown name, or none given and several to choose from.
+            ConfigNameError: the name is unknown, or none was given and there are several to choose from.
         """
         if name is None and len(self.configs) == 1:
             return self.configs[0]
@@ -135,20 +150,20 @@ class Source:
                 return config
         what = "has several configs and no name was given" if name is None else f"has no config {name!r}"
         raise ConfigNameError(
-            f"{self.name} {what}. Pick one of {self.config_names}, "
+            f"{self.name} {what}. Choose one of {self.config_names}, "
             f'as in load_dataset("radikal_datasets/{self.name}", "{self.configs[0].name}").'
         )
 
     def files_of(self, config: Config) -> str:
-        """Regular expression over the paths a configuration reads."""
+        """Return a regular expression over the paths that a configuration reads."""
         return "|".join(f"(?:{self.config(part).files})" for part in config.parts) or config.files
 
     def open_tree(self, data_dir: str | os.PathLike[str]) -> Tree:
-        """The raw tree at, or anywhere below, a folder or in an archive.
+        """Open the raw tree at a folder, anywhere below it, or inside an archive.
 
         Raises:
-            SourceNotFoundError: nothing is there.
-            LayoutError: it does not hold this source's layout, or holds it twice.
+            SourceNotFoundError: the path does not exist.
+            LayoutError: it does not hold this source's layout, or holds it more than once.
         """
         tree = Tree.open(data_dir)
         roots = layout_roots(tree, self.marker)
@@ -156,15 +171,15 @@ class Source:
             some = ", ".join(list(tree.files)[:3]) or "nothing"
             if "manifest.json" in tree.files:
                 raise LayoutError(
-                    f"{data_dir} was written by prepare: load it, push it, or give the raw tree it was made of."
+                    f"{data_dir} was written by prepare. Load it, push it, or give the raw tree it was built from."
                 )
             links = "".join(f"\nNot followed: {unsafe}" for unsafe in tree.unsafe[:3])
             raise LayoutError(
-                f"{data_dir}: {len(tree.files):,} files, but none in the layout of {self.name} (found {some} ...). "
-                f"It should look like this:\n{self.layout}\n"
+                f"{data_dir} holds {len(tree.files):,} files, none in the layout of {self.name} (found {some} ...). "
+                f"The expected layout is:\n{self.layout}\n"
                 f"Give the folder that holds it, its parent, or the archive.{links}"
             )
         if len(roots) > 1:
-            places = ", ".join(root or "the folder itself" for root in roots)
-            raise LayoutError(f"{data_dir}: holds {self.name} more than once: {places}. Give one of them alone.")
+            found = ", ".join(root or "the folder itself" for root in roots)
+            raise LayoutError(f"{data_dir} holds {self.name} more than once: {found}. Give only one of them.")
         return tree.below(roots[0])

@@ -1,6 +1,6 @@
-"""Which image is in which split: a pure function of the images' identities, groups and classes, and a fixed seed.
+"""Assign images to splits: a pure function of the images' identities, groups and classes, and a fixed seed.
 
-It does not depend on file order, root, layout, machine, process count or time, and adding or removing one image
+The result does not depend on file order, root, layout, machine, process count or time, and adding or removing one image
 moves at most two other groups.
 """
 
@@ -19,16 +19,16 @@ RECOMMENDED, OFFICIAL, BY_SHARE = "recommended", "official", "70-15-15"
 PROTOCOLS = (RECOMMENDED, OFFICIAL, BY_SHARE)
 
 #: Chosen once, on NEU-DET (benchmarks/choose_seed.py), so that each of its six classes, counted in images that
-#: hold it, is within two points of 70/15/15. Never changed: it would change everybody's test set.
+#: hold it, is within two points of 70/15/15. Never changed: that would change everybody's test set.
 SEED = 0
 
-#: Of all images, the share of the test and of the validation set.
+#: The share of all images in the test set and in the validation set.
 TEST_SHARE = VALIDATION_SHARE = 0.15
 
-# Rounding in a stratum is carried by a fixed phase instead of a running remainder. A running remainder makes a
-# stratum's cut depend on the sizes of all strata before it, and then one image more can move many
+# Rounding in a stratum is carried by a fixed phase instead of a running remainder. A running remainder makes the
+# split of a stratum depend on the sizes of all strata before it, so that one additional image can move many
 # (tests/test_splits.py counts them). Successive multiples of the golden ratio spread over [0, 1), so that the
-# roundings of the strata cancel.
+# rounding errors of the strata cancel.
 _GOLDEN = 0.6180339887498949
 _NO_DEFECT = "none"
 
@@ -38,12 +38,14 @@ class Unit:
     """Images that stay together.
 
     Attributes:
-        group: their name.
-        places: the names whose hashes say where it stands in the order of its stratum, sorted: the group's own for a
-            series or a board; for byte-identical twins the `image_id` of each, where it would stand without the others.
-        images: how many count at the cut: all of a series, one of a set of twins. Otherwise the loss of a twin would
-            move as many others as the loss of an image, on top of those that its name moves.
-        classes: every defect class that one of them holds; empty if all are defect-free.
+        group: their common name.
+        places: the names whose hashes determine its position in its stratum, sorted: the group's own name for a
+            series or a board; for byte-identical duplicates the `image_id` of each, which is where each would stand
+            alone.
+        images: how many images it counts for when splitting: all of a series, but one for a set of duplicates.
+            Otherwise the loss of a duplicate would move as many others as the loss of an image, in addition to those
+            that its name moves.
+        classes: every defect class in any of its images; empty if all are defect-free.
     """
 
     group: str
@@ -53,7 +55,7 @@ class Unit:
 
 
 def units(images: Iterable[tuple[str, str, Iterable[str]]]) -> list[Unit]:
-    """Gathers `(group, place, classes)` of single images into units, sorted by group."""
+    """Collect `(group, place, classes)` of single images into units, sorted by group."""
     places: dict[str, Counter[str]] = defaultdict(Counter)
     classes: dict[str, set[str]] = defaultdict(set)
     for group, place, held in images:
@@ -74,27 +76,27 @@ def cut(
     validation_share: float = VALIDATION_SHARE,
     seed: int = SEED,
 ) -> dict[str, str]:
-    """Assigns every unit to train, validation or test.
+    """Assign every unit to train, validation or test.
 
-    A unit's stratum is the rarest class it holds. Rarity is a fact of the source (its published counts) and not counted
-    here: were it counted, one image could turn the order of two classes and move every image that holds both. In a
-    stratum, units are sorted by the hash of their place and cut at the shares, counted in images; a unit goes where its
-    middle falls.
+    A unit's stratum is the rarest class it holds. Rarity is a fact of the source (its published counts) and is not
+    counted here: if it were, one image could swap the order of two classes and move every image that holds both.
+    Within a stratum, units are sorted by the hash of their place and split at the shares, counted in images; a unit
+    goes to the split in which its middle falls.
 
-    Twins have a place each. They are in test only if their last place is before the edge of test, and in train only if
-    their first one is behind the edge of validation; else in validation. So when one twin is taken away, at most the
-    others of its group change sides, and one more unit does at one edge.
+    Duplicates have a place each. They are in test only if their last place is before the edge of test, and in train
+    only if their first one is after the edge of validation; else in validation. So when one duplicate is removed, at
+    most the others of its group change sides, plus one more unit at one edge.
 
     Args:
         source: name of the source, part of the hash.
-        all_units: what to cut; groups are unique.
+        all_units: the units to split; groups are unique.
         rarest_first: the class names, rarest first. Others count as the most frequent, in alphabetical order.
-        test_share: of each stratum's images; 0 where the publisher's test set is kept.
-        validation_share: of each stratum's images.
+        test_share: share of each stratum's images; 0 if the publisher's test set is kept.
+        validation_share: share of each stratum's images.
         seed: part of the hash.
 
     Returns:
-        group -> split. With at least 3 units in a stratum (2 where `test_share` is 0), no split is empty.
+        group -> split. With at least 3 units in a stratum (2 if `test_share` is 0), no split is empty.
     """
     rank = {name: number for number, name in enumerate(rarest_first)}
     strata: dict[str, list[Unit]] = defaultdict(list)
@@ -117,7 +119,7 @@ def cut(
         test = {unit.group for unit in by_last[:tests]}
         others = [unit.group for unit in by_first if unit.group not in test]
         validation = {unit.group for unit in by_first[:held_out]} - test
-        if len(validation) == len(others) > 1:  # three units, two of them twins with places on both sides
+        if len(validation) == len(others) > 1:  # three units, two of them duplicates with places on both sides
             validation.remove(others[-1])
         for unit in members:
             group = unit.group
@@ -126,7 +128,7 @@ def cut(
 
 
 def _before(ordered: Sequence[Unit], edge: float) -> int:
-    """How many units have their middle, counted in images, before the edge."""
+    """Return how many units have their middle, counted in images, before the edge."""
     before = 0
     for number, unit in enumerate(ordered):
         if before + unit.images / 2 > edge:
@@ -136,7 +138,7 @@ def _before(ordered: Sequence[Unit], edge: float) -> int:
 
 
 def _none_empty(tests: int, held_out: int, count: int, has_test: bool, has_validation: bool) -> tuple[int, int]:
-    """Moves the two edges so that each wanted split, and train, gets one of `count` units; if there are enough."""
+    """Move the two edges so that each requested split, and train, gets one of `count` units, if there are enough."""
     if count <= has_test + has_validation:
         return tests, held_out
     tests = min(max(tests, int(has_test)), count - 1 - has_validation)

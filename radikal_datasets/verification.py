@@ -1,4 +1,4 @@
-"""`verify`: walks a raw tree, compares it with the published counts, tells every problem and what is done about it."""
+"""`verify`: read a raw tree, compare it with the published counts, and report every problem and its effect."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Verification:
     """What a raw tree holds, by configuration.
 
     Attributes:
-        source: the facts.
-        root: the tree that was walked.
+        source: facts about the source.
+        root: the tree that was read.
         reports: configuration -> `Report`, for those with an image in the tree.
-        absent: configurations without any.
+        absent: configurations without any image.
         by_class: configuration -> class -> (images that hold it, boxes of it).
         leaks: configuration -> what `deep` found; empty without it.
     """
@@ -45,20 +45,20 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0: clean or known repairs; 1: an image or box would be lost."""
+        """0: clean, or only known repairs; 1: an image or box would be lost."""
         return LOSES if any(report.loses_something for report in self.reports.values()) else OK
 
     def found(self, name: str) -> tuple[int, int]:
-        """Images and boxes of a configuration."""
+        """Return the number of images and boxes of a configuration."""
         totals = self.reports[name].totals.values()
         return sum(t["images"] for t in totals), sum(t["boxes"] for t in totals)
 
     def expected(self, name: str) -> Config:
-        """The published or measured counts of a configuration."""
+        """Return the published or measured counts of a configuration."""
         return self.source.config(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--json`: counts, expectations and every problem."""
+        """Return counts, expected counts and every problem, for `--json`."""
         configs = {}
         for name, report in self.reports.items():
             images, boxes = self.found(name)
@@ -91,19 +91,19 @@ def verify(
     protocol: str = splits.RECOMMENDED,
     deep: bool = False,
 ) -> Verification:
-    """Parses a raw tree as the builder would, and writes nothing.
+    """Parse a raw tree as the builder would, without writing anything.
 
     Args:
         source: name of a source.
-        config: one configuration; None: all that the tree has.
+        config: one configuration; None: all that the tree holds.
         data_dir: a raw tree, its parent, or its archive.
-        protocol: for the counts by split.
-        deep: decode every image as well, and look for leaks and mistakes (`leaks.examine`); without it, headers and end
-            markers are looked at. A configuration that gathers others is examined if it is asked for: it finds what
-            they share.
+        protocol: split protocol for the counts by split.
+        deep: also decode every image and look for leaks and mistakes (`leaks.examine`); otherwise only headers and
+            end markers are checked. A configuration that combines others is examined only if it is requested: that
+            finds what they share.
 
     Raises:
-        SourceNotFoundError, LayoutError: the tree can't be read at all.
+        SourceNotFoundError, LayoutError: the tree cannot be read at all.
     """
     builder_type = builder_class(source)
     facts = builder_type.SOURCE
@@ -122,7 +122,9 @@ def verify(
                 leaks[name] = examine(of_tree(builder.tree, index.splits, facts.config(name).classes))
                 _count_undecodable(builder.tree, examples, leaks[name], index.report)
         elif config:
-            raise LayoutError(f"{data_dir}: no image of {source}/{config}. It should look like this:\n{facts.layout}")
+            raise LayoutError(
+                f"{data_dir} holds no image of {source}/{config}. The expected layout is:\n{facts.layout}"
+            )
         else:
             absent.append(name)
     return Verification(facts, str(data_dir), reports, absent, by_class, leaks)
@@ -138,7 +140,7 @@ def _by_class(examples: list[Example], classes: tuple[str, ...]) -> dict[str, tu
 
 
 def _count_undecodable(tree: Tree, examples: list[Example], leaks: Leaks, report: Report) -> None:
-    """Reports the images that did not decode, and the references, which are decoded here."""
+    """Report the images that did not decode, and the references, which are decoded here."""
     for item, error in leaks.undecodable:
         report.add(KINDS["unreadable_image"], examples[item.number].image, error)
     references = [example.reference for example in examples if example.reference]
@@ -146,5 +148,5 @@ def _count_undecodable(tree: Tree, examples: list[Example], leaks: Leaks, report
         try:
             with tree.open_file(path) as file, PIL.Image.open(file) as image:
                 image.load()
-        except Exception as error:  # a decoder raises what it likes; the report says which
-            report.add(KINDS["unreadable_reference"], path, f"does not decode: {error}")
+        except Exception as error:  # a decoder may raise anything; the report names the file
+            report.add(KINDS["unreadable_reference"], path, f"cannot be decoded: {error}")

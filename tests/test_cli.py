@@ -25,10 +25,10 @@ def test_list_names_every_source() -> None:
     assert all(name in done.stdout for name in source_names())
 
 
-def test_info_tells_where_it_is_had_and_the_licence() -> None:
+def test_info_tells_where_it_is_had_and_the_license() -> None:
     done = run("info", "gdxray")
     assert done.returncode == 0, done.stderr
-    assert "Licence:" in done.stdout
+    assert "License:" in done.stdout
     assert "castings" in done.stdout
 
 

@@ -29,7 +29,7 @@ def test_facts_are_the_sources_own() -> None:
     assert matrix["neu_det"]["images"] == "1,800"
     assert matrix["gdxray"]["images"] == "2,727 castings"
     assert matrix["mvtec_ad"]["classes"] == "73 in 15 configs"
-    assert matrix["dagm2007"]["real or made"] == "made"
+    assert matrix["dagm2007"]["real or synthetic"] == "synthetic"
     assert [name for name, values in matrix.items() if values["may be passed on"] == "yes"] == ["deeppcb", "mvtec_ad"]
 
 

@@ -160,7 +160,7 @@ def test_the_same_seed_draws_the_same_bytes(source: str, sample_tree: Callable[.
 def test_facts_are_complete() -> None:
     for source in list_sources():
         assert source.title and source.homepage.startswith("http") and source.download_page.startswith("http")
-        assert source.licence.summary and source.citation.startswith("@") and source.layout
+        assert source.license.summary and source.citation.startswith("@") and source.layout
         assert source.modality and source.best_use
         for config in source.configs:
             assert config.classes

@@ -24,7 +24,7 @@ from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging as transformers_logging
 
-from radikal_datasets.errors import HubContentError, HubError, LicenceError, RadikalError, RunNotFoundError
+from radikal_datasets.errors import HubContentError, HubError, LicenseError, RadikalError, RunNotFoundError
 from radikal_datasets.hub.repository import Repository
 from radikal_datasets.hub_client.client_errors import status_of, unanswered
 from radikal_datasets.hub_client.endpoint import PUBLIC_HUB, Hub
@@ -64,13 +64,13 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
     Args:
         repo_id: ``namespace/name``.
         endpoint: the Hub; None: ``HF_ENDPOINT``, which may not be huggingface.co.
-        public: make the repository, if there is none yet, a public one; never where the images' licence forbids passing
+        public: make the repository, if there is none yet, a public one; never where the images' license forbids passing
             on.
 
     Raises:
         RunNotFoundError: no such run, or one without a model.
         HubError: no Hub was chosen, or what it answered.
-        LicenceError: `public`, and the images' licence forbids it.
+        LicenseError: `public`, and the images' license forbids it.
         NotPrivateError: the Hub made, or has, a public repository of this name. Nothing was sent.
         HubContentError: after the push the Hub has something else than what was sent.
     """
@@ -83,11 +83,11 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
     metrics = run / "metrics.json"
     known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
     trained = TrainedModel(opened, opened.settings, known)
-    closed = [source.licence for source in trained.sources if not source.licence.redistributable]
+    closed = [source.license for source in trained.sources if not source.license.redistributable]
     if public and closed:
-        licence = closed[0]
-        raise LicenceError(
-            f"{run}: no public model of these images: {licence.name}. {licence.summary} Leave --public out."
+        license = closed[0]
+        raise LicenseError(
+            f"{run}: no public model of these images: {license.name}. {license.summary} Leave --public out."
         )
     try:
         validate_repo_id(repo_id)

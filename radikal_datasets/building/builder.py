@@ -220,7 +220,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
             description=f"{source.title}. Configuration {self.config.name}, split protocol {self.config.protocol}.",
             citation=source.citation,
             homepage=source.homepage,
-            license=source.licence.name,
+            license=source.license.name,
             features=features(self.class_names),
         )
 

@@ -31,10 +31,10 @@ class CocoWriter:
         self._images = ImageFolders(folder)
         self._header = {
             "info": {"description": about.title},
-            "licenses": [{"id": 1, "name": about.licence}] if about.licence else [],
+            "licenses": [{"id": 1, "name": about.license}] if about.license else [],
             "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
         }
-        self._licence = {"license": 1} if about.licence else {}
+        self._license = {"license": 1} if about.license else {}
         self._splits: dict[str, dict[str, list[Any]]] = defaultdict(lambda: {"images": [], "annotations": []})
         self._annotations = 0
 
@@ -46,7 +46,7 @@ class CocoWriter:
         split = short_split(record.split)
         self._images.add(record, f"images/{split}")
         size = {"width": record.width, "height": record.height}
-        self._splits[split]["images"].append({"id": record.number, "file_name": record.file, **size, **self._licence})
+        self._splits[split]["images"].append({"id": record.number, "file_name": record.file, **size, **self._license})
         for index in range(len(record.boxes)):
             self._annotations += 1
             self._splits[split]["annotations"].append(_annotation(record, index, self._annotations))

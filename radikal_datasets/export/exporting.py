@@ -97,7 +97,7 @@ def export_sets(
     if format not in FORMATS:
         raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}")
     final = Path(output)
-    licence = _licence(name)
+    license = _license(name)
     done: list[Exported] = []
     unlabeled: list[str] = []
     with whole_or_not(final, data_dir, name if name not in source_names() else None) as stage:
@@ -105,7 +105,7 @@ def export_sets(
             part = title.partition("/")[2] if config is None else ""
             if any(any(split["annotated"]) for split in _checked(title, splits).values()):
                 (stage / part).mkdir(exist_ok=True)
-                done.append(_export(splits, stage / part, final / part, FORMATS[format], About(title, licence)))
+                done.append(_export(splits, stage / part, final / part, FORMATS[format], About(title, license)))
             else:
                 unlabeled.append(title)
         if not done:
@@ -187,9 +187,9 @@ def _checked(title: str, splits: DatasetDict) -> DatasetDict:
     return splits
 
 
-def _licence(name: str) -> str:
-    """Name and summary of a source's licence; "" for a folder, whose card tells it."""
+def _license(name: str) -> str:
+    """Name and summary of a source's license; "" for a folder, whose card tells it."""
     if name not in source_names():
         return ""
-    licence = source_info(name).licence
-    return f"{licence.name}. {licence.summary}"
+    license = source_info(name).license
+    return f"{license.name}. {license.summary}"

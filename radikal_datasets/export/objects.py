@@ -91,8 +91,8 @@ class ObjectsWriter:
 
     def _card(self) -> str:
         files = "".join(f"  - split: {split}\n    path: data/{split}-00000-of-00001.parquet\n" for split in self._files)
-        licence = f"\nLicence: {self._about.licence}\n" if self._about.licence else ""
-        return f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n\n# {self._about.title}\n{licence}"
+        license = f"\nLicense: {self._about.license}\n" if self._about.license else ""
+        return f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n\n# {self._about.title}\n{license}"
 
     def not_held(self) -> list[str]:
         """The column `group`; and the split without which the example stops."""

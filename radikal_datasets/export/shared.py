@@ -68,10 +68,10 @@ class Record:
 
 @dataclass(frozen=True)
 class About:
-    """What is written about a set as a whole: its title, and its licence where that is known ("" if not)."""
+    """What is written about a set as a whole: its title, and its license where that is known ("" if not)."""
 
     title: str
-    licence: str = ""
+    license: str = ""
 
 
 class Writer(Protocol):

@@ -54,8 +54,8 @@ class YoloWriter:
         splits = [*(name for name in _KNOWN if name in self._splits), *sorted(self._splits - {*_KNOWN})]
         data: dict[str, Any] = {name: f"images/{name}" for name in splits}
         data["names"] = dict(enumerate(self._classes))
-        licence = f"# Licence: {self._about.licence}\n" if self._about.licence else ""
-        text = f"# {self._about.title}\n{licence}{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}"
+        license = f"# License: {self._about.license}\n" if self._about.license else ""
+        text = f"# {self._about.title}\n{license}{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}"
         (self._folder / "data.yaml").write_text(text, encoding="utf-8")
 
     def not_held(self) -> list[str]:

@@ -24,7 +24,7 @@ def push(
     *,
     repo_id: Annotated[str, typer.Option(help="NAMESPACE/NAME on the Hub that HF_ENDPOINT names.")],
     data_dir: Annotated[str | None, typer.Option(help="Of a source: raw tree, its parent, or its archive.")] = None,
-    public: Annotated[bool, typer.Option("--public", help="Make a public repository, if the licence allows.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Make a public repository, if the license allows.")] = False,
     revision: Annotated[str, typer.Option(help="Branch; made if it is not there.")] = "main",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be sent.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Compute every checksum anew.")] = False,

@@ -18,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from .. import splits
-from ..errors import ConfigNameError, HubContentError, HubError, LicenceError, RadikalError
+from ..errors import ConfigNameError, HubContentError, HubError, LicenseError, RadikalError
 from ..hub_client.client_errors import status_of, unanswered
 from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub, hub_repo
 from ..hub_client.transfer import CountedUpload, bounded_requests, large_files_by, retrying, takes_xet
@@ -98,7 +98,7 @@ def push_to_hub(
         repo_id: ``namespace/name`` on the Hub that ``HF_ENDPOINT`` names.
         configs: names of configurations; None: all of the folder.
         data_dir, protocol, strict, num_proc: of a source, as in `build_hub_folder`.
-        public: make the repository, if there is none yet, a public one. Never where the licence forbids passing on.
+        public: make the repository, if there is none yet, a public one. Never where the license forbids passing on.
         revision: the branch; made if it is not there.
         token: as in `huggingface_hub`; None: ``HF_TOKEN`` or the stored one.
         dry_run: only tell what would be sent.
@@ -106,7 +106,7 @@ def push_to_hub(
 
     Raises:
         HubFolderError: the folder is not whole.
-        LicenceError: `public`, and the source's licence forbids it.
+        LicenseError: `public`, and the source's license forbids it.
         NotPrivateError: the Hub made, or has, a public repository of this name. Nothing was sent.
         HubAccessError, HubUnavailableError, HubError: what the Hub answered, or did not.
         HubContentError: after the push the Hub has something else than what was sent.
@@ -117,9 +117,9 @@ def push_to_hub(
     )
     manifest = _chosen(check_folder(folder, rehash=rehash), configs, folder)
     source = source_info(manifest.source)
-    if public and not source.licence.redistributable:
-        raise LicenceError(
-            f"{source.name} must not be made public: {source.licence.name}. {source.licence.summary} Push it without "
+    if public and not source.license.redistributable:
+        raise LicenseError(
+            f"{source.name} must not be made public: {source.license.name}. {source.license.summary} Push it without "
             "--public, to a private repository."
         )
     hub = Hub.current(token)

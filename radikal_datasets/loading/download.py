@@ -127,6 +127,6 @@ def _keep_only(folder: Path, keep: str) -> None:
 def _by_hand(source: Source) -> str:
     return (
         f"{source.name} can't be downloaded by a program: its publisher asks you to do it.\n"
-        f"Page: {source.download_page}\nLicence: {source.licence.name}. {source.licence.summary}\n"
+        f"Page: {source.download_page}\nLicense: {source.license.name}. {source.license.summary}\n"
         f"Unpack it so that the folder looks like this:\n{source.layout}"
     )

@@ -261,7 +261,7 @@ def _where_it_is_had(source: Source, name: str | None, problem: str, revision: s
         f"No data for {source.name}. {problem}\n"
         f"Looked at: data_dir was not given; RADIKAL_DATA {root}; {hub}.\n"
         f"It is had from: {source.download_page}\n"
-        f"Licence: {source.licence.name}. {source.licence.summary}\n"
+        f"License: {source.license.name}. {source.license.summary}\n"
         f"The folder should look like this:\n{source.layout}\n"
         f'Then call: load_dataset({arguments}, data_dir="path/to/that/folder")\n'
         f"Without data, try a made-up sample: radikal-datasets sample {source.name} sample/{source.name}"

@@ -183,12 +183,12 @@ def _merged_metadata(
     for key in ("protocol", "contents"):
         there, added = (our.get(key) or {} for our in ours)
         about_us[key] = dict(sorted((there | {name: added[name] for name in names if name in added}).items()))
-    licence = source.licence
-    metadata: dict[str, Any] = {"license": licence.name.lower() if licence.spdx else "other"}
-    if not licence.spdx:
-        metadata["license_name"] = re.sub(r"[^a-z0-9]+", "-", licence.name.lower()).strip("-")
+    license = source.license
+    metadata: dict[str, Any] = {"license": license.name.lower() if license.spdx else "other"}
+    if not license.spdx:
+        metadata["license_name"] = re.sub(r"[^a-z0-9]+", "-", license.name.lower()).strip("-")
         metadata["license_link"] = source.homepage
-    tasks = ["object-detection"] + ["image-segmentation"] * ("masks" in source.truth)
+    tasks = ["object-detection"] + ["image-segmentation"] * ("masks" in source.annotations)
     tags = ["industrial-inspection", "defect-detection", source.name]
     rows = sum(split.get("num_examples", 0) for info in infos for split in info.get("splits") or ())
     metadata |= {

@@ -14,19 +14,19 @@ _BY_SHARE = "70 % train, 15 % validation, 15 % test of every class; groups are k
 
 
 def about(source: Source, configs: Sequence[str]) -> str:
-    """Title, how to load, licence, notes."""
+    """Title, how to load, license, notes."""
     name = "" if configs[0] == DEFAULT_CONFIG else f', "{configs[0]}"'
-    licence = source.licence
+    license = source.license
     passing_on = (
         "This copy may be passed on under these terms."
-        if licence.redistributable
+        if license.redistributable
         else "This copy **must not be passed on**: keep it in a private repository."
     )
     images = "Images" if source.real else "Images, drawn by a program"
     notes = "".join(f"- {note}\n" for note in source.notes)
     return (
         f"# {source.title}\n\n"
-        f"{images}: {source.modality}. Ground truth: {source.truth}. Converted by radikal-datasets from the "
+        f"{images}: {source.modality}. Ground truth: {source.annotations}. Converted by radikal-datasets from the "
         "publisher's files; the bytes of the images are unchanged.\n\n"
         "```python\n"
         "from datasets import load_dataset\n\n"
@@ -37,7 +37,7 @@ def about(source: Source, configs: Sequence[str]) -> str:
         "looked: such an image is no negative. Images of the same `group` are in the same split, unless the publisher "
         "separated them.\n\n"
         f"Homepage: <{source.homepage}>\n\n"
-        f"## Licence\n\n{licence.name}. {licence.summary} {passing_on}\n" + (f"\n## Notes\n\n{notes}" if notes else "")
+        f"## License\n\n{license.name}. {license.summary} {passing_on}\n" + (f"\n## Notes\n\n{notes}" if notes else "")
     )
 
 

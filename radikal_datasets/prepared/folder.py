@@ -229,7 +229,7 @@ class _Folder:
             for shard, file in shards.write(builder, folder / name, planned, num_proc):
                 files[f"{name}/{shard.name}"] = file
                 bar.update(len(shard.examples))
-        if self.facts.licence.redistributable and (sheet := preview_sheet(builder)):
+        if self.facts.license.redistributable and (sheet := preview_sheet(builder)):
             path = f"{PREVIEWS}/{name}.jpg"
             (folder / PREVIEWS).mkdir(exist_ok=True)
             (folder / path).write_bytes(sheet)

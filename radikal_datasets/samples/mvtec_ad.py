@@ -46,7 +46,7 @@ def _category(folder: Path, category: str, images: int, rng: np.random.Generator
     folder.mkdir(parents=True)
     (folder / "readme.txt").write_text("Made up: every image below was drawn by a program.\n", encoding="utf-8")
     if category != "carpet":  # some copies lack it
-        (folder / "license.txt").write_text("“Made-up” sample, no licence needed.\n", encoding="utf-8")
+        (folder / "license.txt").write_text("“Made-up” sample, no license needed.\n", encoding="utf-8")
     good = images // 3
     for number in range(good):
         place = f"test/good/{number // 3:03}" if number % 3 == 0 else f"train/good/{number:03}"  # with gaps

@@ -20,7 +20,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance, InstanceMask
-from ..source import Config, Licence, Source
+from ..source import Config, License, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 
 __all__ = ["LABEL_WITHOUT_ROW", "MASK_VALUES", "SOURCE", "Dagm2007"]
@@ -56,8 +56,8 @@ SOURCE = Source(
     title="DAGM 2007: made defects on made textures",
     homepage="https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection",
     download_page="https://zenodo.org/records/12750201",
-    licence=Licence(
-        "DAGM 2007 research use", False, "Free for research; with no licence text among the files, not passed on."
+    license=License(
+        "DAGM 2007 research use", False, "Free for research; with no license text among the files, not passed on."
     ),
     citation="""@misc{wieler2007dagm,
   title  = {Weakly Supervised Learning for Industrial Optical Inspection},
@@ -79,7 +79,7 @@ DAGM/
     keeps_publisher_test=True,
     modality="generated, gray, 512x512",
     real=False,
-    truth="masks",
+    annotations="masks",
     best_use="Faint defects on textures, many clean images; free of any plant's particulars.",
     notes=(
         "The publisher calls the labels weak: they are not exact to the pixel.",

@@ -16,7 +16,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
-from ..source import DEFAULT_CONFIG, Config, Download, Licence, Source
+from ..source import DEFAULT_CONFIG, Config, Download, License, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED, TEST, TRAIN, VALIDATION
 
 _KEY = r"(?P<key>(?P<group>group\d{5})/\d{5}/\d+)"  # group20085/20085/20085000
@@ -48,7 +48,7 @@ SOURCE = Source(
     title="DeepPCB: defects of printed circuit boards",
     homepage="https://github.com/tangsanli5201/DeepPCB",
     download_page="https://github.com/tangsanli5201/DeepPCB",
-    licence=Licence(
+    license=License(
         "MIT", True, "May be passed on with its notice; the authors ask for use in research only.", spdx=True
     ),
     citation="""@article{tang2019deeppcb,

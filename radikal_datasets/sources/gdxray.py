@@ -19,7 +19,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Report
 from ..schema import Example, Instance, InstanceMask
-from ..source import Config, Licence, Source
+from ..source import Config, License, Source
 from ..splits import BY_SHARE, RECOMMENDED, TEST, TRAIN, VALIDATION
 
 _FOLDERS = {
@@ -60,7 +60,7 @@ SOURCE = Source(
     title="GDXray: the database of X-ray images for nondestructive testing",
     homepage="https://domingomery.ing.puc.cl/material/gdxray/",
     download_page="https://domingomery.ing.puc.cl/material/gdxray/",
-    licence=Licence(
+    license=License(
         "GDXray research and education only",
         False,
         'Free for research and education; "Redistribution and commercial use is prohibited".',
@@ -87,7 +87,7 @@ SOURCE = Source(
     marker=r"(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}(?i:\.png)",
     split_of_group=dict.fromkeys((RECOMMENDED, BY_SHARE), SPLIT_OF_SERIES),
     modality="X-ray, gray; castings mostly 768x572",
-    truth="boxes; masks where the truth is polygons or images",
+    annotations="boxes; masks where the truth is polygons or images",
     best_use="Detecting defects in castings from a few hundred X-ray images, most images without labels.",
     notes=(
         "No defect types exist in it: castings and welds have the class defect, the others object.",

@@ -17,7 +17,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example
-from ..source import Config, Licence, Source
+from ..source import Config, License, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 
 __all__ = ["DEFECT_IN_TRAIN", "MASK_VALUES", "SOURCE", "MvtecAd"]
@@ -101,10 +101,10 @@ SOURCE = Source(
     title="MVTec AD: anomaly detection in objects and textures",
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
     download_page="https://www.mvtec.com/company/research/datasets/mvtec-ad/downloads",
-    licence=Licence(
+    license=License(
         "CC-BY-NC-SA-4.0",
         True,
-        "Not for commercial use; may be passed on with attribution and under the same licence.",
+        "Not for commercial use; may be passed on with attribution and under the same license.",
         spdx=True,
     ),
     citation="""@inproceedings{bergmann2019mvtec,
@@ -131,7 +131,7 @@ SOURCE = Source(
     marker=rf"(?:{'|'.join(_CATEGORIES)})/(?:train|test)/[^/]+/[^/]+\.(?i:png)",
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
     modality="camera, colour and gray",
-    truth="masks",
+    annotations="masks",
     best_use="Many kinds of defect with exact masks, few images of each: a detector a category, or one for all 73.",
     notes=(
         "The publisher's train set holds no defect: recommended cuts all images 70/15/15 by good and each defect type.",

@@ -17,7 +17,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
-from ..source import DEFAULT_CONFIG, Config, Licence, Source
+from ..source import DEFAULT_CONFIG, Config, License, Source
 
 _IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?i:jpg|jpeg|png|bmp)"
 _TRUTH = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)(?i:\.xml)"
@@ -35,8 +35,8 @@ SOURCE = Source(
     title="NEU-DET: surface defects of hot-rolled steel strip",
     homepage="http://faculty.neu.edu.cn/songkechen/zh_CN/zhym/263269/list/index.htm",
     download_page="http://faculty.neu.edu.cn/songkechen/zh_CN/zhym/263269/list/index.htm",
-    licence=Licence(
-        "NEU-DET research use", False, "Free for research; no licence text exists, so passing it on is not allowed."
+    license=License(
+        "NEU-DET research use", False, "Free for research; no license text exists, so passing it on is not allowed."
     ),
     citation="""@article{he2020neudet,
   title   = {An End-to-End Steel Surface Defect Detection Approach via Fusing Multiple Hierarchical Features},

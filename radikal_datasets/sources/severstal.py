@@ -18,7 +18,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance, InstanceMask
-from ..source import DEFAULT_CONFIG, Config, Licence, Source
+from ..source import DEFAULT_CONFIG, Config, License, Source
 
 #: Width and height of every image, in pixels. The run lengths count in this frame and say nothing in another.
 SIZE = (1600, 256)
@@ -34,7 +34,7 @@ SOURCE = Source(
     title="Severstal: steel defect detection",
     homepage="https://www.kaggle.com/competitions/severstal-steel-defect-detection",
     download_page="https://www.kaggle.com/competitions/severstal-steel-defect-detection/data",
-    licence=Licence(
+    license=License(
         "Kaggle competition rules", False, "For those who accepted the competition's rules; not to be passed on."
     ),
     citation="""@misc{severstal2019,
@@ -60,7 +60,7 @@ SOURCE = Source(
   sample_submission.csv             not read""",
     marker=r"(?:train|test)_images/[^/]+(?i:\.jpg)",
     modality="line-scan camera, gray, 1600x256",
-    truth="masks",
+    annotations="masks",
     best_use="Segmentation and long, thin images; half of the images have no defect.",
     notes=(
         "The publisher names no defect types: the classes are numbers.",

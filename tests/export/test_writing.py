@@ -116,7 +116,7 @@ def test_a_prepared_folder_exports_as_its_source_does(sample_tree: Callable[...,
         {p.relative_to(tmp_path / d): p.read_bytes() for p in (tmp_path / d).rglob("*") if p.is_file()} for d in "ab"
     )
     assert ours.keys() == theirs.keys()
-    assert [path for path in ours if ours[path] != theirs[path]] == [Path("data.yaml")]  # names title and licence
+    assert [path for path in ours if ours[path] != theirs[path]] == [Path("data.yaml")]  # names title and license
 
 
 def test_a_folder_with_files_is_refused_and_untouched(sample_tree: Callable[..., Path], tmp_path: Path) -> None:

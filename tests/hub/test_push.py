@@ -23,7 +23,7 @@ from radikal_datasets.errors import (
     HubAccessError,
     HubError,
     HubFolderError,
-    LicenceError,
+    LicenseError,
     NotPrivateError,
     SourceNotFoundError,
     UnknownSourceError,
@@ -170,10 +170,10 @@ def test_a_branch_of_ones_own(at_hub: RunningHub, folder: Path) -> None:
     )
 
 
-def test_public_only_where_the_licence_allows(
+def test_public_only_where_the_license_allows(
     at_hub: RunningHub, folder: Path, sample_tree: Callable[..., Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(LicenceError, match="must not be made public"):
+    with pytest.raises(LicenseError, match="must not be made public"):
         push_to_hub(folder, "ann/public", public=True)
     assert not HfApi(endpoint=at_hub.url).repo_exists("ann/public", repo_type="dataset")
     free = build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path / "deeppcb")

@@ -66,13 +66,13 @@ def test_evaluate_is_kept_there_too_if_it_was_imported_first(monkeypatch: pytest
 
 def test_a_card_is_validated_by_this_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """huggingface_hub 1.33 sends it to huggingface.co, whatever HF_ENDPOINT says."""
-    answers = [(200, {}, {"warnings": [], "errors": []}), (400, {}, {"errors": [{"message": "no such licence"}]})]
+    answers = [(200, {}, {"warnings": [], "errors": []}), (400, {}, {"errors": [{"message": "no such license"}]})]
     with fake_hub(lambda *_: answers.pop(0)) as hub:
         use_hub(monkeypatch, hub.url)
         stay_at_endpoint()
         card = huggingface_hub.DatasetCard("---\nlicense: mit\n---\n")
         card.validate()
-        with pytest.raises(ValueError, match="no such licence"):
+        with pytest.raises(ValueError, match="no such license"):
             card.validate()
         assert [(method, path) for method, path, _ in hub.asked] == [("POST", "/api/validate-yaml")] * 2
 

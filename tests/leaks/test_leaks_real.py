@@ -33,7 +33,7 @@ def test_real_neu_det(real_data: Callable[[str], Path]):
 @pytest.fixture(scope="module")
 def castings() -> tuple[Path, dict[str, Dataset]]:
     """The whole GDXray castings: a folder that holds `Castings`, named by RADIKAL_GDXRAY."""
-    root = os.environ.get("RADIKAL_GDXRAY")  # its licence forbids passing it on: not in shared/real
+    root = os.environ.get("RADIKAL_GDXRAY")  # its license forbids passing it on: not in shared/real
     if not root or not Path(root, "Castings").is_dir():
         pytest.skip("no real GDXray: set RADIKAL_GDXRAY to a folder that holds Castings")
     ((_, splits),) = open_sets("gdxray", "castings", data_dir=root)

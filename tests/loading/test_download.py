@@ -113,5 +113,5 @@ def test_offline_says_so(source: Source, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_people_fetch_themselves_is_told() -> None:
-    with pytest.raises(DownloadError, match=r"(?s)Page: .*Licence: .*IMAGES/"):
+    with pytest.raises(DownloadError, match=r"(?s)Page: .*License: .*IMAGES/"):
         downloads.download(radikal_datasets.source_info("neu_det"))

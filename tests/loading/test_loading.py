@@ -86,7 +86,7 @@ def test_nothing_found_tells_where_it_is_had(monkeypatch: pytest.MonkeyPatch) ->
     message = str(caught.value)
     for part in (
         "had from: http",
-        "Licence: ",
+        "License: ",
         "Castings",
         'load_dataset("radikal_datasets/gdxray", "castings", data_dir=',
     ):

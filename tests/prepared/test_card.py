@@ -157,13 +157,13 @@ def test_a_card_of_the_first_version_is_taken_over() -> None:
     old = (
         f"---\nlicense: other\nlanguage: en\n---\n\n# {DAGM.title}\n\n"
         "Converted by radikal-datasets from the publisher's files; image bytes are unchanged.\n\n```python\nx\n```\n\n"
-        "Homepage: <h>\n\n## Licence\n\nOld.\n\n## Notes\n\n"
+        "Homepage: <h>\n\n## License\n\nOld.\n\n## Notes\n\n"
         "- a\n- b\n\nMine.\n\n<!-- config: class1 -->\n## Configuration `class1`\n\nstale\n<!-- /config -->\n\n"
         "Mine too.\n\n## Citation\n\n```bibtex\nx\n```\n"
     )
     merged = merge_cards(old, local_card("class1"), DAGM, ["class1"])
     assert merged.count("# DAGM") == merged.count("Configuration `class1`") == merged.count("## Citation") == 1
-    assert merged.count("## Licence") == 1
+    assert merged.count("## License") == 1
     assert "\n\nMine.\n\n" in merged
     assert "\n\nMine too.\n\n" in merged
     assert "stale" not in merged
@@ -233,8 +233,8 @@ def test_the_card_is_valid_hub_metadata_made_from_the_shards(name: str, folders:
     card = DatasetCard.load(folder / "README.md")
     data = card.data.to_dict()
     assert yaml.safe_load(card.data.to_yaml()) == data
-    if source.licence.spdx:
-        assert data["license"] == source.licence.name.lower()
+    if source.license.spdx:
+        assert data["license"] == source.license.name.lower()
     else:
         assert (data["license"], data["license_link"]) == ("other", source.homepage)
         assert re.fullmatch(r"[a-z0-9.-]+", data["license_name"])
@@ -275,13 +275,13 @@ def test_the_card_counts_what_is_in_the_rows(name: str, folders: dict[str, Path]
 
 
 @pytest.mark.parametrize("name", source_names())
-def test_pictures_only_where_the_licence_lets_them_be_shown(name: str, folders: dict[str, Path]) -> None:
+def test_pictures_only_where_the_license_lets_them_be_shown(name: str, folders: dict[str, Path]) -> None:
     source, text = source_info(name), (folders[name] / "README.md").read_text()
     shown = sorted(path.relative_to(folders[name]).as_posix() for path in folders[name].rglob("*.jpg"))
     assert shown == re.findall(r"!\[[^\]]+\]\((\S+)\)", text)
-    assert len(shown) == (len(list(folders[name].glob("*/train-*.parquet"))) if source.licence.redistributable else 0)
-    assert ("must not be passed on" in text) == (not source.licence.redistributable)
-    assert source.licence.summary in text
+    assert len(shown) == (len(list(folders[name].glob("*/train-*.parquet"))) if source.license.redistributable else 0)
+    assert ("must not be passed on" in text) == (not source.license.redistributable)
+    assert source.license.summary in text
     assert source.citation in text
 
 

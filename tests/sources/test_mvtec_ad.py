@@ -223,7 +223,7 @@ def test_images_outside_the_folders_are_told(bottle, tmp_path):
 
 
 def test_odd_names_gaps_and_litter_are_no_problem(bottle, tmp_path):
-    """`000(1).png` as browsers name a second download, numbers with gaps, .DS_Store; no licence file, capitals."""
+    """`000(1).png` as browsers name a second download, numbers with gaps, .DS_Store; no license file, capitals."""
     draw(bottle / "bottle/test/contamination/000(1).png")
     draw_mask(bottle / "bottle/ground_truth/contamination/000(1)_mask.png", (0, 0, 1, 1))
     draw(bottle / "bottle/train/good/117.PNG")

@@ -105,16 +105,16 @@ def _metadata(trained: TrainedModel, repo_id: str) -> dict[str, Any]:
     data = ModelCardData(
         library_name="transformers", pipeline_tag="object-detection", tags=tags,
         model_name=repo_id.partition("/")[2], eval_results=_eval_results(trained) or None,
-        **_licence(trained.sources),
+        **_license(trained.sources),
     )  # fmt: skip
     return data.to_dict()
 
 
-def _licence(sources: list[Source]) -> dict[str, Any]:
-    """None of the Hub's own: a model's licence is for its owner to choose, within what the images' one allows."""
+def _license(sources: list[Source]) -> dict[str, Any]:
+    """None of the Hub's own: a model's license is for its owner to choose, within what the images' one allows."""
     if not sources:
         return {"license": "other", "license_name": "not-chosen-yet"}
-    names = "-and-".join(re.sub(r"[^a-z0-9.]+", "-", source.licence.name.lower()).strip("-") for source in sources)
+    names = "-and-".join(re.sub(r"[^a-z0-9.]+", "-", source.license.name.lower()).strip("-") for source in sources)
     return {"license": "other", "license_name": f"trained-on-{names}-images", "license_link": sources[0].homepage}
 
 
@@ -169,12 +169,12 @@ def _training_data(trained: TrainedModel) -> str:
     for one in trained.sets:
         name = f"`{one.name}`" + (f", `{one.config}`" if one.config else "")
         if one.source is None:
-            lines.append(f"- {name}. Licence of its images: not known to radikal-datasets; write it here by hand")
+            lines.append(f"- {name}. License of its images: not known to radikal-datasets; write it here by hand")
             continue
-        licence = one.source.licence
+        license = one.source.license
         lines.append(
-            f"- {name}: [{one.source.title}]({one.source.homepage}). Licence of its images: {licence.name}. "
-            f"{licence.summary} What that means for a model trained on them is for its owner to judge"
+            f"- {name}: [{one.source.title}]({one.source.homepage}). License of its images: {license.name}. "
+            f"{license.summary} What that means for a model trained on them is for its owner to judge"
         )
         lines += [f"    - {note}" for note in one.source.notes]
     lines.append(f"- Split: `{settings.protocol or 'recommended'}`")
