@@ -37,9 +37,9 @@ def test_a_good_example_passes() -> None:
         ({"image": "a\\1.png"}, "posix"),
         ({"image": "/a/1.png"}, "posix"),
         ({"width": 0}, "size"),
-        ({"annotated": False}, "nobody annotated"),
+        ({"annotated": False}, "unannotated image must not have boxes"),
         ({"instances": [Instance("y", (0, 0, 1, 1))]}, "class 'y'"),
-        ({"instances": [Instance("x", (0, 0, 11, 1))]}, "not inside"),
+        ({"instances": [Instance("x", (0, 0, 11, 1))]}, "extends beyond the 10x8 image"),
         ({"instances": [Instance("x", (3, 3, 3, 4))]}, "is empty"),
         ({"instances": [Instance("x", (float("nan"), 0, 1, 1))]}, "is empty"),
         ({"instances": [*GOOD.instances, Instance("x", (0, 0, 1, 1), InstanceMask(None, 1))]}, "1 of 2"),  # type: ignore

@@ -1,4 +1,4 @@
-"""Truth formats, one module each, and the geometry between masks, boxes, polygons and ellipses.
+"""Annotation formats, one module each, and the geometry between masks, boxes, polygons and ellipses.
 
-No file here knows a source.
+No module here knows a source.
 """

@@ -1,6 +1,6 @@
 """Labels.txt of DAGM 2007's competition layout: which images of a folder are defective, and their label images.
 
-The first line is ``1``; then a row an image, fields separated by tabs: number, 1 if defective, image, 0, label image
+The first line is ``1``; then one row per image, fields separated by tabs: number, 1 if defective, image, 0, label image
 or 0. Rows of clean images end in a tab.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from ..errors import MalformedAnnotationError
 
-_REMEDY = "Correct or fetch the file again; the image is left out until then."
+_REMEDY = "Correct the line or get the file again; the image is left out until then."
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """What a row says of an image: whether it is defective; and the file and 1-based line that say so."""
+    """One row: whether the image is defective, and the file and 1-based line that say so."""
 
     defective: bool
     path: str
@@ -25,14 +25,14 @@ class LabelRow:
 
 
 def parse_labels(text: str, path: str) -> Iterator[tuple[str | None, LabelRow | MalformedAnnotationError]]:
-    """Yields, for each row, the stem of its image's file name and the row, or what is wrong with it.
+    """Yield, for each row, the stem of its image's file name and the row, or an error for an invalid row.
 
     Args:
         text: contents of the file.
         path: its posix path below the root.
 
     Yields:
-        ("0007", row). The stem is None where a wrong row does not tell which image it means.
+        ("0007", row). The stem is None if an invalid row does not identify its image.
     """
     for line, raw in enumerate(text.splitlines(), start=1):
         fields = raw.split()
@@ -48,14 +48,14 @@ def parse_labels(text: str, path: str) -> Iterator[tuple[str | None, LabelRow | 
 
 
 def _wrong(fields: list[str], stem: str) -> str:
-    """What contradicts the format, or an empty string."""
+    """Return what contradicts the format, or an empty string."""
     if len(fields) != 5:
-        return f"{len(fields)} fields, not 5"
+        return f"5 fields expected, {len(fields)} found"
     number, defective, image, _, label = fields
     if not stem or not number.isdecimal() or (stem.isdecimal() and stem.lstrip("0") != number.lstrip("0")):
         return f"row {number!r} names the image {image!r}"
     if defective not in ("0", "1"):
-        return f"{defective!r} where 0 (clean) or 1 (defective) should stand"
+        return f"0 (clean) or 1 (defective) expected, {defective!r} found"
     wanted = f"{stem}_label.png" if defective == "1" else "0"
     if label.lower() != wanted.lower():
         return f"{image} is marked {defective}, but its label image is {label!r}"

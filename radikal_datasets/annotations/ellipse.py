@@ -1,8 +1,9 @@
 """Ellipses around defects, as in the labels.txt of DAGM 2007's older development layout.
 
-A row an ellipse, fields separated by tabs and blanks: number of the image, semi-major axis, semi-minor axis, rotation,
-x and y of the centre. Known from others' readers and not from a copy of ours: lengths are pixels, the rotation is in
-radians from the x axis (columns) towards the y axis (rows, downwards), and the centre counts pixels from 0.
+One row per ellipse, fields separated by tabs and blanks: number of the image, semi-major axis, semi-minor axis,
+rotation, x and y of the center. Known from third-party readers and not from a copy of our own: lengths are pixels, the
+rotation is in radians from the x axis (columns) towards the y axis (rows, downwards), and the center counts pixels
+from 0.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..errors import MalformedAnnotationError
 from ..raw.tree import Tree
 from ..schema import Box
 
-_REMEDY = "Correct or fetch the file again; the image is left out until then."
+_REMEDY = "Correct the line or get the file again; the image is left out until then."
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Ellipse:
     y_center: float
 
     def labels(self, tree: Tree | None, width: int, height: int) -> np.ndarray:
-        """int32 array of shape (height, width): 1 where a pixel's middle lies in the ellipse; see `MaskSource`."""
+        """Return an int32 array of shape (height, width): 1 on pixels whose center is inside; see `MaskSource`."""
         y, x = np.ogrid[:height, :width]
         dx, dy = x - self.x_center, y - self.y_center
         cosine, sine = math.cos(self.rotation), math.sin(self.rotation)
@@ -47,7 +48,7 @@ class Ellipse:
         return ((along / self.semi_major) ** 2 + (across / self.semi_minor) ** 2 <= 1).astype(np.int32)
 
     def box(self, width: int, height: int) -> Box | None:
-        """Bounding box of its pixels inside the image, 0-based, half-open; None if it has none there."""
+        """Return the bounding box of its pixels inside the image, 0-based, half-open; None if it has none there."""
         found = ndimage.find_objects(self.labels(None, width, height))
         if not found:
             return None
@@ -56,14 +57,14 @@ class Ellipse:
 
 
 def parse_ellipses(text: str, path: str) -> Iterator[tuple[int | None, Ellipse | MalformedAnnotationError]]:
-    """Yields, for each row, the number of its image (7 for "7.png") and the ellipse, or what is wrong with it.
+    """Yield, for each row, the number of its image (7 for "7.png") and the ellipse, or an error for an invalid row.
 
     Args:
         text: contents of the file.
         path: for messages.
 
     Yields:
-        (7, ellipse). The number is None where a wrong row does not tell which image it means.
+        (7, ellipse). The number is None if an invalid row does not identify its image.
     """
     for line, raw in enumerate(text.splitlines(), start=1):
         fields = raw.split()
@@ -75,9 +76,10 @@ def parse_ellipses(text: str, path: str) -> Iterator[tuple[int | None, Ellipse |
             values = []
         number = int(fields[0]) if re.fullmatch(r"[0-9]{1,9}", fields[0]) else None
         if len(values) != 6 or not all(map(math.isfinite, values)) or number is None:
-            found = f"{raw.strip()!r}, not an image number and five numbers"
+            found = f"an image number and five numbers expected, {raw.strip()!r} found"
             yield number, MalformedAnnotationError(path, found, _REMEDY, line)
         elif min(values[1:3]) <= 0:
-            yield number, MalformedAnnotationError(path, f"half axes {values[1]:g} and {values[2]:g}", _REMEDY, line)
+            found = f"the half axes {values[1]:g} and {values[2]:g} must be positive"
+            yield number, MalformedAnnotationError(path, found, _REMEDY, line)
         else:
             yield number, Ellipse(*values[1:])

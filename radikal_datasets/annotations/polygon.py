@@ -14,9 +14,9 @@ Point = tuple[float, float]
 
 
 def clip_polygon(points: Sequence[Point], width: float, height: float) -> list[Point]:
-    """The part of a polygon inside [0, width] x [0, height], by Sutherland and Hodgman; empty if there is none.
+    """Return the part of a polygon inside [0, width] x [0, height], by Sutherland and Hodgman; empty if there is none.
 
-    A concave polygon may come back with parts joined along the border; its hull is right all the same.
+    A concave polygon may come back with parts joined along the border; its hull is correct nevertheless.
     """
     clipped = list(points)
     for axis, limit, sign in ((0, 0.0, 1), (0, width, -1), (1, 0.0, 1), (1, height, -1)):
@@ -25,14 +25,14 @@ def clip_polygon(points: Sequence[Point], width: float, height: float) -> list[P
 
 
 def _clip_half_plane(points: list[Point], axis: int, limit: float, sign: int) -> list[Point]:
-    """Keeps what lies at or beyond `limit` along an axis, upwards for `sign` 1 and downwards for -1."""
+    """Keep what lies at or beyond `limit` along an axis, upwards for `sign` 1 and downwards for -1."""
     kept: list[Point] = []
     for previous, point in zip(points[-1:] + points[:-1], points, strict=True):
         before, here = sign * (previous[axis] - limit), sign * (point[axis] - limit)
         if (before >= 0) != (here >= 0):
             share = before / (before - here)
             crossing = [a + share * (b - a) for a, b in zip(previous, point, strict=True)]
-            crossing[axis] = limit  # exactly, whatever the rounding
+            crossing[axis] = limit  # exactly, regardless of rounding
             kept.append((crossing[0], crossing[1]))
         if here >= 0:
             kept.append(point)
@@ -40,21 +40,21 @@ def _clip_half_plane(points: list[Point], axis: int, limit: float, sign: int) ->
 
 
 def hull(points: Sequence[Point]) -> Box:
-    """The smallest box around points: x_min, y_min, x_max, y_max."""
+    """Return the smallest box around points: x_min, y_min, x_max, y_max."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     return min(xs), min(ys), max(xs), max(ys)
 
 
 @dataclass(frozen=True)
 class PolygonMask:
-    """A mask source: the pixels whose centres lie inside a polygon (even-odd rule), as component 1."""
+    """A mask source: the pixels whose centers lie inside a polygon (even-odd rule), as component 1."""
 
     points: tuple[Point, ...]
 
     def labels(self, tree: Tree, width: int, height: int) -> np.ndarray:
         """See `radikal_datasets.schema.MaskSource`.
 
-        A sliver that holds no pixel centre gets the one pixel in the middle of its part inside the image, so that no
+        A sliver that holds no pixel center gets the one pixel in the middle of its part inside the image, so that no
         instance is without pixels.
         """
         x, y = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]

@@ -12,18 +12,18 @@ from ..raw.tree import Tree
 from ..schema import Box
 from .components import label_components
 
-# As many as 64 bits may need. An array of text takes as much memory for each number as for the longest.
+# As many as a 64-bit integer may need. An array of text needs as much memory for each number as for the longest.
 _MAX_DIGITS = 19
 _NUMBER = re.compile(rf"-?[0-9]{{1,{_MAX_DIGITS}}}")
-_REMEDY = "Correct or fetch the file again; its image is left out until then."
+_REMEDY = "Correct the code or get the file again; its image is left out until then."
 
 
 def decode(text: str, width: int, height: int, path: str = "run-length code", line: int | None = None) -> np.ndarray:
-    """The mask of a run-length code.
+    """Decode a run-length code into a mask.
 
     Args:
         text: `start length start length ...`; pixel 1 is the top left one, pixel 2 the one below it. Runs ascend and do
-            not overlap; they may touch and may cross from the foot of a column to the head of the next.
+            not overlap; they may touch and may continue from the bottom of one column to the top of the next.
         width: of the image, in pixels.
         height: of the image, in pixels.
         path: for messages.
@@ -33,18 +33,18 @@ def decode(text: str, width: int, height: int, path: str = "run-length code", li
         Boolean array of shape (height, width), all false for an empty text.
 
     Raises:
-        MalformedAnnotationError: an odd count of numbers, something that is no whole number, a run of no pixels, one
-            outside the image, one that overlaps or precedes the one before it.
+        MalformedAnnotationError: an odd number of values, a value that is not an integer, an empty run, a run outside
+            the image, or one that overlaps or precedes the previous run.
     """
     starts, ends = _runs(text, width * height, path, line)
-    # Background and runs alternate: the lengths of all of them, and what they are.
+    # Background and runs alternate: take the lengths of all of them, then which of them are runs.
     edges = np.concatenate(([0], np.stack((starts, ends), axis=1).ravel(), [width * height]))
     inside = np.arange(len(edges) - 1) % 2 == 1
     return np.repeat(inside, np.diff(edges)).reshape(width, height).T
 
 
 def encode(mask: np.ndarray) -> str:
-    """The run-length code of a boolean mask of shape (height, width); "" for an empty one. The inverse of `decode`."""
+    """Encode a boolean mask of shape (height, width); "" for an empty one. The inverse of `decode`."""
     flat = np.concatenate(([False], mask.T.ravel(), [False]))
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     starts, ends = edges[::2], edges[1::2]
@@ -54,16 +54,16 @@ def encode(mask: np.ndarray) -> str:
 def components(
     text: str, width: int, height: int, path: str = "run-length code", line: int | None = None
 ) -> tuple[np.ndarray, list[Box]]:
-    """The 8-connected components of a run-length code's mask.
+    """Return the 8-connected components of a run-length code's mask.
 
-    Arguments and errors as in `decode`; returns what `label_components` does.
+    Arguments and errors as in `decode`; return values as in `label_components`.
     """
     mask = decode(text, width, height, path, line)
     labels = np.zeros((height, width), dtype=np.int32)
     columns = np.flatnonzero(mask.any(axis=0))
     if not len(columns):
         return labels, []
-    # Labelling costs far more than decoding, and most masks cover a small part of the strip.
+    # Labeling costs far more than decoding, and most masks cover a small part of the strip.
     first, end = int(columns[0]), int(columns[-1]) + 1
     labels[:, first:end], boxes = label_components(mask[:, first:end])
     return labels, [(x_min + first, y_min, x_max + first, y_max) for x_min, y_min, x_max, y_max in boxes]
@@ -71,7 +71,7 @@ def components(
 
 @dataclass(frozen=True)
 class RleMask:
-    """Instances of a run-length code: the 8-connected components of its mask."""
+    """Instances in a run-length code: the 8-connected components of its mask."""
 
     text: str
 
@@ -81,14 +81,14 @@ class RleMask:
 
 
 def _runs(text: str, size: int, path: str, line: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """First and one past last flat index of each run, 0-based, both int64 of shape (runs,)."""
+    """Return the first and one past the last flat index of each run, 0-based, both int64 of shape (runs,)."""
 
     def fail(found: str) -> MalformedAnnotationError:
         return MalformedAnnotationError(path, f"run-length code: {found}", _REMEDY, line)
 
     fields = text.split()
     digits = "".join(fields)
-    # Most codes are digits alone: looking at each number would take longer than parsing them all.
+    # Most codes consist of digits: checking each number would take longer than parsing them all.
     if not (digits.isascii() and digits.isdecimal()) or max(map(len, fields)) > _MAX_DIGITS:
         bad = next((field for field in fields if not _NUMBER.fullmatch(field)), None)
         if bad is not None:
@@ -98,9 +98,9 @@ def _runs(text: str, size: int, path: str, line: int | None) -> tuple[np.ndarray
     except OverflowError:
         raise fail(f"{max(fields, key=len)!r} is not a pixel number") from None
     if len(numbers) % 2:
-        raise fail(f"{len(numbers)} numbers, which are no pairs of start and length")
-    outside = f"a run of no pixels or outside the {size:,} of the image"
-    # Before any arithmetic, which would wrap around in 64 bits.
+        raise fail(f"{len(numbers)} numbers do not form pairs of start and length")
+    outside = f"a run is empty or outside the image's {size:,} pixels"
+    # Check before any arithmetic, which would overflow 64 bits.
     if len(numbers) and (numbers.min() < 1 or numbers.max() > size):
         raise fail(outside)
     starts = numbers[::2] - 1
@@ -108,5 +108,5 @@ def _runs(text: str, size: int, path: str, line: int | None) -> tuple[np.ndarray
     if len(ends) and ends.max() > size:
         raise fail(outside)
     if (starts[1:] < ends[:-1]).any():
-        raise fail("runs that overlap or are out of order")
+        raise fail("runs overlap or are out of order")
     return starts, ends

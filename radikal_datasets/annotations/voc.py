@@ -14,9 +14,9 @@ from ..schema import Box
 _LINE = "line"
 _BOM = b"\xef\xbb\xbf"
 _DECLARED = re.compile(rb"""<\?xml[^>]{0,200}?\sencoding\s*=\s*["']([\w.:-]+)["']""")
-# Chinese editors declare these, and expat knows no multi-byte encodings. The last holds the other two.
+# Chinese editors declare these, and expat does not know multi-byte encodings. The last is a superset of the other two.
 _CHINESE = {b"gb2312", b"gbk", b"gb18030"}
-_REMEDY = "Correct or fetch the file again; its image is left out until then."
+_REMEDY = "Correct the file or get it again; its image is left out until then."
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class VocObject:
 
 
 @dataclass(frozen=True)
-class VocTruth:
-    """One VOC file. `width` and `height` are what the file says, which need not be the image's."""
+class VocAnnotation:
+    """One VOC file. `width` and `height` are what the file states, which need not be the image's."""
 
     filename: str
     width: int
@@ -39,8 +39,8 @@ class VocTruth:
     objects: list[VocObject]
 
 
-def parse_voc(data: bytes, path: str) -> VocTruth:
-    """Parses a VOC annotation.
+def parse_voc(data: bytes, path: str) -> VocAnnotation:
+    """Parse a VOC annotation.
 
     Boxes become `xmin-1, ymin-1, xmax, ymax`; corners in the wrong order are sorted and marked.
 
@@ -49,8 +49,8 @@ def parse_voc(data: bytes, path: str) -> VocTruth:
         path: for messages.
 
     Raises:
-        MalformedAnnotationError: not well-formed, in an encoding that is not known here, a document type declaration
-            (the vehicle of entity bombs), a missing element, or a number that is none.
+        MalformedAnnotationError: not well-formed, an unknown encoding, a document type declaration (the vehicle of
+            entity bombs), a missing element, or an invalid number.
     """
     root = _parse_xml(data, path)
     size = _child(root, "size", path)
@@ -64,12 +64,14 @@ def parse_voc(data: bytes, path: str) -> VocTruth:
         objects.append(VocObject(name, (x1 - 1, y1 - 1, x2, y2), swapped, int(element.get(_LINE, 0))))
     width, height = int(_number(size, "width", path)), int(_number(size, "height", path))
     if width <= 0 or height <= 0:
-        raise MalformedAnnotationError(path, f"image size {width}x{height}", _REMEDY, int(size.get(_LINE, 0)))
-    return VocTruth((root.findtext("filename") or "").strip(), width, height, objects)
+        raise MalformedAnnotationError(
+            path, f"the image size {width}x{height} is invalid", _REMEDY, int(size.get(_LINE, 0))
+        )
+    return VocAnnotation((root.findtext("filename") or "").strip(), width, height, objects)
 
 
 def _parse_xml(data: bytes, path: str) -> ElementTree.Element:
-    # expat itself, and not ElementTree.fromstring, for the line numbers and to refuse declarations.
+    # expat itself, and not ElementTree.fromstring, for the line numbers and to reject declarations.
     builder = ElementTree.TreeBuilder()
     data, encoding = _for_expat(data, path)
     parser = expat.ParserCreate(encoding)
@@ -79,7 +81,7 @@ def _parse_xml(data: bytes, path: str) -> ElementTree.Element:
         builder.start(tag, {**attributes, _LINE: str(parser.CurrentLineNumber)})
 
     def refuse(*_: object) -> None:
-        found = "a document type declaration, which VOC files don't have (entity bombs do)"
+        found = "a document type declaration is not allowed in VOC files (entity bombs use it)"
         raise MalformedAnnotationError(path, found, _REMEDY, parser.CurrentLineNumber)
 
     parser.StartElementHandler = start
@@ -92,12 +94,12 @@ def _parse_xml(data: bytes, path: str) -> ElementTree.Element:
     except expat.ExpatError as error:
         raise MalformedAnnotationError(path, expat.ErrorString(error.code), _REMEDY, error.lineno) from None
     except (ValueError, LookupError) as error:  # Python's codecs, which expat asks about an encoding it does not know
-        raise MalformedAnnotationError(path, f"its encoding can't be read: {error}", _REMEDY, 1) from None
+        raise MalformedAnnotationError(path, f"its encoding cannot be read: {error}", _REMEDY, 1) from None
     return builder.close()
 
 
 def _for_expat(data: bytes, path: str) -> tuple[bytes, str | None]:
-    """The document, and its encoding where expat is to know better than the declaration."""
+    """Return the document, and its encoding if it should override the declaration."""
     declared = _DECLARED.match(data.removeprefix(_BOM))
     if declared is None or declared[1].lower() not in _CHINESE:
         return data, None
@@ -108,13 +110,14 @@ def _for_expat(data: bytes, path: str) -> tuple[bytes, str | None]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         name = declared[1].decode("ascii", "replace")
-        raise MalformedAnnotationError(path, f"bytes that are no {name}, which it declares", _REMEDY, line) from None
+        found = f"the bytes are not valid {name}, the declared encoding"
+        raise MalformedAnnotationError(path, found, _REMEDY, line) from None
 
 
 def _child(element: ElementTree.Element, tag: str, path: str) -> ElementTree.Element:
     child = element.find(tag)
     if child is None:
-        found = f"<{element.tag}> without <{tag}>"
+        found = f"<{element.tag}> has no <{tag}>"
         raise MalformedAnnotationError(path, found, _REMEDY, int(element.get(_LINE, 0)))
     return child
 
@@ -123,7 +126,7 @@ def _text(element: ElementTree.Element, tag: str, path: str) -> str:
     child = _child(element, tag, path)
     text = (child.text or "").strip()
     if not text:
-        raise MalformedAnnotationError(path, f"empty <{tag}>", _REMEDY, int(child.get(_LINE, 0)))
+        raise MalformedAnnotationError(path, f"<{tag}> is empty", _REMEDY, int(child.get(_LINE, 0)))
     return text
 
 

@@ -1,4 +1,4 @@
-"""Examples to Arrow: the file's own bytes, masks drawn as PNG, in tables bounded by bytes."""
+"""Convert examples to Arrow: the image files' own bytes, and masks encoded as PNG, in tables bounded by bytes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..schema import Example, features
 
 #: Rows go to the Arrow writer in batches of about this many bytes: 1,000 rows of 1024 px PNG would be over 1 GB.
 BATCH_BYTES = 16 * 2**20
-# datasets' writer collects single-row tables by the thousand; two rows are written at once.
+# datasets' writer buffers single-row tables by the thousand; tables of two rows are written immediately.
 _MIN_BATCH_ROWS = 2
 _MAX_BATCH_ROWS = 256
 
 
 def tables(examples: Iterable[Example], tree: Tree, class_names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
-    """Tables of about `BATCH_BYTES` in the order of the examples, each with the image_id of its first row.
+    """Yield tables of about `BATCH_BYTES` in the order of the examples, each with the image_id of its first row.
 
     Raises:
-        MalformedAnnotationError: a file that was there when the truth was parsed can't be read any more.
+        MalformedAnnotationError: a file that existed when the annotations were parsed can no longer be read.
     """
     schema = features(class_names).arrow_schema
     rows: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ def tables(examples: Iterable[Example], tree: Tree, class_names: Sequence[str]) 
 
 
 def _row(example: Example, tree: Tree, class_names: Sequence[str]) -> tuple[dict[str, Any], int]:
-    """An Arrow row and the bytes of its images."""
+    """Return an Arrow row and the number of bytes of its images."""
     image = {"bytes": tree.read(example.image), "path": example.image}
     reference = example.reference and {"bytes": tree.read(example.reference), "path": example.reference}
     masks = [{"bytes": png, "path": None} for png in _mask_pngs(example, tree)]

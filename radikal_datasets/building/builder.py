@@ -1,7 +1,7 @@
-"""The one builder every source derives from.
+"""The builder from which every source derives.
 
-A source module states a `Source` and writes one method, `InspectionBuilder.read`: raw tree -> `Example`s. Everything
-else (clipping and counting, groups, splits, Arrow, the cache) happens here, the same for all.
+A source module defines a `Source` and implements one method, `InspectionBuilder.read`: raw tree -> `Example`s.
+Everything else (clipping and counting, groups, splits, Arrow, the cache) happens here, in the same way for all.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|bmp|tiff?)$", re.IGNORECASE)
 
 @dataclass
 class InspectionConfig(datasets.BuilderConfig):
-    """BuilderConfig with the two settings of our own; both are part of the cache id.
+    """BuilderConfig with two additional settings; both are part of the cache id.
 
     Attributes:
-        protocol: which split, see `radikal_datasets.splits.PROTOCOLS`.
+        protocol: split protocol, see `radikal_datasets.splits.PROTOCOLS`.
         strict: raise at the first problem that would cost an image or its reference.
     """
 
@@ -49,18 +49,18 @@ class InspectionConfig(datasets.BuilderConfig):
 
 @dataclass
 class Index:
-    """Everything known of a configuration before an image is written."""
+    """Everything that is known about a configuration before any image is written."""
 
     splits: dict[str, list[Example]]
     report: Report = field(default_factory=Report)
 
 
 class InspectionBuilder(datasets.ArrowBasedBuilder):
-    """Base of the builders: annotations are parsed once, then bytes and masks are attached batch by batch.
+    """Base class of the builders: annotations are parsed once, then bytes and masks are attached batch by batch.
 
-    It derives from ArrowBasedBuilder and not from GeneratorBasedBuilder because `datasets.Image.encode_example` throws
-    an image's bytes away whenever its path exists relative to the working directory, as it does for everybody who
-    converts while standing in the raw tree; and because only tables can be bounded by bytes.
+    It derives from ArrowBasedBuilder and not from GeneratorBasedBuilder because `datasets.Image.encode_example`
+    discards an image's bytes whenever its path exists relative to the working directory, as it does for everyone who
+    converts from inside the raw tree; and because only tables can be bounded by bytes.
     """
 
     SOURCE: ClassVar[Source]
@@ -85,16 +85,18 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         config = self.SOURCE.config(config_name)
         if protocol not in self.SOURCE.protocols:
             raise ProtocolError(
-                f"{self.SOURCE.name} has no split protocol {protocol!r}. There are {list(self.SOURCE.protocols)}."
+                f"{self.SOURCE.name} has no split protocol {protocol!r}. Choose one of {list(self.SOURCE.protocols)}."
             )
         if data_dir is None:
-            raise SourceNotFoundError(f"{self.SOURCE.name}: no data_dir given. Call radikal_datasets.load_dataset.")
+            raise SourceNotFoundError(
+                f"No data_dir was given for {self.SOURCE.name}. Call radikal_datasets.load_dataset, which looks for it."
+            )
         data_dir = os.fspath(data_dir)
         self.tree = self.SOURCE.open_tree(data_dir)
         self._wanted = re.compile(self.SOURCE.files_of(config)).fullmatch
         if not is_url(data_dir):
             data_dir = str(Path(data_dir).expanduser().resolve())
-        # Only what differs from the default goes into the cache id, however it was spelled.
+        # Only settings that differ from the default go into the cache id, in a canonical spelling.
         settings: dict[str, Any] = {}
         if protocol != splits.RECOMMENDED:
             settings["protocol"] = protocol
@@ -105,10 +107,10 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         super().__init__(*args, config_name=config.name, data_dir=data_dir, **settings, **kwargs)
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        """Parses the truth of one part (a configuration that is not made of others).
+        """Parse the annotations of one part (a configuration that does not combine others).
 
-        What concerns one image stands inside ``with report.costs_image():``, so one bad file never costs the others.
-        Boxes may reach over the image's edge: they are clipped and counted afterwards.
+        Code that concerns one image runs inside ``with report.costs_image():``, so one bad file never costs the others.
+        Boxes may extend beyond the image: they are clipped and counted afterwards.
         """
         raise NotImplementedError
 
@@ -118,11 +120,11 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return self.SOURCE.config(self.config.name).classes
 
     def index(self) -> Index:
-        """Parses all annotations and decides the splits; done once."""
+        """Parse all annotations and assign the splits; done once."""
         if self._index is None:
             report = Report(strict=self.config.strict)
             for unsafe in self.tree.unsafe:
-                # A link to a folder stands for every file below it; what leaves the archive may have been any.
+                # A link to a folder stands for every file below it; a member that leaves the archive, for any file.
                 if is_unsafe(unsafe.path) or self._wanted(unsafe.path) or self._wanted(f"{unsafe.path}/x"):
                     report.add_error(unsafe)
             config = self.SOURCE.config(self.config.name)
@@ -142,7 +144,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return self._index
 
     def report(self) -> Report:
-        """What was found and done about it, from the cache where the dataset is there already."""
+        """Return what was found and done about it, from the cache if the dataset is already there."""
         if self._index is None and Path(str(self._output_dir), REPORT_FILENAME).is_file():
             return Report.load(str(self._output_dir))
         return self.index().report
@@ -153,12 +155,12 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         for example in self.read(self.tree, part, report):
             with report.costs_image():
                 if example.image_id in kept:
-                    twin = f"{example.image_id} is {kept[example.image_id].image} already"
-                    raise DuplicateImageError(example.image, twin, "Remove one of the two.")
+                    found = f"{example.image_id} is already {kept[example.image_id].image}"
+                    raise DuplicateImageError(example.image, found, "Remove one of the two files.")
                 kept[example.image_id] = clean(example, classes, report)
         examples = list(kept.values())
         self._count_stray(part, report)
-        # Where the source names a group, it is the group that has a place in the order of a cut.
+        # If the source defines a group, the group's own name determines its position in a split.
         places = {example.image_id: example.group or example.image_id for example in examples}
         set_groups(examples, self.tree, report)
         found: dict[str, list[Example]] = {}
@@ -168,28 +170,30 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return found
 
     def _count_stray(self, part: str, report: Report) -> None:
-        """Counts the images that nobody opened or told of: no image disappears in silence."""
-        told = self.tree.accounted_for | {problem.path for problem in report.problems}
+        """Count the images that no source opened or reported, so that no image disappears silently."""
+        known = self.tree.accounted_for | {problem.path for problem in report.problems}
         in_part = re.compile(self.SOURCE.config(part).files)
         for path in self.tree.files:
-            if path not in told and in_part.fullmatch(path) and _IMAGE_SUFFIX.search(path):
+            if path not in known and in_part.fullmatch(path) and _IMAGE_SUFFIX.search(path):
                 with report.costs_image():
-                    remedy = "Put it in its place, or take it away."
-                    raise StrayImageError(path, "not where the layout has images", remedy)
+                    remedy = "Move it to its proper folder or remove it."
+                    raise StrayImageError(path, "this image is outside the layout's folders", remedy)
 
     def _assign_splits(self, examples: Iterable[Example], places: dict[str, str], part: str) -> dict[str, str]:
-        """image_id -> split of every annotated example; `places` see `splits.Unit`."""
+        """Return image_id -> split for every annotated example; for `places` see `splits.Unit`."""
         annotated = [example for example in examples if example.annotated]
         publisher = {e.image_id: e.publisher_split or splits.TRAIN for e in annotated}
         protocol = self.config.protocol
-        # DAGM's older layout does not tell the publisher's split: it is cut like any other source, or refused.
-        told = any(example.publisher_split for example in annotated)
+        # DAGM's older layout does not define the publisher's split: it is split like any other source, or refused.
+        has_publisher_split = any(example.publisher_split for example in annotated)
         if protocol == splits.OFFICIAL:
-            if annotated and not told:
+            if annotated and not has_publisher_split:
                 others = [name for name in self.SOURCE.protocols if name != splits.OFFICIAL]
-                raise ProtocolError(f"The layout in {self.tree.root} tells no publisher's split. Take one of {others}.")
+                raise ProtocolError(
+                    f"The layout in {self.tree.root} does not define the publisher's split. Use one of {others}."
+                )
             return publisher
-        keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test and told
+        keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test and has_publisher_split
         assigned = {i: split for i, split in publisher.items() if split == splits.TEST} if keep_test else {}
         pool = [example for example in annotated if example.image_id not in assigned]
         units = splits.units((e.group or e.image_id, places[e.image_id], (i.label for i in e.instances)) for e in pool)
@@ -204,7 +208,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return assigned | {e.image_id: split_of_group[e.group or e.image_id] for e in pool}
 
     def _fingerprint(self) -> str:
-        """Changes with any file this configuration reads, with the schema and with the builder's version."""
+        """Return a hash that changes with any file this configuration reads, the schema, or the builder's version."""
         unsafe = sorted(e.path for e in self.tree.unsafe)
         text = f"{self.tree.fingerprint(self._wanted_path)}|{unsafe}|schema {SCHEMA_VERSION}|{self.VERSION}"
         return hashlib.sha256(text.encode()).hexdigest()
@@ -227,12 +231,12 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         index = self.index()
         if not index.splits:
-            lost = f" All {len(index.report.problems)} that were found have problems: run verify." * bool(
+            lost = f" All {len(index.report.problems)} that were found have problems. Run verify to see them." * bool(
                 index.report.problems
             )
             raise LayoutError(
-                f"{self.config.data_dir}: no image of {self.SOURCE.name}/{self.config.name}.{lost} "
-                f"It should look like this:\n{self.SOURCE.layout}"
+                f"{self.config.data_dir} holds no image of {self.SOURCE.name}/{self.config.name}.{lost} "
+                f"The expected layout is:\n{self.SOURCE.layout}"
             )
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"examples": examples})
@@ -244,17 +248,17 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         self.index().report.save(str(self._output_dir))
 
     def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
-        """As in `datasets`, and says in a line what was repaired or lost, on a cache hit too."""
-        self._tell()
+        """As in `datasets`; also logs in one line what was repaired or lost, even on a cache hit."""
+        self._log_problems()
         return super().as_dataset(*args, **kwargs)
 
     def as_streaming_dataset(self, *args: Any, **kwargs: Any) -> Any:
-        """As in `datasets`, and says in a line what was repaired or lost."""
+        """As in `datasets`; also logs in one line what was repaired or lost."""
         dataset = super().as_streaming_dataset(*args, **kwargs)
-        self._tell()
+        self._log_problems()
         return dataset
 
-    def _tell(self) -> None:
+    def _log_problems(self) -> None:
         report = self.report()
         if report.problems:
             name = self.SOURCE.name + (f" {self.config.name}" if len(self.SOURCE.configs) > 1 else "")
@@ -266,11 +270,11 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return self.tables(examples)
 
     def tables(self, examples: Iterable[Example]) -> Iterator[tuple[str, pa.Table]]:
-        """Rows as Arrow tables of bounded size, see `rows.tables`."""
+        """Yield rows as Arrow tables of bounded size, see `arrow_tables.tables`."""
         return tables(examples, self.tree, self.class_names)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Worker processes get their examples as arguments.
+        # Worker processes receive their examples as arguments.
         return {**self.__dict__, "_index": None}
 
 

@@ -1,4 +1,4 @@
-"""What happens to every parsed example of every source: boxes made to fit, groups completed; each change counted."""
+"""Normalize every parsed example of every source: clip boxes and complete groups, counting each change."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..schema import Example, Instance
 
 
 def clean(example: Example, classes: tuple[str, ...], report: Report) -> Example:
-    """Clips boxes, drops what is left without area and exact duplicates; counts each.
+    """Clip boxes, drop those left without area as well as exact duplicates, and count each.
 
-    An image of which no box is left is not annotated.
+    An image that loses all its boxes this way becomes unannotated.
     """
     kept: dict[Instance, None] = {}
     for instance in example.instances:
@@ -32,18 +32,19 @@ def clean(example: Example, classes: tuple[str, ...], report: Report) -> Example
         if instance in kept:
             report.add("duplicate_box", example.image, f"{instance.label} {instance.box}")
         kept[instance] = None
-    # Where nothing is left of any box, something was there all the same: the image is no defect-free one.
+    # If no box is left, something was there nevertheless: the image must not count as defect-free.
     annotated = example.annotated and (bool(kept) or not example.instances)
     return dataclasses.replace(example, instances=list(kept), annotated=annotated)
 
 
 def set_groups(examples: list[Example], tree: Tree, report: Report) -> None:
-    """Where the source names no group: the image itself, or the smallest id among byte-identical twins."""
+    """Set missing groups: the image itself, or the smallest id among byte-identical duplicates."""
     alone = {example.image: example for example in examples if example.group is None}
     for example in alone.values():
         example.group = example.image_id
-    for twins in identical_files(tree, alone):
-        group = min(alone[path].image_id for path in twins)
-        for path in twins:
+    for duplicates in identical_files(tree, alone):
+        group = min(alone[path].image_id for path in duplicates)
+        for path in duplicates:
             alone[path].group = group
-        report.add("identical_images", twins[0], f"same bytes as {', '.join(twins[1:])}", count=len(twins))
+        others = ", ".join(duplicates[1:])
+        report.add("identical_images", duplicates[0], f"same bytes as {others}", count=len(duplicates))

@@ -27,7 +27,7 @@ _BLOCK = re.compile(
 _OLD_BLOCK = re.compile(r"<!-- config: (?P<name>\S+) -->\n(?P<text>.*?)<!-- /config -->", re.DOTALL)
 _OLD_HEAD = re.compile(
     r"# [^\n]+\n\nConverted by radikal-datasets from the publisher's files; image bytes are unchanged\.\n\n"
-    r"```python\n[^`]*```\n\nHomepage: [^\n]*\n\n## License\n\n[^\n]*\n\n## Notes\n\n(?:- [^\n]*\n)*"
+    r"```python\n[^`]*```\n\nHomepage: [^\n]*\n\n## Licen[cs]e\n\n[^\n]*\n\n## Notes\n\n(?:- [^\n]*\n)*"
 )
 _OLD_CITATION = re.compile(r"## Citation\n\n```bibtex\n[^`]*```\n\Z")
 

@@ -1,4 +1,4 @@
-"""Unpacking tar archives safely and whole."""
+"""Unpack tar archives safely and completely."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ..files import unfinished
 
 
 def is_unsafe(member: str) -> bool:
-    """True for an archive member that would land outside the folder it is unpacked into."""
+    """Return whether an archive member would land outside the folder into which it is unpacked."""
     as_windows, as_posix = PureWindowsPath(member), PurePosixPath(member)
     return as_posix.is_absolute() or bool(as_windows.drive or as_windows.root) or ".." in as_windows.parts
 
 
 @contextmanager
 def new_folder(final: Path) -> Iterator[Path]:
-    """A folder that appears under its final name when it is whole, or not at all."""
+    """Create a folder that appears under its final name only once it is complete."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile.mkdtemp: its folders are for their owner alone, and this one is to stay.
+    # Not tempfile.mkdtemp: only the owner may read its folders, and this one is to stay.
     part = unfinished(final)
     part.mkdir()
     try:
@@ -40,26 +40,26 @@ def new_folder(final: Path) -> Iterator[Path]:
 
 
 def unpack(archive: Path, folder: Path) -> list[str]:
-    """Unpacks a tar, compressed or not, into a folder that is there; returns the unsafe members it left out.
+    """Unpack a tar, compressed or not, into an existing folder; return the unsafe members that were left out.
 
     Raises:
-        LayoutError: the archive is broken.
+        LayoutError: the archive is damaged.
     """
     skipped: list[str] = []
     try:
         with tarfile.open(archive) as tar:
-            # Python's "data" filter refuses what leaves the folder, devices, and links out of it.
+            # Python's "data" filter rejects members that leave the folder, devices, and links out of it.
             tar.extractall(folder, members=_safe_members(tar, folder, skipped), filter="data")
-            # tarfile stops at the archive's own end; the compression's checksum comes after it.
+            # tarfile stops at the archive's own end; the checksum of the compression follows it.
             while tar.fileobj is not None and tar.fileobj.read(2**20):
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise LayoutError(f"{archive}: can't be unpacked: {error}. Fetch it again.") from error
+        raise LayoutError(f"Cannot unpack {archive}: {error}. Download the archive again.") from error
     return skipped
 
 
 def unpack_once(archive: Path) -> tuple[Path, list[str]]:
-    """Unpacks an archive into the datasets cache, once; returns the folder and the unsafe members left out."""
+    """Unpack an archive into the datasets cache, once; return the folder and the unsafe members left out."""
     stat = archive.stat()
     key = hashlib.sha256(f"{archive.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:24]
     folder = Path(datasets.config.EXTRACTED_DATASETS_PATH) / "radikal_datasets" / key
@@ -76,7 +76,7 @@ def _safe_members(tar: tarfile.TarFile, folder: Path, skipped: list[str]) -> Ite
     for member in tar:
         try:
             tarfile.data_filter(member, str(folder))
-            unsafe = is_unsafe(member.name)  # the filter makes "/etc/x" relative; nobody's image has such a name
+            unsafe = is_unsafe(member.name)  # the filter makes "/etc/x" relative; no real image has such a name
         except tarfile.FilterError:
             unsafe = True
         if unsafe:

@@ -1,4 +1,4 @@
-"""What a file says about its image without decoding it: size from the header, wholeness from the end marker."""
+"""Read an image's size from its header and check its end marker, without decoding it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..errors import MalformedAnnotationError, UnreadableImageError
 from .tree import Tree
 
 #: More pixels than any inspection camera here has (the largest GDXray image has 6 million). A header that claims more
-#: is taken for a decompression bomb, and nothing of it is decoded.
+#: is treated as a decompression bomb and is never decoded.
 MAX_PIXELS = 200_000_000
 
-# A JPEG's entropy-coded data can't hold FF D9 (stuffing), so its presence near the end means a whole file.
-# Cameras and editors append padding, hence a window and not the last two bytes.
+# A JPEG's entropy-coded data cannot contain FF D9 (stuffing), so its presence near the end means a complete file.
+# Cameras and editors append padding, hence the last kilobyte is searched and not just the last two bytes.
 _TAIL = 1024
 _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-_REMEDY = "Copy the file again from where it came."
+_REMEDY = "Copy the file again from its source."
 
 
 def image_size(tree: Tree, path: str) -> tuple[int, int]:
-    """Width and height in pixels, from the header.
+    """Return width and height in pixels, from the header.
 
     Raises:
         UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or over `MAX_PIXELS`.
@@ -39,25 +39,25 @@ def image_size(tree: Tree, path: str) -> tuple[int, int]:
             return _size(file, path, tree.files[path].size)
     except UnreadableImageError:
         raise
-    except MalformedAnnotationError as error:  # how `Tree.read` tells that a file can't be read
+    except MalformedAnnotationError as error:  # raised by `Tree.read` for any unreadable file
         raise UnreadableImageError(path, error.found, _REMEDY) from None
     except OSError as error:
-        raise UnreadableImageError(path, f"can't be read: {error.strerror or error}", _REMEDY) from None
+        raise UnreadableImageError(path, f"cannot be read: {error.strerror or error}", _REMEDY) from None
 
 
 def _size(file: IO[bytes], path: str, file_size: int) -> tuple[int, int]:
     try:
         image = PIL.Image.open(file)
     except PIL.Image.DecompressionBombError as error:
-        raise UnreadableImageError(path, str(error), "It is not decoded: check where it came from.") from None
+        raise UnreadableImageError(path, str(error), "The image was not decoded. Check its origin.") from None
     except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
-        # The message of Pillow names the file object, which says nothing to a reader.
+        # Pillow's message names the file object, which does not help the reader.
         found = "no image header" if isinstance(error, PIL.UnidentifiedImageError) else f"bad header: {error}"
         raise UnreadableImageError(path, found, _REMEDY) from None
     width, height = image.size
     if width * height > MAX_PIXELS:
-        remedy = "It is taken for a decompression bomb and not decoded."
-        raise UnreadableImageError(path, f"header claims {width}x{height} pixels", remedy)
+        remedy = "It may be a decompression bomb and was not decoded. Check its origin."
+        raise UnreadableImageError(path, f"the header claims {width}x{height} pixels", remedy)
     marker = _END_MARKERS.get(image.format or "")
     if marker is not None:
         file.seek(max(0, file_size - _TAIL))
@@ -68,9 +68,9 @@ def _size(file: IO[bytes], path: str, file_size: int) -> tuple[int, int]:
 
 
 def identical_files(tree: Tree, paths: Iterable[str]) -> list[list[str]]:
-    """Sets of two or more byte-identical files, each in path order.
+    """Return sets of two or more byte-identical files, each in path order.
 
-    Only files of equal size are read, so that a tree of distinct sizes costs nothing.
+    Only files of equal size are read, so a tree of distinct sizes costs nothing.
     """
     by_size: dict[int, list[str]] = defaultdict(list)
     for path in sorted(set(paths)):
@@ -80,4 +80,4 @@ def identical_files(tree: Tree, paths: Iterable[str]) -> list[list[str]]:
         if len(same_size) > 1:
             for path in same_size:
                 by_content[hashlib.sha256(tree.read(path)).digest()].append(path)
-    return sorted(twins for twins in by_content.values() if len(twins) > 1)
+    return sorted(duplicates for duplicates in by_content.values() if len(duplicates) > 1)

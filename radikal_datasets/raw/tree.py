@@ -1,6 +1,6 @@
-"""A raw tree, read-only: a folder, an archive as the publisher ships it, or any place fsspec can reach.
+"""A raw tree, read-only: a folder, an archive as the publisher ships it, or any location that fsspec can reach.
 
-One walk lists every file with its size and a stamp that changes when the file does. Nothing is
+The tree is walked once; every file is listed with its size and a stamp that changes when the file does. Nothing is
 ever written into a tree.
 """
 
@@ -18,7 +18,7 @@ import fsspec
 from ..errors import LayoutError, MalformedAnnotationError, SourceNotFoundError, UnsafePathError
 from .archives import is_unsafe, unpack_once
 
-#: What the operating systems leave behind; never data.
+#: Files that operating systems leave in folders; never data.
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
 
 _ZIP = (".zip",)
@@ -26,7 +26,7 @@ _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 ARCHIVES = _ZIP + _TAR
 
 _REMEDY = "Check its permissions, or copy it again."
-_RENAME = "It is not read: rename it."
+_RENAME = "It was not read. Rename it."
 
 
 class FileStat(NamedTuple):
@@ -37,7 +37,7 @@ class FileStat(NamedTuple):
 
 
 def is_url(place: str) -> bool:
-    """True for what fsspec opens; false for a path, a Windows one with its drive and backslashes included."""
+    """Return True for a location that fsspec opens, False for a path (including Windows drives and backslashes)."""
     return "::" in place or "://" in place
 
 
@@ -49,10 +49,10 @@ class Tree:
     """The files below one root.
 
     Attributes:
-        root: the place as it was given.
+        root: the location as given.
         files: posix path below the root -> `FileStat`, sorted by path.
         unsafe: links and archive members that lead out of the tree: listed, never read.
-        accounted_for: files that were opened, or that a source has told of; what is left over is nobody's.
+        accounted_for: files that were opened, or that a source has reported; no source uses any other file.
     """
 
     def __init__(self, root: str, files: dict[str, FileStat], unsafe: list[UnsafePathError], fs_prefix: str, url: str):
@@ -60,19 +60,19 @@ class Tree:
         self.files = files
         self.unsafe = unsafe
         self.accounted_for: set[str] = set()
-        self._prefix = fs_prefix  # prepended to a relative path, gives the path inside the file system
-        self._url = url  # "" for the local file system, else what fsspec opens
+        self._prefix = fs_prefix  # prepended to a relative path, this gives the path inside the file system
+        self._url = url  # "" for the local file system, otherwise what fsspec opens
         self._fs: fsspec.AbstractFileSystem | None = None
 
     @classmethod
     def open(cls, root: str | os.PathLike[str]) -> Tree:
-        """Lists a folder, a zip or tar archive, or an fsspec URL.
+        """List a folder, a zip or tar archive, or an fsspec URL.
 
-        Tars are unpacked once into the datasets cache: most are compressed, and random access into those is impossible.
+        Tars are unpacked once into the datasets cache: most are compressed, which rules out random access.
 
         Raises:
-            SourceNotFoundError: nothing is there.
-            LayoutError: a file that is no archive, or a broken one.
+            SourceNotFoundError: the path does not exist.
+            LayoutError: it is a file but not an archive, or a damaged archive.
         """
         text = os.fspath(root).removeprefix("file://")
         if is_url(text):
@@ -83,7 +83,7 @@ class Tree:
             files, unsafe = _walk_local(resolved)
             return cls(text, files, unsafe, f"{resolved.as_posix()}/", "")
         if not path.exists():
-            raise SourceNotFoundError(f"{text}: there is no such folder or archive. Check the path.")
+            raise SourceNotFoundError(f"{text}: no such folder or archive. Check the path.")
         name = path.name.lower()
         if name.endswith(_TAR):
             folder, skipped = unpack_once(path)
@@ -93,7 +93,7 @@ class Tree:
             return tree
         if name.endswith(_ZIP):
             return cls._open_url(_zip_url(path.resolve()), text)
-        raise LayoutError(f"{text}: a file, but none of the archives read here ({', '.join(ARCHIVES)}). Unpack it.")
+        raise LayoutError(f"{text} is not a supported archive ({', '.join(ARCHIVES)}). Unpack it and pass the folder.")
 
     @classmethod
     def _open_url(cls, url: str, root: str | None = None) -> Tree:
@@ -103,10 +103,12 @@ class Tree:
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"{root or url}: {error}. Check the address.") from error
         except (OSError, ValueError) as error:
-            raise LayoutError(f"{root or url}: can't be opened as an archive or place of files: {error}") from error
+            raise LayoutError(f"Cannot open {root or url} as an archive or remote folder: {error}") from error
         except Exception as error:
-            # zipfile.BadZipFile and what a remote file system raises of its own.
-            raise LayoutError(f"{root or url}: {type(error).__name__}: {error}. Fetch the archive again.") from error
+            # zipfile.BadZipFile and the exceptions specific to a remote file system.
+            raise LayoutError(
+                f"Cannot read {root or url}: {type(error).__name__}: {error}. Download the archive again."
+            ) from error
         prefix = f"{top.rstrip('/')}/" if top.strip("/") else ""
         files, unsafe = {}, []
         for path in sorted(found):
@@ -120,21 +122,21 @@ class Tree:
         return tree
 
     def below(self, prefix: str) -> Tree:
-        """The tree under a folder of this one; `prefix` ends in a slash or is empty."""
+        """Return the tree under a folder of this one; `prefix` ends in a slash or is empty."""
         if not prefix:
             return self
         files = {p.removeprefix(prefix): stat for p, stat in self.files.items() if p.startswith(prefix)}
         unsafe = [
             UnsafePathError(e.path.removeprefix(prefix), e.found, e.remedy)
             for e in self.unsafe
-            if e.path.startswith(prefix) or is_unsafe(e.path)  # what leaves the tree belongs to no folder of it
+            if e.path.startswith(prefix) or is_unsafe(e.path)  # what leaves the tree belongs to none of its folders
         ]
         tree = Tree(self.root, files, unsafe, self._prefix + prefix, self._url)
         tree._fs = self._fs
         return tree
 
     def matching(self, pattern: str) -> Iterator[tuple[str, re.Match[str]]]:
-        """Paths that match a regular expression as a whole, with the match, in path order."""
+        """Yield each path that fully matches a regular expression, with the match, in path order."""
         compiled = re.compile(pattern)
         for path in self.files:
             if match := compiled.fullmatch(path):
@@ -144,41 +146,41 @@ class Tree:
         return path in self.files
 
     def open_file(self, path: str) -> IO[bytes]:
-        """Opens a file for reading bytes."""
+        """Open a file for reading bytes."""
         self.accounted_for.add(path)
         if not self._url:
             return Path(self._prefix + path).open("rb")
         return cast(IO[bytes], self._filesystem().open(self._prefix + path, "rb"))
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file.
+        """Return the bytes of a file.
 
         Raises:
-            MalformedAnnotationError: it can't be read (no permission, a damaged archive).
+            MalformedAnnotationError: it cannot be read (no permission, a damaged archive).
         """
         try:
             with self.open_file(path) as file:
                 return file.read()
-        except Exception as error:  # OSError, and whatever an archive or a remote place raises of its own
-            found = f"can't be read: {getattr(error, 'strerror', None) or error}"
+        except Exception as error:  # OSError, and whatever an archive or a remote file system raises
+            found = f"cannot be read: {getattr(error, 'strerror', None) or error}"
             raise MalformedAnnotationError(path, found, _REMEDY) from None
 
     @property
     def local(self) -> Path | None:
-        """The folder on this machine that holds the files, resolved; None where they are elsewhere or in a zip."""
+        """The local folder that holds the files, resolved; None if they are remote or in a zip."""
         return None if self._url else Path(self._prefix)
 
     @property
     def checksummed(self) -> bool:
-        """True where reading a whole file proves it undamaged (zip), and reading a part of it proves nothing."""
+        """True if reading an entire file proves it undamaged (zip) while reading a part of it proves nothing."""
         return self._url.startswith("zip://")
 
     def read_text(self, path: str) -> str:
-        """The text of a file as UTF-8; other bytes become replacement characters (several sources have some)."""
+        """Return a file as UTF-8 text; invalid bytes become replacement characters (several sources have some)."""
         return self.read(path).decode("utf-8-sig", errors="replace")
 
     def fingerprint(self, wanted: Callable[[str], bool] = lambda _: True) -> str:
-        """sha256 over path, size and stamp of the wanted files: changes when one of them does. Reads no contents."""
+        """Return a sha256 over path, size and stamp of the wanted files, without reading any contents."""
         digest = hashlib.sha256()
         for path, stat in self.files.items():
             if wanted(path):
@@ -191,7 +193,7 @@ class Tree:
         return fs
 
     def __getstate__(self) -> dict[str, object]:
-        # Open archives do not travel to worker processes: each opens its own.
+        # Open archives are not sent to worker processes: each opens its own.
         return {**self.__dict__, "_fs": None}
 
 
@@ -200,7 +202,7 @@ def _is_litter(path: str) -> bool:
 
 
 def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]:
-    """One walk with scandir. Links to files inside the tree are followed, all others are listed as unsafe."""
+    """Walk a folder with scandir. Links to files inside the tree are followed, all others are listed as unsafe."""
     files: dict[str, FileStat] = {}
     unsafe: list[UnsafePathError] = []
     folders = [(str(root), "")]
@@ -209,9 +211,7 @@ def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]
         try:
             entries = list(os.scandir(folder))
         except OSError as error:
-            unsafe.append(
-                UnsafePathError(prefix.rstrip("/"), f"a folder that can't be read: {error.strerror}", _REMEDY)
-            )
+            unsafe.append(UnsafePathError(prefix.rstrip("/"), f"the folder cannot be read: {error.strerror}", _REMEDY))
             continue
         for entry in entries:
             relative = prefix + entry.name
@@ -219,7 +219,7 @@ def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]
                 continue
             if not _is_plain(entry.name):
                 unsafe.append(
-                    UnsafePathError(_printable(relative), "a name that is no UTF-8 or has a backslash", _RENAME)
+                    UnsafePathError(_printable(relative), "the name is not UTF-8 or contains a backslash", _RENAME)
                 )
             elif entry.is_symlink() and not _stays_inside(entry.path, root):
                 unsafe.append(_unsafe_link(relative, os.readlink(entry.path)))  # noqa: PTH115 (Path cleans it up)
@@ -234,13 +234,13 @@ def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]
 def _stays_inside(link: str, root: Path) -> bool:
     try:
         target = Path(link).resolve(strict=True)
-    except (OSError, RuntimeError):  # to nothing, or in a circle
+    except (OSError, RuntimeError):  # dangling or circular
         return False
     return target.is_relative_to(root) and target.is_file()
 
 
 def _is_plain(name: str) -> bool:
-    """Whether Arrow and every platform can hold the name; Python escapes bytes that are no UTF-8 as surrogates."""
+    """Return whether Arrow and every platform support the name; Python escapes non-UTF-8 bytes as surrogates."""
     return "\\" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
@@ -249,16 +249,16 @@ def _printable(name: str) -> str:
 
 
 def _unsafe_link(path: str, target: str) -> UnsafePathError:
-    remedy = "Links out of the tree, to folders, or to nothing are not followed: put the files themselves here."
+    remedy = "Links out of the tree, to folders, or to missing files are not followed. Put the files themselves here."
     return UnsafePathError(path, f"a link to {target!r}", remedy)
 
 
 def _unsafe_member(path: str) -> UnsafePathError:
-    return UnsafePathError(path, "an archive member that would leave its folder", "It is not read: check the archive.")
+    return UnsafePathError(path, "this archive member would leave its folder", "It was not read. Check the archive.")
 
 
 def _fsspec_stat(fs: fsspec.AbstractFileSystem, path: str, info: dict) -> FileStat:
-    # A zip tells a checksum and a tar a time; elsewhere fsspec knows best what changes with the contents.
+    # A zip stores a checksum and a tar a time; elsewhere fsspec knows best what changes with the contents.
     if "CRC" in info:
         stamp = f"{info['CRC']:08x}"
     elif "mtime" in info:
@@ -269,10 +269,10 @@ def _fsspec_stat(fs: fsspec.AbstractFileSystem, path: str, info: dict) -> FileSt
 
 
 def layout_roots(tree: Tree, marker: str) -> list[str]:
-    """The folders of a tree below which a source's layout begins.
+    """Return the folders of a tree below which a source's layout begins.
 
     Args:
-        tree: the whole place a user named.
+        tree: everything at the location the user gave.
         marker: regular expression over the end of a path, such as ``IMAGES/[^/]+\\.jpg``.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Small made-up raw trees in each source's own layout, drawn from a seed: for tests, the demo and anybody's dry run.
+"""Small synthetic raw trees in each source's own layout, drawn from a seed: for tests, the demo and dry runs.
 
-No pixel of them comes from a real data set. What was planted in a tree is written beside it, never into it.
+No pixel comes from a real dataset. The faults in a tree are listed beside it, never inside it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..sources import source_info
 
 @dataclass(frozen=True)
 class Trap:
-    """Something planted in a sample tree.
+    """A deliberate fault in a sample tree.
 
     Attributes:
         kind: the counter of `radikal_datasets.report` under which it must show up.
-        path: the file it sits in, below the root.
+        path: the file that contains it, below the root.
         what: in words.
         count: how often that counter must count it.
     """
@@ -34,37 +34,37 @@ class Trap:
 
 
 def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0, broken: bool = False) -> list[Trap]:
-    """Draws a sample tree.
+    """Generate a sample tree.
 
     Args:
         source: name of a source.
-        out: the root to make; must not exist, or be empty.
-        images: how many images load for each configuration, whatever is planted.
+        out: the root to create; must not exist, or be empty.
+        images: how many images load for each configuration, whatever faults are added.
         seed: the same seed gives the same bytes.
-        broken: plant mishaps that cost an image or a box as well, each on top of `images`. Without it only what the
-            builder repairs is planted.
+        broken: also add faults that cost an image or a box, each in addition to `images`. Without it, there are only
+            faults that the builder repairs.
 
     Returns:
-        What was planted; also in `<out>.traps.json`.
+        The faults; also written to `<out>.traps.json`.
 
     Raises:
         UnknownSourceError: no such source.
-        FileExistsError: `out` holds something already.
-        ValueError: fewer than 12 images, too few to plant every trap in.
+        FileExistsError: `out` is not empty.
+        ValueError: fewer than 12 images, too few to hold every fault.
     """
     source_info(source)
     out = Path(out)
     if images < 12:
-        raise ValueError(f"images={images}: a sample needs at least 12, so that every split and trap has one.")
+        raise ValueError(f"images={images} is too few. A sample needs at least 12 to fill every split.")
     if out.exists():
         if not out.is_dir() or any(out.iterdir()):
-            raise FileExistsError(f"{out} is there already. Give a new folder or remove it.")
+            raise FileExistsError(f"{out} already exists and is not empty. Choose a new folder or remove it.")
         out.rmdir()
     module = importlib.import_module(f"{__name__}.{source}")
     with new_folder(out) as unfinished:
         traps: list[Trap] = module.write(unfinished, images, np.random.default_rng(seed), broken)
     notes = {
-        "made_up": "Every image of this tree is drawn by a program. None is real.",
+        "made_up": "Every image in this tree was drawn by a program. None is real.",
         "source": source,
         "seed": seed,
         "images": images,

@@ -1,4 +1,4 @@
-"""A made-up DAGM 2007 tree: ten textures, faint defects, label images and Labels.txt, traps included."""
+"""A synthetic DAGM 2007 tree: ten textures, faint defects, label images and Labels.txt, including faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .drawing import blob, grid, save, save_mask, smooth_noise, truncate
 from .mishaps import decompression_bomb, link_out_of_tree
 
 _SIZE = 128
-# Of each class's texture: blur in pixels, vertical and horizontal; contrast; mean gray.
+# For each class's texture: blur in pixels, vertical and horizontal; contrast; mean gray.
 _TEXTURES = [
     ((1.0, 1.0), 0.10, 0.45),
     ((3.0, 1.0), 0.08, 0.55),
@@ -30,7 +30,7 @@ _TEXTURES = [
 
 
 def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> list[Trap]:
-    """Draws `images` images of each class; see `samples.make_sample`."""
+    """Draw `images` images of each class; see `samples.make_sample`."""
     for number, part in enumerate(SOURCE.config("all").parts):
         _class(root / part.capitalize(), number, images, rng)
     traps = _repairable(root, rng)
@@ -40,7 +40,7 @@ def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> li
 
 
 def _class(folder: Path, number: int, images: int, rng: np.random.Generator) -> None:
-    """Half in Test and half in Train, numbered through; every third is defective."""
+    """Draw half of the images in Test and half in Train, numbered consecutively; every third is defective."""
     half = images // 2
     for split, numbers in (("Test", range(1, half + 1)), ("Train", range(half + 1, images + 1))):
         rows = ["1"]
@@ -53,7 +53,7 @@ def _class(folder: Path, number: int, images: int, rng: np.random.Generator) -> 
 
 
 def _row(stem: str, defective: bool) -> str:
-    """Clean rows end in a tab, as in the real lists."""
+    """Return a row of Labels.txt; clean rows end in a tab, as in the real lists."""
     return f"{stem}\t1\t{stem}.PNG\t0\t{stem}_label.PNG" if defective else f"{stem}\t0\t{stem}.PNG\t0\t0\t"
 
 
@@ -62,7 +62,7 @@ def _write_rows(split: Path, rows: list[str]) -> None:
 
 
 def _draw(split: Path, stem: str, number: int, defective: bool, rng: np.random.Generator) -> None:
-    """An image, and its label image if defective: a defect is the texture turned, and darker or brighter."""
+    """Draw an image, and its label image if defective: a defect is the texture rotated, and darker or brighter."""
     (split / "Label").mkdir(parents=True, exist_ok=True)
     blur, contrast, gray = _TEXTURES[number]
     image = gray + contrast * smooth_noise(rng, _SIZE, _SIZE, blur)
@@ -71,21 +71,21 @@ def _draw(split: Path, stem: str, number: int, defective: bool, rng: np.random.G
         soft = ndimage.gaussian_filter(defect.astype(float), 1.0)
         turned = gray + contrast * smooth_noise(rng, _SIZE, _SIZE, (blur[1], blur[0]))
         image = (1 - soft) * image + soft * (turned + (0.28 if number % 2 else -0.28))
-        # The labels are weak: a little larger than what one sees.
+        # The labels are weak: slightly larger than the visible defect.
         save_mask(split / "Label" / f"{stem}_label.PNG", ndimage.binary_dilation(defect, iterations=2))
     save(split / f"{stem}.PNG", image)
 
 
 def _shape(rng: np.random.Generator, number: int) -> np.ndarray:
-    """Blobs, scratches, or several spots, by class; some touch the border."""
-    centre = tuple(rng.uniform(4, _SIZE - 4, 2))
+    """Return blobs, scratches, or several spots, depending on the class; some touch the border."""
+    center = tuple(rng.uniform(4, _SIZE - 4, 2))
     if number % 3 == 0:
-        return blob(rng, _SIZE, _SIZE, centre, tuple(rng.uniform(7, 15, 2)))
+        return blob(rng, _SIZE, _SIZE, center, tuple(rng.uniform(7, 15, 2)))
     if number % 3 == 1:
         y, x = grid(_SIZE, _SIZE)
         angle = rng.uniform(0, np.pi)
-        along = (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle)
-        across = (y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)
+        along = (x - center[1]) * np.cos(angle) + (y - center[0]) * np.sin(angle)
+        across = (y - center[0]) * np.cos(angle) - (x - center[1]) * np.sin(angle)
         return (np.abs(along) < rng.uniform(15, 35)) & (np.abs(across) < rng.uniform(1.5, 3))
     places = rng.uniform(10, _SIZE - 10, (int(rng.integers(2, 5)), 2))
     return np.any([blob(rng, _SIZE, _SIZE, tuple(place), tuple(rng.uniform(4, 7, 2))) for place in places], axis=0)
@@ -95,7 +95,7 @@ def _shape(rng: np.random.Generator, number: int) -> np.ndarray:
 
 
 def _repairable(root: Path, rng: np.random.Generator) -> list[Trap]:
-    """What the builder repairs or keeps unlabeled; the number of images stays."""
+    """Add faults that the builder repairs or keeps unlabeled; the number of images stays the same."""
     (root / "Class1/Test/Label/0003_label.PNG").unlink()
     _drop_row(root / "Class2/Test", "0003")
     _drop_row(root / "Class4/Test", "0002")
@@ -117,10 +117,10 @@ def _drop_row(split: Path, stem: str) -> None:
 
 
 def _mishaps(root: Path, rng: np.random.Generator) -> list[Trap]:
-    """What costs an image; each on top of the images that load."""
+    """Add faults that cost an image, each in addition to the images that load."""
 
     def extra(part: int, defective: bool, row: str = "") -> tuple[Path, Path]:
-        """Image 9001 of a class's Test and its label image, with a row of its own."""
+        """Draw image 9001 of a class's Test and its label image, with a row of its own."""
         split = root / f"Class{part}" / "Test"
         _draw(split, "9001", part - 1, defective, rng)
         with (split / "Label" / "Labels.txt").open("a", encoding="utf-8", newline="\n") as file:
@@ -146,7 +146,7 @@ def _mishaps(root: Path, rng: np.random.Generator) -> list[Trap]:
         Trap("malformed_annotation", "Class3/Test/Label/9001_label.PNG", "a label image of an image marked as clean"),
         Trap("malformed_annotation", "Class4/Test/Label/Labels.txt", "a row that is neither 0 nor 1"),
         Trap("malformed_annotation", "Class5/Test/Label/9001_label.PNG", "an empty label image"),
-        Trap("missing_image", "Class6/Test/Label/Labels.txt", "a row whose image is gone"),
+        Trap("missing_image", "Class6/Test/Label/Labels.txt", "a row whose image is missing"),
         Trap("stray_image", "Class7/9001.PNG.bmp", "an image outside the folders of the layout"),
         Trap("unreadable_image", "Class8/Test/9001.PNG", "a header that claims 60,000 x 60,000 pixels"),
         Trap("malformed_annotation", "Class9/Test/Label/9001_label.PNG", "a web page instead of a label image"),

@@ -1,4 +1,4 @@
-"""Made-up printed boards in DeepPCB's layout: binarised traces, planes and pads, with the six defects drawn on them."""
+"""Synthetic circuit boards in DeepPCB's layout: binarized traces, planes and pads, with the six kinds of defect."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from . import Trap, drawing, mishaps
 
-#: The real images have 640 pixels and the same scale: these are a quarter of one.
+#: The real images have 640 pixels at the same scale: these are a quarter of one.
 SIDE = 320
 _TYPES = ("open", "short", "mousebite", "spur", "spurious_copper", "pin_hole")
-#: Board -> its first number. Between them these boards fill every split of every protocol.
+#: Board -> its first number. Together these boards fill every split of every protocol.
 _BOARDS = {"20085": 0, "44000": 11, "12100": 0}
 _TRACE, _PLANE, _GAP = 18, 46, 24
-#: Defects keep this distance of each other, in pixels, so that no box holds two.
+#: Minimum distance between defects, in pixels, so that no box holds two.
 _APART = 52
 
 
@@ -26,7 +26,7 @@ class _Board:
     Attributes:
         copper: boolean (SIDE, SIDE), the template.
         lanes: (u_min, u_max) of each strip of copper, left to right.
-        voids: u in the middle of the wide strips without copper.
+        voids: u of the center of the wide strips without copper.
         shift: of each row, in pixels.
         taken: (y, x) of pads and of defects.
     """
@@ -39,7 +39,7 @@ class _Board:
 
 
 def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> list[Trap]:
-    """Draws `images` pairs; see `radikal_datasets.samples.make_sample`."""
+    """Draw `images` pairs; see `radikal_datasets.samples.make_sample`."""
     few = max(2, images // 6)
     share = {"20085": images - 2 * few, "44000": few, "12100": few}
     lists: dict[str, list[str]] = {"trainval.txt": [], "test.txt": []}
@@ -64,7 +64,9 @@ def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> li
         traps += _lost(root, rng, share["20085"], lists)
     for name, keys in lists.items():
         # The lists name a .jpg that never exists, and have no final newline.
-        (root / name).write_text("\n".join(f"{key}.jpg {_truth(key)}" for key in keys), encoding="utf-8", newline="")
+        (root / name).write_text(
+            "\n".join(f"{key}.jpg {_annotation(key)}" for key in keys), encoding="utf-8", newline=""
+        )
     return traps
 
 
@@ -72,46 +74,46 @@ def _key(board: str, number: int) -> str:
     return f"group{board}/{board}/{board}{number:03d}"
 
 
-def _truth(key: str) -> str:
+def _annotation(key: str) -> str:
     folder, _, stem = key.rpartition("/")
     return f"{folder}_not/{stem}.txt"
 
 
 def _repaired(root: Path, key: str, k: int) -> list[Trap]:
-    """What is odd about the truth of the first board's pair `k`; most of it the publisher's own files have, too."""
-    path = root / _truth(key)
+    """Make the annotation of the first board's pair `k` unusual; most variants occur in the real files, too."""
+    path = root / _annotation(key)
     lines = path.read_text(encoding="utf-8").splitlines()
     traps = []
     if k == 0:
         lines = [line.replace(" ", ",") for line in lines]
     elif k == 4:
         lines.append(lines[0])
-        traps.append(Trap("duplicate_box", _truth(key), "the first line again at the end"))
+        traps.append(Trap("duplicate_box", _annotation(key), "the first line repeated at the end"))
     elif k == 5:
         x1, y1, x2, y2, kind = lines[0].split()
         lines[0] = f"{x2} {y1} {x1} {y2} {kind}"
-        traps.append(Trap("swapped_corners", _truth(key), "x2 before x1 in the first line"))
+        traps.append(Trap("swapped_corners", _annotation(key), "x2 before x1 in the first line"))
     end = "\r\n" if k == 1 else "\n"
     path.write_text(end.join(lines) + ("" if k == 2 else end), encoding="utf-8", newline="")
     return traps
 
 
 def _lost(root: Path, rng: np.random.Generator, count: int, lists: dict[str, list[str]]) -> list[Trap]:
-    """Mishaps: on the first pairs, where the image is kept, and on pairs added to them, where it is not."""
+    """Add faults: to the first pairs, where the image is kept, and to additional pairs, where it is not."""
     first = [_key("20085", k) for k in range(7)]
     traps = [
-        Trap("unreadable_reference", f"{first[0]}_temp.jpg", "a template cut off"),
+        Trap("unreadable_reference", f"{first[0]}_temp.jpg", "a truncated template"),
         Trap("unreadable_reference", f"{first[1]}_temp.jpg", "no template"),
-        Trap("empty_box", _truth(first[2]), "a box right of the image"),
-        Trap("missing_truth", _truth(first[3]), "no text file"),
-        Trap("missing_truth", _truth(first[6]), "an empty text file"),
+        Trap("empty_box", _annotation(first[2]), "a box to the right of the image"),
+        Trap("missing_truth", _annotation(first[3]), "no text file"),
+        Trap("missing_truth", _annotation(first[6]), "an empty text file"),
     ]
     drawing.truncate(root / f"{first[0]}_temp.jpg")
     (root / f"{first[1]}_temp.jpg").unlink()
-    with (root / _truth(first[2])).open("a", encoding="utf-8") as file:
+    with (root / _annotation(first[2])).open("a", encoding="utf-8") as file:
         file.write(f"\n{SIDE + 10} 20 {SIDE + 40} 50 1")
-    (root / _truth(first[3])).unlink()
-    (root / _truth(first[6])).write_bytes(b"")
+    (root / _annotation(first[3])).unlink()
+    (root / _annotation(first[6])).write_bytes(b"")
 
     extra = [_key("20085", count + k) for k in range(6)]
     lists["trainval.txt"] += extra[:5]
@@ -119,14 +121,14 @@ def _lost(root: Path, rng: np.random.Generator, count: int, lists: dict[str, lis
         _write_pair(root, key, rng)
     drawing.truncate(root / f"{extra[0]}_test.jpg")
     mishaps.decompression_bomb(root / f"{extra[1]}_test.jpg")
-    (root / _truth(extra[2])).write_text("10 10 40 40\n", encoding="utf-8")
-    (root / _truth(extra[3])).write_text("10 10 40 40 7\n", encoding="utf-8")
+    (root / _annotation(extra[2])).write_text("10 10 40 40\n", encoding="utf-8")
+    (root / _annotation(extra[3])).write_text("10 10 40 40 7\n", encoding="utf-8")
     traps += [
-        Trap("unreadable_image", f"{extra[0]}_test.jpg", "a tested image cut off"),
-        Trap("unreadable_image", f"{extra[1]}_test.jpg", "a header of 60,000 x 60,000 pixels"),
-        Trap("malformed_annotation", _truth(extra[2]), "a line of four numbers"),
-        Trap("unknown_class", _truth(extra[3]), "type 7"),
-        Trap("missing_image", "trainval.txt", f"a line for {extra[4]}, which is not there"),
+        Trap("unreadable_image", f"{extra[0]}_test.jpg", "a truncated test image"),
+        Trap("unreadable_image", f"{extra[1]}_test.jpg", "a header that claims 60,000 x 60,000 pixels"),
+        Trap("malformed_annotation", _annotation(extra[2]), "a line of four numbers"),
+        Trap("unknown_class", _annotation(extra[3]), "type 7"),
+        Trap("missing_image", "trainval.txt", f"a line for {extra[4]}, which does not exist"),
     ]
     if mishaps.link_out_of_tree(root, root / f"{extra[5]}_test.jpg"):
         traps.append(Trap("unsafe_path", f"{extra[5]}_test.jpg", "a link out of the tree"))
@@ -141,14 +143,14 @@ def _write_pair(root: Path, key: str, rng: np.random.Generator, rgb: bool = Fals
     for number in rng.permutation(np.arange(int(rng.integers(6, 9))) % len(_TYPES)):
         changed = _draw_defect(rng, board, tested, _TYPES[number])
         if changed is not None:
-            # The publisher's boxes leave some room around a defect.
+            # The publisher's boxes leave some margin around a defect.
             x_min, y_min, x_max, y_max = drawing.box_of(changed)
             box = (max(x_min - 5, 0), max(y_min - 5, 0), min(x_max + 5, SIDE - 1), min(y_max + 5, SIDE - 1))
             lines.append(" ".join(map(str, (*box, number + 1))))
     drawing.save(root / f"{key}_test.jpg", _as_image(tested), rgb=rgb)
-    truth = root / _truth(key)
-    truth.parent.mkdir(parents=True, exist_ok=True)
-    truth.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    annotation = root / _annotation(key)
+    annotation.parent.mkdir(parents=True, exist_ok=True)
+    annotation.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
 
 
 def _as_image(copper: np.ndarray) -> np.ndarray:
@@ -164,7 +166,7 @@ def _draw_board(rng: np.random.Generator) -> _Board:
     lanes: list[tuple[float, float]] = []
     voids: list[float] = []
     edge = -rng.uniform(60, 80)
-    # Every crop has traces, planes and voids, in another order, so that each kind of defect has a place.
+    # Every crop has traces, planes and voids, in a different order, so that each kind of defect fits somewhere.
     while edge < SIDE + 60:
         for strip in rng.permutation(["trace", "trace", "trace", "plane", "void"]):
             if strip == "void":
@@ -190,7 +192,7 @@ def _draw_board(rng: np.random.Generator) -> _Board:
 
 
 def _draw_defect(rng: np.random.Generator, board: _Board, tested: np.ndarray, kind: str) -> np.ndarray | None:
-    """Draws one defect into `tested`; returns the pixels it changed, or None where no place was found."""
+    """Draw one defect into `tested`; return the pixels that changed, or None if no room was found."""
     for _ in range(60):
         row = int(rng.integers(24, SIDE - 24))
         lane = int(rng.integers(len(board.lanes)))

@@ -11,13 +11,13 @@ from scipy import ndimage
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, scale: float | tuple[float, float]) -> np.ndarray:
-    """Gaussian noise blurred by `scale` pixels (or by (vertical, horizontal)), mean 0, standard deviation 1."""
+    """Return Gaussian noise blurred by `scale` pixels (or by (vertical, horizontal)), mean 0, standard deviation 1."""
     noise = ndimage.gaussian_filter(rng.standard_normal((height, width)), scale, mode="wrap")
     return (noise - noise.mean()) / (noise.std() + 1e-9)
 
 
 def grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centres: (y, x), each of shape (height, width), 0-based."""
+    """Return pixel centers: (y, x), each of shape (height, width), 0-based."""
     y, x = np.mgrid[0:height, 0:width].astype(float)
     return y, x
 
@@ -25,8 +25,8 @@ def grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def blob(
     rng: np.random.Generator, height: int, width: int, center: tuple[float, float], radii: tuple[float, float]
 ) -> np.ndarray:
-    """A boolean, irregular round shape around `center` (y, x) with `radii` (y, x), in pixels."""
-    # Only the window that the shape can reach is computed: it wobbles by at most 3 x 0.15.
+    """Return a boolean, irregular round shape around `center` (y, x) with `radii` (y, x), in pixels."""
+    # Only the crop that the shape can reach is computed: its radius varies by at most 3 x 0.15.
     rows, columns = (
         slice(*np.clip((c - 1.5 * r, c + 1.5 * r + 2), 0, size).astype(int))
         for c, r, size in zip(center, radii, (height, width), strict=True)
@@ -41,18 +41,18 @@ def blob(
 
 
 def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """x_min, y_min, x_max, y_max of the true pixels, 0-based, half-open."""
+    """Return x_min, y_min, x_max, y_max of the true pixels, 0-based, half-open."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """0..1 to 0..255, clipped."""
+    """Map 0..1 to 0..255, clipped."""
     return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
 
 def save(path: Path, image: np.ndarray, *, rgb: bool = False, quality: int = 92) -> None:
-    """Writes a float or uint8 image in the format of the path's suffix; `rgb` writes three equal channels."""
+    """Write a float or uint8 image in the format of the path's suffix; `rgb` writes three equal channels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = PIL.Image.fromarray(image if image.dtype == np.uint8 else to_uint8(image))
     if rgb:
@@ -62,11 +62,11 @@ def save(path: Path, image: np.ndarray, *, rgb: bool = False, quality: int = 92)
 
 
 def save_mask(path: Path, mask: np.ndarray) -> None:
-    """Writes a boolean mask as single-channel 0/255."""
+    """Write a boolean mask as single-channel 0/255."""
     save(path, np.where(mask, np.uint8(255), np.uint8(0)))
 
 
 def truncate(path: Path, keep: float = 0.6) -> None:
-    """Cuts a file off, as an interrupted copy does."""
+    """Truncate a file, as an interrupted copy does."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])

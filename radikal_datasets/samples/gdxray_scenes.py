@@ -1,4 +1,4 @@
-"""What the made-up GDXray shows: castings with pores, welds, bags, fruit, phantoms. More X-rays, brighter pixels."""
+"""The scenes of the synthetic GDXray: castings with pores, welds, bags, fruit, phantoms. More X-rays: brighter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .drawing import blob, box_of, grid, smooth_noise
 #: x_min, y_min, x_max, y_max in pixels, 0-based, half-open.
 Box = tuple[int, int, int, int]
 
-_GRAIN = 0.012  # noise of the detector, as a part of full white
+_GRAIN = 0.012  # detector noise, as a fraction of full white
 _SERIES_SIZES = {"C0047": (256, 256), "C0044": (256, 256), "C0054": (192, 256)}
 # C0002 of the real set has eight sizes.
 _VARYING_SIZES = [(150, 232), (140, 230), (160, 300), (176, 256)]
@@ -23,7 +23,7 @@ class Casting:
 
     Args:
         rng: draws its shape.
-        series: `C0002` has images of several sizes, as the real one.
+        series: `C0002` has images of several sizes, like the real one.
     """
 
     def __init__(self, rng: np.random.Generator, series: str):
@@ -37,7 +37,7 @@ class Casting:
         self._level = rng.uniform(0.28, 0.42)
 
     def draw(self, rng: np.random.Generator, number: int, defects: int, at_edge: bool) -> tuple[np.ndarray, list[Box]]:
-        """Image `number` of the series with so many pores or inclusions.
+        """Draw image `number` of the series with the given number of pores or inclusions.
 
         Returns:
             The image, float of shape (height, width), and the boxes of the defects. With `at_edge` one of them is cut
@@ -68,7 +68,7 @@ class Casting:
 
 
 def weld(rng: np.random.Generator, defects: int) -> tuple[np.ndarray, np.ndarray, list[Box]]:
-    """A radiograph of a weld bead. Returns image, mask of all defects, and the boxes of the defects."""
+    """Draw a radiograph of a weld bead. Returns image, mask of all defects, and the boxes of the defects."""
     height, width = 96, 224
     y, x = grid(height, width)
     middle = height / 2 + 3 * np.sin(x / rng.uniform(25, 40) + rng.uniform(0, 6))
@@ -82,7 +82,7 @@ def weld(rng: np.random.Generator, defects: int) -> tuple[np.ndarray, np.ndarray
 
 
 def bag(rng: np.random.Generator, over_the_edge: bool) -> tuple[np.ndarray, np.ndarray, bool]:
-    """A bag with one blade in it.
+    """Draw a bag with one blade in it.
 
     Returns:
         The image, the blade's four corners as (x, y) of shape (4, 2) in 0-based continuous pixels, and whether one of
@@ -108,7 +108,7 @@ def bag(rng: np.random.Generator, over_the_edge: bool) -> tuple[np.ndarray, np.n
 
 
 def fruit(rng: np.random.Generator, number: int) -> tuple[np.ndarray, list[Box]]:
-    """Fruit on a table, each with its stone; the stones are the objects."""
+    """Draw fruit on a table, each with its stone; the stones are the objects."""
     height = width = 128
     y, x = grid(height, width)
     image = np.full((height, width), 0.9) + 0.01 * smooth_noise(rng, height, width, 8)
@@ -124,7 +124,7 @@ def fruit(rng: np.random.Generator, number: int) -> tuple[np.ndarray, list[Box]]
 
 
 def phantom(rng: np.random.Generator, number: int) -> tuple[np.ndarray, list[Box]]:
-    """A checked calibration plate with steel spheres on it; the spheres are the objects."""
+    """Draw a checked calibration plate with steel spheres on it; the spheres are the objects."""
     height, width = 128, 160
     y, x = grid(height, width)
     turn, size = 0.08 * number, rng.uniform(14, 18)
@@ -148,9 +148,9 @@ def _add_defect(
     radii: tuple[float, float] = (4, 16),
     mask: np.ndarray | None = None,
 ) -> list[Box]:
-    """Adds a pore (bright) or inclusion (dark) where `place` finds room; its box, or nothing where there is no room.
+    """Add a pore (bright) or inclusion (dark) where `place` finds room; return its box, or nothing if there is no room.
 
-    `image`, `taken` and `mask` are drawn into.
+    `image`, `taken` and `mask` are modified in place.
     """
     for largest in np.linspace(radii[1], radii[0], 12):
         ry, rx = rng.uniform(radii[0], largest, 2)
@@ -173,7 +173,7 @@ def _add_defect(
 
 
 def _solid_place(rng: np.random.Generator, free: np.ndarray, half_y: int, half_x: int) -> tuple[int, int] | None:
-    """A place whose whole surroundings, half_y and half_x pixels on each side, are free."""
+    """Return a position with half_y and half_x free pixels on each side; None if there is none."""
     room = ndimage.minimum_filter(free, (2 * half_y + 1, 2 * half_x + 1), mode="constant")
     ys, xs = np.nonzero(room)
     if not len(ys):
@@ -183,11 +183,11 @@ def _solid_place(rng: np.random.Generator, free: np.ndarray, half_y: int, half_x
 
 
 def _edge_place(rng: np.random.Generator, free: np.ndarray, half_y: int, half_x: int) -> tuple[int, int] | None:
-    """A place on the right edge, so that the edge cuts the defect off."""
+    """Return a position on the right edge, so that the edge cuts the defect off."""
     height, width = free.shape
     return int(rng.integers(half_y, height - half_y + 1)), width - 2
 
 
 def _step(x: np.ndarray, softness: float) -> np.ndarray:
-    """0 below zero, 1 above, over about `softness`."""
+    """Return 0 below zero and 1 above, with a transition of about `softness`."""
     return 1 / (1 + np.exp(-np.clip(x / softness, -30, 30)))

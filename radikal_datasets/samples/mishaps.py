@@ -1,4 +1,4 @@
-"""What goes wrong with files of any source, for `broken` sample trees. A cut-off file is `drawing.truncate`."""
+"""Faults that occur with files of any source, for `broken` sample trees. For a cut-off file see `drawing.truncate`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import struct
 import zlib
 from pathlib import Path
 
-# 3.6 thousand million pixels in a file of a few bytes.
+# 3.6 billion pixels in a file of a few bytes.
 _BOMB_SIDE = 60_000
 
 
 def decompression_bomb(path: Path) -> None:
-    """Writes a PNG whose header claims far more pixels than any camera has, and that holds none."""
+    """Write a PNG whose header claims far more pixels than any camera has, and that holds none."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -22,7 +22,7 @@ def decompression_bomb(path: Path) -> None:
 
 
 def link_out_of_tree(root: Path, path: Path) -> bool:
-    """Makes `path` a link to a file beside `root`; False where the system lets nobody make links (Windows)."""
+    """Make `path` a link to a file beside `root`; return False if the system does not allow links (Windows)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     up = "../" * len(path.relative_to(root).parts)
     try:

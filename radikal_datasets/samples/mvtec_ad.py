@@ -1,4 +1,4 @@
-"""A made-up MVTec AD tree: fifteen small objects and textures with defects and their masks, traps included."""
+"""A synthetic MVTec AD tree: fifteen small objects and textures with defects and their masks, including faults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .mvtec_ad_motifs import MOTIFS, SIZE
 _GRAY = {"screw", "grid", "zipper"}
 _TEXTURES = {"carpet", "grid", "leather", "tile", "wood"}
 
-# How a defect type looks: these as lines, these as coloured spots, all others as dark spots.
+# How a defect type looks: these as lines, the next ones as colored spots, all others as dark spots.
 _LINES = {
     *("crack", "cut", "fabric_border", "split_teeth", "fold", "bent_lead", "bent", "bent_wire", "thread"),
     *("scratch", "scratch_head", "scratch_neck", "gray_stroke", "fabric_interior", "thread_side", "thread_top"),
@@ -32,7 +32,7 @@ _SPOTS: dict[str, tuple[float, float, float]] = {
 
 
 def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> list[Trap]:
-    """Draws `images` images of each category; see `samples.make_sample`."""
+    """Draw `images` images of each category; see `samples.make_sample`."""
     for category in MOTIFS:
         _category(root / category, category, images, rng)
     traps = _repairable(root, rng)
@@ -42,11 +42,11 @@ def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> li
 
 
 def _category(folder: Path, category: str, images: int, rng: np.random.Generator) -> None:
-    """A third without defects, of them a third in test; two thirds spread over the defect types."""
+    """Draw a third without defects, a third of them in test; two thirds spread over the defect types."""
     folder.mkdir(parents=True)
-    (folder / "readme.txt").write_text("Made up: every image below was drawn by a program.\n", encoding="utf-8")
+    (folder / "readme.txt").write_text("Synthetic: every image below was drawn by a program.\n", encoding="utf-8")
     if category != "carpet":  # some copies lack it
-        (folder / "license.txt").write_text("“Made-up” sample, no license needed.\n", encoding="utf-8")
+        (folder / "license.txt").write_text("“Synthetic” sample, no license needed.\n", encoding="utf-8")
     good = images // 3
     for number in range(good):
         place = f"test/good/{number // 3:03}" if number % 3 == 0 else f"train/good/{number:03}"  # with gaps
@@ -57,7 +57,7 @@ def _category(folder: Path, category: str, images: int, rng: np.random.Generator
 
 
 def _defective(folder: Path, category: str, defect: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws test/<defect>/<number>.png and its mask; returns the mask."""
+    """Draw test/<defect>/<number>.png and its mask; return the mask."""
     image, body = MOTIFS[category](rng)
     if defect == "misplaced":
         image, mask = _misplaced(rng, image, body)
@@ -65,16 +65,16 @@ def _defective(folder: Path, category: str, defect: str, number: int, rng: np.ra
         mask = np.zeros((SIZE, SIZE), dtype=bool)
         brushes = [_line if defect in _LINES else _spot] * (1 + number % 3)
         for brush in [_spot, _line] if defect == "combined" else brushes:
-            # Apart from what is drawn already, so that components stay what they are.
+            # Keep a distance from what is already drawn, so that components stay separate.
             free = body & np.logical_not(ndimage.binary_dilation(mask, iterations=4))
             if category in _TEXTURES and number % 2 == 0 and not mask.any():
                 free[:, 3:] = False  # one that touches the border
             apart = np.logical_not(ndimage.binary_dilation(mask, iterations=2))
             new = brush(rng, free) & body & apart
-            colour = _SPOTS.get(defect, _BLACK)
+            color = _SPOTS.get(defect, _BLACK)
             if brush is _line or category in _GRAY:
-                colour = _BLACK if image[new].mean() > 0.4 else _WHITE
-            image[new] = 0.15 * image[new] + 0.85 * np.asarray(colour)
+                color = _BLACK if image[new].mean() > 0.4 else _WHITE
+            image[new] = 0.15 * image[new] + 0.85 * np.asarray(color)
             mask |= new
     _save_image(folder / "test" / defect / f"{number:03}.png", category, image)
     save_mask(folder / "ground_truth" / defect / f"{number:03}_mask.png", mask)
@@ -85,26 +85,26 @@ def _save_image(path: Path, category: str, image: np.ndarray) -> None:
     save(path, to_uint8(image.mean(axis=2) if category in _GRAY else image))
 
 
-def _centre(rng: np.random.Generator, free: np.ndarray) -> tuple[float, float]:
+def _center(rng: np.random.Generator, free: np.ndarray) -> tuple[float, float]:
     places = np.argwhere(free) if free.any() else np.array([[SIZE // 2, SIZE // 2]])
     y, x = places[rng.integers(len(places))]
     return float(y), float(x)
 
 
 def _spot(rng: np.random.Generator, free: np.ndarray) -> np.ndarray:
-    return blob(rng, SIZE, SIZE, _centre(rng, free), tuple(rng.uniform(5, 9, 2)))
+    return blob(rng, SIZE, SIZE, _center(rng, free), tuple(rng.uniform(5, 9, 2)))
 
 
 def _line(rng: np.random.Generator, free: np.ndarray) -> np.ndarray:
     y, x = grid(SIZE, SIZE)
-    (y0, x0), angle = _centre(rng, free), rng.uniform(0, np.pi)
+    (y0, x0), angle = _center(rng, free), rng.uniform(0, np.pi)
     along = (x - x0) * np.cos(angle) + (y - y0) * np.sin(angle)
     across = (y - y0) * np.cos(angle) - (x - x0) * np.sin(angle)
     return (np.abs(along) < rng.uniform(12, 24)) & (np.abs(across - 2 * np.sin(along / 5)) < rng.uniform(1.2, 2.2))
 
 
 def _misplaced(rng: np.random.Generator, image: np.ndarray, body: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The component lies askew beside its place: about 40 % of the picture is the defect."""
+    """Shift the component askew off its position: about 40 % of the image is the defect."""
     board = image[:4].mean(axis=(0, 1))
     empty = np.where(body[..., None], board, image)
     turned = ndimage.rotate(np.dstack([image, body]), rng.uniform(20, 30), reshape=False, order=1, mode="nearest")
@@ -118,7 +118,7 @@ def _misplaced(rng: np.random.Generator, image: np.ndarray, body: np.ndarray) ->
 
 
 def _repairable(root: Path, rng: np.random.Generator) -> list[Trap]:
-    """What real copies hold and the builder repairs; the number of images stays."""
+    """Add faults that real copies have and the builder repairs; the number of images stays the same."""
     (root / "bottle/test/.DS_Store").write_bytes(b"\0\0\0\1Bud1")
     (root / "transistor/ground_truth/bent_lead/000_mask.png").unlink()
     for kind in ("test/color/{}.png", "ground_truth/color/{}_mask.png"):
@@ -144,7 +144,7 @@ def _pixels(path: Path) -> np.ndarray:
 
 
 def _mishaps(root: Path, rng: np.random.Generator) -> list[Trap]:
-    """What costs an image; each on top of the images that load."""
+    """Add faults that cost an image, each in addition to the images that load."""
 
     def extra(category: str, defect: str, number: int = 50) -> tuple[Path, Path]:
         _defective(root / category, category, defect, number, rng)
@@ -156,25 +156,25 @@ def _mishaps(root: Path, rng: np.random.Generator) -> list[Trap]:
     save(small, _pixels(small)[::2, ::2])
     save_mask(extra("capsule", "crack")[1], np.zeros((SIZE, SIZE), dtype=bool))
     extra("grid", "bent")[1].write_text("404: not found\n", encoding="utf-8")
-    extra("hazelnut", "mould")
+    extra("hazelnut", "mold")
     extra("leather", "fold")[0].unlink()
     lost = extra("pill", "crack", 51)
     lost[0].rename(root / "pill/test/lost.png")
     lost[1].unlink()
     decompression_bomb(root / "screw/test/good/050.png")
     extra("wood", "good")
-    shutil.copyfile(root / "zipper/test/rough/000.png", _made(root / "zipper/train/rough/000.png"))
+    shutil.copyfile(root / "zipper/test/rough/000.png", _with_folder(root / "zipper/train/rough/000.png"))
     traps = [
         Trap("unreadable_image", "bottle/test/contamination/050.png", "a truncated image"),
         Trap("mask_size", "cable/ground_truth/bent_wire/050_mask.png", "a mask of half the size"),
-        Trap("malformed_annotation", "capsule/ground_truth/crack/050_mask.png", "an empty mask of a defect image"),
+        Trap("malformed_annotation", "capsule/ground_truth/crack/050_mask.png", "an empty mask for a defect image"),
         Trap("malformed_annotation", "grid/ground_truth/bent/050_mask.png", "a web page instead of a mask"),
-        Trap("unknown_class", "hazelnut/test/mould/050.png", "a folder that is no defect type"),
-        Trap("missing_image", "leather/ground_truth/fold/050_mask.png", "a mask whose image is gone"),
+        Trap("unknown_class", "hazelnut/test/mold/050.png", "a folder that is not a defect type"),
+        Trap("missing_image", "leather/ground_truth/fold/050_mask.png", "a mask whose image is missing"),
         Trap("stray_image", "pill/test/lost.png", "an image outside the folders of the layout"),
         Trap("unreadable_image", "screw/test/good/050.png", "a header that claims 60,000 x 60,000 pixels"),
-        Trap("malformed_annotation", "wood/ground_truth/good/050_mask.png", "a mask with defects of a good image"),
-        Trap("defect_in_train", "zipper/train/rough/000.png", "a defect image below train/ as well as below test/"),
+        Trap("malformed_annotation", "wood/ground_truth/good/050_mask.png", "a mask with defects for a good image"),
+        Trap("defect_in_train", "zipper/train/rough/000.png", "a defect image in train/ as well as in test/"),
         Trap("duplicate_image", "zipper/train/rough/000.png", "the same image as in test/"),
     ]
     if link_out_of_tree(root, root / "tile/test/good/050.png"):
@@ -182,6 +182,6 @@ def _mishaps(root: Path, rng: np.random.Generator) -> list[Trap]:
     return traps
 
 
-def _made(path: Path) -> Path:
+def _with_folder(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,6 +1,6 @@
-"""The fifteen motifs of a made-up MVTec AD tree.
+"""The fifteen motifs of a synthetic MVTec AD tree.
 
-Each returns colours of shape (96, 96, 3), 0 to 1, and a boolean array of where a defect may lie.
+Each returns colors of shape (96, 96, 3), 0 to 1, and a boolean array that is true where a defect may lie.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ SIZE = 96
 Motif = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
-def _paint(rng: np.random.Generator, shade: np.ndarray, colour: tuple[float, ...], grain: float = 0.02) -> np.ndarray:
+def _paint(rng: np.random.Generator, shade: np.ndarray, color: tuple[float, ...], grain: float = 0.02) -> np.ndarray:
     noise = grain * rng.standard_normal((SIZE, SIZE))
-    return np.clip((shade + noise)[..., None] * np.asarray(colour), 0, 1)
+    return np.clip((shade + noise)[..., None] * np.asarray(color), 0, 1)
 
 
 def _polar(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -27,9 +27,9 @@ def _polar(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return np.hypot(dy, dx) / (SIZE / 2), np.arctan2(dy, dx)
 
 
-def _texture(shade: Callable[[np.random.Generator], np.ndarray], colour: tuple[float, ...]) -> Motif:
+def _texture(shade: Callable[[np.random.Generator], np.ndarray], color: tuple[float, ...]) -> Motif:
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return _paint(rng, shade(rng), colour), np.ones((SIZE, SIZE), dtype=bool)
+        return _paint(rng, shade(rng), color), np.ones((SIZE, SIZE), dtype=bool)
 
     return draw
 
@@ -58,13 +58,13 @@ def _grain(rng: np.random.Generator) -> np.ndarray:
     return 0.6 + 0.07 * smooth_noise(rng, SIZE, SIZE, (14, 0.9))
 
 
-def _object(shape: Motif, colour: tuple[float, ...], behind: float) -> Motif:
-    """An object of a colour on a plain background; `shape` gives its shade and where it is."""
+def _object(shape: Motif, color: tuple[float, ...], background_shade: float) -> Motif:
+    """Return a motif of a colored object on a plain background; `shape` gives its shade and its pixels."""
 
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         shade, body = shape(rng)
-        background = _paint(rng, np.full((SIZE, SIZE), behind), (1, 1, 1), 0.01)
-        return np.where(body[..., None], _paint(rng, shade, colour), background), body
+        background = _paint(rng, np.full((SIZE, SIZE), background_shade), (1, 1, 1), 0.01)
+        return np.where(body[..., None], _paint(rng, shade, color), background), body
 
     return draw
 

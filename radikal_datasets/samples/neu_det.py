@@ -1,4 +1,4 @@
-"""Made-up hot-rolled steel in NEU-DET's original layout: six kinds of defect, and VOC files with its oddities."""
+"""Synthetic hot-rolled steel in NEU-DET's original layout: six kinds of defect, VOC files with its quirks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SIDE = 200
 #: 0-based, half-open: x_min, y_min, x_max, y_max.
 _Box = tuple[int, int, int, int]
 _Objects = list[tuple[str, _Box]]
-#: Where defects may be: the quarters of an image, in pixels.
+#: Where defects may lie: the quarters of an image, in pixels.
 _QUARTERS = [(x, y) for y in (0, SIDE // 2) for x in (0, SIDE // 2)]
 
 
 def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> list[Trap]:
-    """Draws `images` images; see `radikal_datasets.samples.make_sample`."""
+    """Draw `images` images; see `radikal_datasets.samples.make_sample`."""
     classes = list(_PAINTERS)
     count = dict.fromkeys(classes, 0)
     drawn: dict[str, _Objects] = {}
@@ -30,30 +30,30 @@ def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> li
             (root / _image(stem)).write_bytes((root / _image("patches_1")).read_bytes())
             objects = drawn["patches_1"][:1]
         else:
-            # 188 boxes of the real set are of another class than their file's name.
+            # 188 boxes of the real set have a class other than the one in their file's name.
             picture, objects = _draw(rng, name, also="scratches" if stem == "inclusion_1" else None)
             drawing.save(root / _image(stem), picture, rgb=True)
         drawn[stem] = objects
     drawn["crazing_1"].append(drawn["crazing_1"][0])
     traps = [
-        Trap("class_not_file_name", _truth("inclusion_1"), "a scratch on an image named inclusion"),
+        Trap("class_not_file_name", _annotation("inclusion_1"), "a scratch on an image named inclusion"),
         Trap("identical_images", _image("patches_1"), "patches_2.jpg has the same bytes and other boxes", 2),
-        Trap("duplicate_box", _truth("crazing_1"), "the first object again"),
+        Trap("duplicate_box", _annotation("crazing_1"), "the first object again"),
     ]
     if broken:
         traps += _lost(root, rng, drawn, count["crazing"])
     for stem, objects in drawn.items():
         bare = stem in ("rolled-in_scale_1", "scratches_1")
         if bare:
-            traps.append(Trap("filename_without_extension", _truth(stem), "<filename> without .jpg"))
-        _write_truth(root / _truth(stem), stem if bare else f"{stem}.jpg", objects)
+            traps.append(Trap("filename_without_extension", _annotation(stem), "<filename> without .jpg"))
+        _write_annotation(root / _annotation(stem), stem if bare else f"{stem}.jpg", objects)
     if broken:
-        traps += _spoil_truths(root, count["crazing"])
+        traps += _damage_annotations(root, count["crazing"])
     return traps
 
 
 def _lost(root: Path, rng: np.random.Generator, drawn: dict[str, _Objects], count: int) -> list[Trap]:
-    """Mishaps with images and boxes; adds images behind the `count` of crazing, so that the others stay."""
+    """Add faults in images and boxes; new images follow the `count` of crazing, so that the others stay unchanged."""
     extra = [f"crazing_{count + k}" for k in range(1, 8)]
     for stem in extra[:5]:
         picture, drawn[stem] = _draw(rng, "crazing")
@@ -66,10 +66,10 @@ def _lost(root: Path, rng: np.random.Generator, drawn: dict[str, _Objects], coun
     del drawn["pitted_surface_1"]
     traps = [
         Trap("unreadable_image", _image(extra[0]), "an image cut off"),
-        Trap("unreadable_image", _image(extra[1]), "a header of 60,000 x 60,000 pixels"),
-        Trap("unknown_class", _truth(extra[2]), "a dent"),
-        Trap("missing_image", _truth(extra[5]), "an XML without its image"),
-        Trap("empty_box", _truth("pitted_surface_2"), "a box right of the image"),
+        Trap("unreadable_image", _image(extra[1]), "a header that claims 60,000 x 60,000 pixels"),
+        Trap("unknown_class", _annotation(extra[2]), "a dent"),
+        Trap("missing_image", _annotation(extra[5]), "an XML without its image"),
+        Trap("empty_box", _annotation("pitted_surface_2"), "a box to the right of the image"),
         Trap("missing_truth", _image("pitted_surface_1"), "no XML"),
     ]
     if mishaps.link_out_of_tree(root, root / _image(extra[6])):
@@ -77,15 +77,15 @@ def _lost(root: Path, rng: np.random.Generator, drawn: dict[str, _Objects], coun
     return traps
 
 
-def _spoil_truths(root: Path, count: int) -> list[Trap]:
-    """Mishaps with the XML of two of the images that `_lost` added."""
-    cut_off, bomb = (_truth(f"crazing_{count + k}") for k in (4, 5))
+def _damage_annotations(root: Path, count: int) -> list[Trap]:
+    """Damage the XML of two of the images that `_lost` added."""
+    cut_off, bomb = (_annotation(f"crazing_{count + k}") for k in (4, 5))
     drawing.truncate(root / cut_off)
     entities = "".join(f'<!ENTITY e{k} "{f"&e{k - 1};" * 10}">' for k in range(1, 10))
     text = (root / bomb).read_text("utf-8").replace(".jpg", "&e9;")
     (root / bomb).write_text(f'<!DOCTYPE annotation [<!ENTITY e0 "ha">{entities}]>\n{text}', "utf-8")
     return [
-        Trap("malformed_annotation", cut_off, "an XML cut off"),
+        Trap("malformed_annotation", cut_off, "a truncated XML"),
         Trap("malformed_annotation", bomb, "an XML entity bomb of 10^9 words"),
     ]
 
@@ -94,12 +94,12 @@ def _image(stem: str) -> str:
     return f"IMAGES/{stem}.jpg"
 
 
-def _truth(stem: str) -> str:
+def _annotation(stem: str) -> str:
     return f"ANNOTATIONS/{stem}.xml"
 
 
-def _write_truth(path: Path, filename: str, objects: _Objects) -> None:
-    """A VOC file like the real ones: no declaration, depth 1 on images of three channels, boxes 1-based inclusive."""
+def _write_annotation(path: Path, filename: str, objects: _Objects) -> None:
+    """Write a VOC file like the real ones: no declaration, depth 1 on three-channel images, 1-based inclusive boxes."""
     size = f"<size><width>{SIDE}</width><height>{SIDE}</height><depth>1</depth></size>"
     lines = ["<annotation>", f"\t<filename>{filename}</filename>", f"\t{size}"]
     for name, (x_min, y_min, x_max, y_max) in objects:
@@ -111,7 +111,7 @@ def _write_truth(path: Path, filename: str, objects: _Objects) -> None:
 
 
 def _draw(rng: np.random.Generator, name: str, also: str | None = None) -> tuple[np.ndarray, _Objects]:
-    """An image with one to three defects of a class, and one of another if wanted."""
+    """Draw an image with one to three defects of a class, and one of another class if requested."""
     level, grain, _ = _PAINTERS[name]
     fine, light = (drawing.smooth_noise(rng, SIDE, SIDE, scale) for scale in (1.0, 40.0))
     picture = level + grain * fine + 0.04 * light
@@ -127,11 +127,11 @@ def _draw(rng: np.random.Generator, name: str, also: str | None = None) -> tuple
     return picture, objects
 
 
-# Each paints its defect into a view of the image, shape (height, width), and returns a mask of what belongs to it.
+# Each paints its defect into a view of the image, shape (height, width), and returns the mask of its pixels.
 
 
 def _crazing(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
-    """A net of fine dark cracks: the zero lines of a smooth field."""
+    """Paint a net of fine dark cracks: the zero lines of a smooth field."""
     height, width = view.shape
     field = drawing.smooth_noise(rng, height, width, (3.0, 6.0))
     cracks = np.abs(field) < 0.16
@@ -140,7 +140,7 @@ def _crazing(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
 
 
 def _inclusion(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
-    """A few dark slivers along the rolling direction."""
+    """Paint a few dark slivers along the rolling direction."""
     height, width = view.shape
     mask = np.zeros(view.shape, dtype=bool)
     for _ in range(int(rng.integers(2, 4))):
@@ -151,7 +151,7 @@ def _inclusion(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
 
 
 def _patches(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
-    """One large dark patch with a grainy surface."""
+    """Paint one large dark patch with a grainy surface."""
     height, width = view.shape
     mask = drawing.blob(rng, height, width, (height / 2, width / 2), (height * 0.36, width * 0.32))
     view[mask] -= 0.45 + 0.06 * drawing.smooth_noise(rng, height, width, 1.0)[mask]
@@ -159,7 +159,7 @@ def _patches(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
 
 
 def _pitted_surface(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
-    """Many small round pits."""
+    """Paint many small round pits."""
     height, width = view.shape
     mask = drawing.smooth_noise(rng, height, width, 1.7) > 1.3
     view[mask] -= 0.35
@@ -167,7 +167,7 @@ def _pitted_surface(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
 
 
 def _rolled_in_scale(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
-    """Dark flecks drawn out sideways."""
+    """Paint dark flecks, drawn out sideways."""
     height, width = view.shape
     mask = drawing.smooth_noise(rng, height, width, (1.2, 5.0)) > 1.2
     view[mask] -= 0.28
@@ -175,7 +175,7 @@ def _rolled_in_scale(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
 
 
 def _scratches(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
-    """A bright straight line."""
+    """Paint a bright straight line."""
     height, width = view.shape
     y, x = drawing.grid(height, width)
     slope, half = rng.uniform(-0.5, 0.5), rng.uniform(1.5, 3.5)
@@ -184,7 +184,7 @@ def _scratches(rng: np.random.Generator, view: np.ndarray) -> np.ndarray:
     return mask
 
 
-#: Class -> brightness and grain of the steel it is found on, and what paints it.
+#: Class -> brightness and grain of the steel on which it is found, and the function that paints it.
 _PAINTERS: dict[str, tuple[float, float, Callable[[np.random.Generator, np.ndarray], np.ndarray]]] = {
     "crazing": (0.65, 0.06, _crazing),
     "inclusion": (0.42, 0.02, _inclusion),

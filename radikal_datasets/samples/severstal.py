@@ -1,4 +1,4 @@
-"""Made-up steel strips in the layout of Severstal: four kinds of defect, told by numbers, and their masks."""
+"""Synthetic steel strips in the layout of Severstal: four numbered kinds of defect, and their masks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..sources.severstal import SIZE
 from . import Trap, drawing, mishaps
 
 _WIDTH, _HEIGHT = SIZE
-#: What successive training images hold: about half nothing, most others class 3, as in the real set.
+#: What successive training images hold: about half no defect, most others class 3, as in the real set.
 _HELD = ((3,), (), (1,), (), (3,), (4, 3), (3,), (2,), (), (3,))
 _BLANK_ROWS = 40
 _QUALITY = 80
 
 
 def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> list[Trap]:
-    """Draws `images` strips, a sixth of them without truth; see `radikal_datasets.samples.make_sample`."""
+    """Draw `images` strips, a sixth of them unannotated; see `radikal_datasets.samples.make_sample`."""
     tests = images // 6
     rows: list[tuple[str, int, str]] = []
     for k in range(images - tests):
@@ -27,7 +27,7 @@ def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> li
     for k in range(tests):
         ((name, _, _), *_) = _write_strip(root / "test_images", rng, _HELD[2 * k % len(_HELD)] or (3,))
         submission.append(f"{name},1 409600,0")
-    # Another order of columns and a class that does not exist: a file that must not be read.
+    # A different column order and a class that does not exist: a file that must not be read.
     (root / "sample_submission.csv").write_text("\n".join(submission) + "\n", encoding="utf-8")
     traps = _lost(root, rng, rows) if broken else []
     lines = ["ImageId,ClassId,EncodedPixels", *(f"{name},{number},{code}" for name, number, code in rows)]
@@ -37,7 +37,7 @@ def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> li
 
 
 def _lost(root: Path, rng: np.random.Generator, rows: list[tuple[str, int, str]]) -> list[Trap]:
-    """Mishaps, each on an image that is added to the others."""
+    """Add faults, each in an additional image."""
     train, traps = root / "train_images", []
 
     def strip(kind: str, what: str, at_image: bool = False) -> tuple[str, int, str]:
@@ -45,14 +45,14 @@ def _lost(root: Path, rng: np.random.Generator, rows: list[tuple[str, int, str]]
         traps.append(Trap(kind, f"train_images/{row[0]}" if at_image else "train.csv", what))
         return row
 
-    cut_off = strip("unreadable_image", "an image cut off", at_image=True)
+    cut_off = strip("unreadable_image", "a truncated image", at_image=True)
     drawing.truncate(train / cut_off[0])
-    bomb = strip("unreadable_image", "a header of 60,000 x 60,000 pixels", at_image=True)
+    bomb = strip("unreadable_image", "a header that claims 60,000 x 60,000 pixels", at_image=True)
     mishaps.decompression_bomb(train / bomb[0])
-    resized = strip("mask_size", "half the size its mask is written for", at_image=True)
+    resized = strip("mask_size", "half the size to which its mask refers", at_image=True)
     drawing.save(train / resized[0], _steel(rng)[::2, ::2], rgb=True, quality=_QUALITY)
     odd = strip("malformed_annotation", "a run without length")
-    outside = strip("malformed_annotation", "a run over the end of the image")
+    outside = strip("malformed_annotation", "a run beyond the end of the image")
     unknown = strip("unknown_class", "class 5")
     rows += [
         cut_off,
@@ -64,11 +64,11 @@ def _lost(root: Path, rng: np.random.Generator, rows: list[tuple[str, int, str]]
         (_name(rng), 3, "1 10"),
         ("", 3, "1 10"),
     ]
-    traps.append(Trap("missing_image", "train.csv", "a row for an image that is not there"))
-    traps.append(Trap("malformed_annotation", "train.csv", "a mask without an image's name"))
+    traps.append(Trap("missing_image", "train.csv", "a row for an image that does not exist"))
+    traps.append(Trap("malformed_annotation", "train.csv", "a mask without an image name"))
     ((name, _, _), *_) = _write_strip(root / "test_images", rng, (3,))
     drawing.truncate(root / "test_images" / name)
-    traps.append(Trap("unreadable_image", f"test_images/{name}", "a test image cut off"))
+    traps.append(Trap("unreadable_image", f"test_images/{name}", "a truncated test image"))
     link = f"train_images/{_name(rng)}"
     if mishaps.link_out_of_tree(root, root / link):
         traps.append(Trap("unsafe_path", link, "a link out of the tree"))
@@ -80,7 +80,7 @@ def _name(rng: np.random.Generator) -> str:
 
 
 def _write_strip(folder: Path, rng: np.random.Generator, held: tuple[int, ...]) -> list[tuple[str, int, str]]:
-    """Draws a strip with a defect of each class held; returns its rows: file name, class, run-length code."""
+    """Draw a strip with a defect of each class in `held`; return its rows: file name, class, run-length code."""
     name, steel = _name(rng), _steel(rng)
     # The classes never overlap: each has its own part of the strip.
     edges = np.linspace(60, _WIDTH - 60, len(held) + 1).astype(int)
@@ -100,7 +100,7 @@ def _steel(rng: np.random.Generator) -> np.ndarray:
 
 
 def _pits(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) -> np.ndarray:
-    """Class 1: a few dark pits close together."""
+    """Paint class 1: a few dark pits close together."""
     mask = np.zeros(steel.shape, dtype=bool)
     x = rng.uniform(left + 120, right - 120)
     for row in rng.permutation([50, 100, 150, 200])[: rng.integers(2, 5)]:
@@ -111,7 +111,7 @@ def _pits(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) ->
 
 
 def _cracks(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) -> np.ndarray:
-    """Class 2: one thin, dark, upright line."""
+    """Paint class 2: one thin, dark, upright line."""
     y, x = drawing.grid(_HEIGHT, _WIDTH)
     top, length = rng.uniform(10, 60), rng.uniform(100, 170)
     center = rng.uniform(left + 40, right - 40) + 4 * np.sin(y / rng.uniform(15, 30))
@@ -121,7 +121,7 @@ def _cracks(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) 
 
 
 def _scratches(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) -> np.ndarray:
-    """Class 3: bright streaks over the whole height, so that runs go from one column into the next."""
+    """Paint class 3: bright streaks over the full height, so that runs continue from one column to the next."""
     y, x = drawing.grid(_HEIGHT, _WIDTH)
     mask = np.zeros(steel.shape, dtype=bool)
     slope = rng.uniform(-0.15, 0.15)
@@ -133,7 +133,7 @@ def _scratches(rng: np.random.Generator, steel: np.ndarray, left: int, right: in
 
 
 def _scale(rng: np.random.Generator, steel: np.ndarray, left: int, right: int) -> np.ndarray:
-    """Class 4: a large mottled patch."""
+    """Paint class 4: a large mottled patch."""
     center = (rng.uniform(100, 156), rng.uniform(left + 200, right - 200))
     mask = drawing.blob(rng, _HEIGHT, _WIDTH, center, (rng.uniform(60, 85), rng.uniform(100, 150)))
     steel[mask] += 0.16 * drawing.smooth_noise(rng, _HEIGHT, _WIDTH, 4.0)[mask]

@@ -1,8 +1,8 @@
-"""DAGM 2007: ten made textures with made defects, from the competition on weakly supervised optical inspection.
+"""DAGM 2007: ten synthetic textures with synthetic defects, from the competition on weakly supervised inspection.
 
-Measured: images are 512x512 and gray, label images 0 and 255; the smallest defect has 2 pixels, one image 19
-components; Class8 holds 2,000 clean and 300 defective images. The counts of the other classes are recollections; their
-sum, 16,100 images in equal halves, is what others report too.
+Measured: images are 512x512 and gray, label images 0 and 255; the smallest defect has 2 pixels, one image has 19
+components; Class8 holds 2,000 clean and 300 defective images. The counts of the other classes are from memory; their
+sum, 16,100 images in equal halves, is what third parties report too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 __all__ = ["LABEL_WITHOUT_ROW", "MASK_VALUES", "SOURCE", "Dagm2007"]
 
 LABEL_WITHOUT_ROW = Kind(
-    "label_without_row", Effect.REPAIRED, "no row in Labels.txt, but a label image, which only defects have: used"
+    "label_without_row", Effect.REPAIRED, "no row in Labels.txt, but a label image, which implies a defect: used"
 )
 
 _DEFECT = "defect"
@@ -53,11 +53,11 @@ def _all() -> Config:
 
 SOURCE = Source(
     name="dagm2007",
-    title="DAGM 2007: made defects on made textures",
+    title="DAGM 2007: synthetic defects on synthetic textures",
     homepage="https://hci.iwr.uni-heidelberg.de/content/weakly-supervised-learning-industrial-optical-inspection",
     download_page="https://zenodo.org/records/12750201",
     license=License(
-        "DAGM 2007 research use", False, "Free for research; with no license text among the files, not passed on."
+        "DAGM 2007 research use", False, "Free for research; the files hold no license text, so may not be passed on."
     ),
     citation="""@misc{wieler2007dagm,
   title  = {Weakly Supervised Learning for Industrial Optical Inspection},
@@ -80,29 +80,29 @@ DAGM/
     modality="generated, gray, 512x512",
     real=False,
     annotations="masks",
-    best_use="Faint defects on textures, many clean images; free of any plant's particulars.",
+    best_use="Faint defects on textures, many clean images; independent of any plant's particulars.",
     notes=(
         "The publisher calls the labels weak: they are not exact to the pixel.",
         "Image numbers run across train and test: Class8 has 0001-1150 in test and 1151-2300 in train.",
     ),
-    # A generated texture fills the image and has no top. Nothing that brings in plain gray from beyond its edge: on a
-    # texture that is a defect nobody marked.
+    # A generated texture fills the image and has no orientation. Nothing may bring in plain gray from beyond the edge:
+    # on a texture that is an unannotated defect.
     augmentations=("flip_horizontal", "flip_vertical", "turn", "brightness", "contrast", "gamma", "noise", "blur"),
 )
 
 
 class Dagm2007(InspectionBuilder):
-    """Reads the competition layout (Train, Test, label images) and the older one for development (ellipses)."""
+    """Reader for the competition layout (Train, Test, label images) and the older development layout (ellipses)."""
 
     SOURCE = SOURCE
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        """A label image a defective image, or rows of ellipses; see `InspectionBuilder.read`."""
+        """Read one label image per defective image, or rows of ellipses; see `InspectionBuilder.read`."""
         yield from self._competition(tree, part, report)
         yield from self._development(tree, part, report)
 
     def _competition(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        # The folder Label stands in Train and in Test; a copy with one beside them is read as well.
+        # The folder Label is in Train and in Test; a copy with one beside them is read as well.
         label_folder = rf"(?i:{part})/(?:{_SPLIT}/)?(?i:label)"
         rows: dict[_Key, list[LabelRow | MalformedAnnotationError]] = {}
         for path, match in tree.matching(rf"{label_folder}/(?i:labels\.txt)"):
@@ -111,7 +111,7 @@ class Dagm2007(InspectionBuilder):
         labels: dict[_Key, str] = {}
         for path, match in tree.matching(rf"{label_folder}/(?P<stem>[^/]+)_(?i:label\.png)"):
             labels[_key(match, match["stem"])] = path
-        tree.accounted_for.update(labels.values())  # one without image is told of by its row in Labels.txt
+        tree.accounted_for.update(labels.values())  # one without an image is reported through its row in Labels.txt
         seen: set[_Key] = set()
         for path, match in tree.matching(rf"(?i:{part})/{_SPLIT}/(?P<stem>[^/]+)\.(?i:png)"):
             split, stem = key = _key(match, match["stem"])
@@ -127,9 +127,8 @@ class Dagm2007(InspectionBuilder):
             with report.costs_image():
                 row = _one(rows.get((split, stem), []))
                 where, line = (row.path, row.line) if row else (labels[split, stem], None)
-                raise MissingImageError(
-                    where, f"no image {stem}.PNG", "Fetch it, or take its row and label away.", line
-                )
+                remedy = "Get the image, or remove its row and label."
+                raise MissingImageError(where, f"there is no image {stem}.PNG", remedy, line)
 
     def _development(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         rows: dict[int, list[Ellipse | MalformedAnnotationError]] = {}
@@ -152,7 +151,8 @@ class Dagm2007(InspectionBuilder):
         for number in sorted(rows.keys() - seen):
             with report.costs_image():
                 _trusted(rows[number])
-                raise MissingImageError(list_path, f"an ellipse of image {number}, which is not there", "Fetch it.")
+                found = f"an ellipse refers to image {number}, which does not exist"
+                raise MissingImageError(list_path, found, "Get the image, or remove the row.")
 
 
 def _key(match: re.Match[str], stem: str) -> _Key:
@@ -165,7 +165,7 @@ def _keep(
     row: _R | MalformedAnnotationError,
     report: Report,
 ) -> None:
-    """Collects what is said of an image; a wrong row that names none is counted at once."""
+    """Collect the rows of an image; an invalid row that identifies none is counted immediately."""
     if key is not None:
         rows.setdefault(key, []).append(row)
     elif isinstance(row, MalformedAnnotationError):
@@ -173,7 +173,7 @@ def _keep(
 
 
 def _trusted(rows: list[_R | MalformedAnnotationError]) -> list[_R]:
-    """The rows of an image, or the error of the first wrong one: no half truth."""
+    """Return the rows of an image, or raise the error of the first invalid one: a partial annotation is not used."""
     trusted = []
     for row in rows:
         if isinstance(row, MalformedAnnotationError):
@@ -186,17 +186,17 @@ def _one(rows: list[LabelRow | MalformedAnnotationError]) -> LabelRow | None:
     trusted = _trusted(rows)
     if len({row.defective for row in trusted}) > 1:
         last = trusted[-1]
-        remedy = f"See line {trusted[0].line} too: look at the image and keep the right one."
-        raise MalformedAnnotationError(last.path, "a second row that says otherwise", remedy, last.line)
+        remedy = f"Compare it with line {trusted[0].line}, look at the image and keep the correct row."
+        raise MalformedAnnotationError(last.path, "this row contradicts an earlier one", remedy, last.line)
     return trusted[0] if trusted else None
 
 
 def _add_label(example: Example, tree: Tree, row: LabelRow | None, label: str | None, report: Report) -> None:
-    """Instances from the label image; whether there must be one, the row in Labels.txt says."""
+    """Set the instances from the label image; the row in Labels.txt decides whether there must be one."""
     if label is None:
         if row is None or row.defective:
-            said = "marked as defective, but no label image" if row else "no row in Labels.txt and no label image"
-            report.add("missing_truth", example.image, said)
+            found = "marked as defective, but without label image" if row else "no row in Labels.txt and no label image"
+            report.add("missing_truth", example.image, found)
             example.annotated = False
         return
     if row is None:
@@ -204,12 +204,13 @@ def _add_label(example: Example, tree: Tree, row: LabelRow | None, label: str | 
     example.instances = mask_instances(tree, label, _DEFECT, example.width, example.height, report)
     defective = row is None or row.defective
     if bool(example.instances) != defective:
-        found = f"{len(example.instances)} defects, but the image counts as {'defective' if defective else 'clean'}"
-        raise MalformedAnnotationError(label, found, "Look at the image: label image and Labels.txt disagree.")
+        found = f"{len(example.instances)} defects, but the image is marked {'defective' if defective else 'clean'}"
+        remedy = "Look at the image: label image and Labels.txt disagree."
+        raise MalformedAnnotationError(label, found, remedy)
 
 
 def _add_ellipses(example: Example, ellipses: list[Ellipse], path: str, report: Report) -> None:
-    """One instance an ellipse."""
+    """Add one instance per ellipse."""
     if not ellipses:
         report.add("missing_truth", example.image, "no row in labels.txt")
         example.annotated = False

@@ -1,7 +1,7 @@
-"""DeepPCB: printed circuit boards, a tested image beside its defect-free template.
+"""DeepPCB: printed circuit boards, each tested image with its defect-free template.
 
-Facts measured on the whole set (tangsanli5201/DeepPCB at 08e98c4): 1,500 pairs of 640x640 from 11 boards, 1,000 for
-training and 500 for testing, 10,013 boxes, 1 to 15 an image.
+Facts measured on the complete set (tangsanli5201/DeepPCB at 08e98c4): 1,500 pairs of 640x640 from 11 boards, 1,000 for
+training and 500 for testing, 10,013 boxes, 1 to 15 per image.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..annotations.deeppcb_truth import parse_deeppcb
+from ..annotations.deeppcb_text import parse_deeppcb
 from ..building.builder import InspectionBuilder
 from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError, UnreadableImageError
 from ..raw.images import image_size
@@ -20,19 +20,20 @@ from ..source import DEFAULT_CONFIG, Config, Download, License, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED, TEST, TRAIN, VALIDATION
 
 _KEY = r"(?P<key>(?P<group>group\d{5})/\d{5}/\d+)"  # group20085/20085/20085000
-_TRUTH = r"(?P<folder>group\d{5}/\d{5})_not/(?P<number>\d+)(?i:\.txt)"
+_ANNOTATION = r"(?P<folder>group\d{5}/\d{5})_not/(?P<number>\d+)(?i:\.txt)"
 _LISTS = {"trainval.txt": TRAIN, "test.txt": TEST}
 #: Types 1 to 6.
 _CLASSES = ("open", "short", "mousebite", "spur", "spurious_copper", "pin_hole")
 
 ORPHAN_TEMPLATE = Kind("orphan_template", Effect.NOTED, "a template without a tested image: not used")
-UNLISTED_PAIR = Kind("unlisted_pair", Effect.NOTED, "a pair in neither list: taken for the publisher's train")
-LISTED_TWICE = Kind("listed_twice", Effect.REPAIRED, "a pair listed twice: one that test.txt names is never in train")
+UNLISTED_PAIR = Kind("unlisted_pair", Effect.NOTED, "a pair in neither list: assigned to the publisher's train")
+LISTED_TWICE = Kind("listed_twice", Effect.REPAIRED, "a pair listed twice: one named in test.txt is never in train")
 
-# Found once by benchmarks/choose_boards.py, over all 2,047 sets of boards. `recommended` cuts the publisher's 1,000
-# training images: all 7 boards that have any are in its test set as well, so that no choice of a validation board keeps
-# clear of it. These two come nearest to 15 %: 16.1 % of the images, 12.7 to 16.5 % of each class's boxes. The boards
-# of the other protocol hold 15.6 % (validation) and 16.3 % (test) of all images, 13.3 to 16.5 % of each class's boxes.
+# Found once by benchmarks/choose_boards.py, over all 2,047 sets of boards. `recommended` splits the publisher's 1,000
+# training images: all 7 boards that have any are also in its test set, so that no choice of a validation board is
+# independent of it. These two come closest to 15 %: 16.1 % of the images, 12.7 to 16.5 % of each class's boxes. The
+# boards of the other protocol hold 15.6 % (validation) and 16.3 % (test) of all images, 13.3 to 16.5 % of each class's
+# boxes.
 _BOARDS = ("00041", "12000", "12100", "12300", "13000", "20085", "44000", "50600", "77000", "90100", "92000")
 _NOT_TRAIN = {
     RECOMMENDED: {"44000": VALIDATION, "92000": VALIDATION},
@@ -81,57 +82,60 @@ SOURCE = Source(
         keep=r"LICENSE|PCBData/.*",
         sha256="7a54e0cf788f623d37577429cecc964dd4177331fc3dabd50c3af961ad9f1819",
     ),
-    modality="line-scan camera, binarised, 640x640",
+    modality="line-scan camera, binarized, 640x640",
     best_use="Comparing an image with its defect-free template; small, crisp defects.",
     notes=(
         "7 of the 11 boards are in both of the publisher's splits; the 70-15-15 protocol separates boards.",
-        "Most defects were added by hand to images of real boards, as the publisher says.",
+        "Most defects were added by hand to images of real boards, according to the publisher.",
         "The lists name files that do not exist: _test or _temp goes before .jpg.",
     ),
     # Boards are laid out in any direction, their tracks along the camera's lines or across, and any parts of them may
-    # be side by side. No change of gray levels: the images are binarised.
+    # be adjacent. No change of gray levels: the images are binarized.
     augmentations=("flip_horizontal", "flip_vertical", "turn", "translate", "scale", "mosaic"),
 )
 
 
 class DeepPCB(InspectionBuilder):
-    """Reads the publisher's PCBData folder."""
+    """Reader for the publisher's PCBData folder."""
 
     SOURCE = SOURCE
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        """One pair of images and one text file each; see `InspectionBuilder.read`."""
+        """Read pairs of images with one text file each; see `InspectionBuilder.read`."""
         listed = _read_lists(tree, report)
-        truths = {f"{match['folder']}/{match['number']}": path for path, match in tree.matching(_TRUTH)}
+        annotations = {f"{match['folder']}/{match['number']}": path for path, match in tree.matching(_ANNOTATION)}
         templates = {match["key"]: path for path, match in tree.matching(rf"{_KEY}_temp(?i:\.jpg)")}
-        tree.accounted_for.update(templates.values())  # that of an image that is lost is never opened
+        tree.accounted_for.update(templates.values())  # the template of a lost image is never opened
         tested: set[str] = set()
         for path, match in tree.matching(rf"{_KEY}_test(?i:\.jpg)"):
             key = match["key"]
             tested.add(key)
             if key not in listed:
-                report.add(UNLISTED_PAIR, path, "in neither trainval.txt nor test.txt")
+                report.add(UNLISTED_PAIR, path, "listed in neither trainval.txt nor test.txt")
             with report.costs_image():
                 example = Example(f"deeppcb/{key}", path, *image_size(tree, path), group=f"deeppcb/{match['group']}")
                 example.publisher_split = listed[key][0] if key in listed else TRAIN
-                example.instances = _instances(tree, truths.get(key), report)
+                example.instances = _instances(tree, annotations.get(key), report)
                 if not example.instances:
-                    # Every tested image has a defect, so an empty file is one that got lost.
-                    report.add("missing_truth", path, f"{truths[key]} is empty" if key in truths else "no text file")
+                    # Every tested image has a defect, so an empty file means that its contents were lost.
+                    report.add(
+                        "missing_truth", path, f"{annotations[key]} is empty" if key in annotations else "no text file"
+                    )
                     example.annotated = False
                 example.reference = _reference(tree, templates.get(key, f"{key}_temp.jpg"), example, report)
                 yield example
-        absent = {key: (path, None) for key, path in truths.items()} | {key: at[1:] for key, at in listed.items()}
+        absent = {key: (path, None) for key, path in annotations.items()} | {key: at[1:] for key, at in listed.items()}
         for key in sorted(absent.keys() - tested):
             path, line = absent[key]
             with report.costs_image():
-                raise MissingImageError(path, f"no image {key}_test.jpg", "Copy it here, or take it off.", line)
+                remedy = "Copy the image here, or remove its annotation and its line in the list."
+                raise MissingImageError(path, f"there is no image {key}_test.jpg", remedy, line)
         for key in sorted(templates.keys() - tested - absent.keys()):
             report.add(ORPHAN_TEMPLATE, templates[key], f"no {key}_test.jpg")
 
 
 def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
-    """`group20085/20085/20085000` -> the publisher's split, and the list and line it stands in."""
+    """Return `group20085/20085/20085000` -> the publisher's split, and the list and line that name it."""
     listed: dict[str, tuple[str, str, int]] = {}
     for name, split in _LISTS.items():
         for number, line in enumerate(tree.read_text(name).splitlines() if name in tree else (), start=1):
@@ -140,10 +144,11 @@ def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
                 continue
             with report.costs_image():
                 if len(fields) != 2:
-                    raise MalformedAnnotationError(name, repr(line), "A line is `image.jpg truth.txt`.", number)
+                    remedy = "A line has the form `image.jpg annotation.txt`. Correct it."
+                    raise MalformedAnnotationError(name, repr(line), remedy, number)
                 key = re.sub(r"(?i)\.jpg$", "", fields[0])
                 if key in listed:
-                    report.add(LISTED_TWICE, name, f"{key} is in {listed[key][1]} already", line=number)
+                    report.add(LISTED_TWICE, name, f"{key} is already in {listed[key][1]}", line=number)
                 listed[key] = (split, name, number)
     return listed
 
@@ -154,7 +159,7 @@ def _instances(tree: Tree, path: str | None, report: Report) -> list[Instance]:
     instances = []
     for defect in parse_deeppcb(tree.read_text(path), path):
         if not 1 <= defect.type <= len(_CLASSES):
-            remedy = f"Types are 1 to {len(_CLASSES)}: {', '.join(_CLASSES)}. Correct the line."
+            remedy = f"The types are 1 to {len(_CLASSES)}: {', '.join(_CLASSES)}. Correct the line."
             raise UnknownClassError(path, f"type {defect.type}", remedy, defect.line)
         if defect.swapped:
             report.add("swapped_corners", path, line=defect.line)
@@ -163,12 +168,12 @@ def _instances(tree: Tree, path: str | None, report: Report) -> list[Instance]:
 
 
 def _reference(tree: Tree, path: str, example: Example, report: Report) -> str | None:
-    """The template's path, or None, counted, where there is none to be read."""
+    """Return the template's path, or None, counted, if there is no readable template."""
     try:
         width, height = image_size(tree, path)
         if (width, height) != (example.width, example.height):
-            found = f"{width}x{height} pixels, its image has {example.width}x{example.height}"
-            raise UnreadableImageError(path, found, "A template covers the same pixels: fetch it again.")
+            found = f"{width}x{height} pixels, but its image has {example.width}x{example.height}"
+            raise UnreadableImageError(path, found, "A template covers the same pixels. Get it again.")
     except UnreadableImageError as error:
         if report.strict:
             raise

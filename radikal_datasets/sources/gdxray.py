@@ -1,7 +1,7 @@
 """GDXray: X-ray images of castings, welds, baggage, natural objects and calibration patterns.
 
-Facts of castings, measured on a whole copy: 67 series, 2,727 PNG, 34 series with boxes, 1,352 images in them, 890 of
-these with a box, 2,903 boxes. Nobody annotated the other 33: they prove nothing. What is said of W0002 is third-party.
+Facts about castings, measured on a complete copy: 67 series, 2,727 PNG, 34 series with boxes, 1,352 images in them, 890
+of these with a box, 2,903 boxes. The other 33 are unannotated and prove nothing. Statements on W0002 are third-party.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..annotations.gdxray_truth import SeriesTruth, TruthRow, read_truth
+from ..annotations.gdxray_table import AnnotationRow, SeriesAnnotation, read_annotation
 from ..annotations.mask_file import mask_instances
 from ..annotations.polygon import PolygonMask, clip_polygon, hull
 from ..building.builder import InspectionBuilder
@@ -29,7 +29,7 @@ _FOLDERS = {
     "nature": "Nature",
     "settings": "Settings",
 }
-#: The series whose images are binary masks, and the series they are the masks of, image by image.
+#: The series whose images are binary masks, and the series that they annotate, image by image.
 MASK_SERIES, MASKED_SERIES = "W0002", "W0001"
 
 _VALIDATION_SERIES = ("C0032", "C0037", "C0051", "C0054", "C0062")
@@ -38,7 +38,7 @@ _TRAIN_SERIES = (
     *("C0001", "C0002", "C0007", "C0008", "C0015", "C0019", "C0021", "C0026", "C0029", "C0031", "C0033", "C0034"),
     *("C0035", "C0036", "C0038", "C0039", "C0040", "C0041", "C0042", "C0043", "C0047", "C0055", "C0060", "C0065"),
 )
-#: Found once, by benchmarks/choose_series.py; the 34 annotated series of castings.
+#: Computed once by benchmarks/choose_series.py; the 34 annotated series of castings.
 SPLIT_OF_SERIES = {
     f"gdxray/castings/{series}": split
     for split, names in ((VALIDATION, _VALIDATION_SERIES), (TEST, _TEST_SERIES), (TRAIN, _TRAIN_SERIES))
@@ -51,7 +51,7 @@ def _config(name: str, class_name: str, **counts: Any) -> Config:
 
 
 def _series(part: str) -> str:
-    """Regular expression over the folders of a group's series: `Castings/C0001`."""
+    """Return a regular expression over the folders of a group's series: `Castings/C0001`."""
     return rf"{_FOLDERS[part]}/{part[0].upper()}\d{{4}}"
 
 
@@ -82,20 +82,20 @@ SOURCE = Source(
     layout="""GDXray/
   Castings/C0001/C0001_0001.png ...   any of the five group folders may be absent
   Castings/C0001/ground_truth.txt     image, x1, x2, y1, y2; series without one are not annotated
-  Castings/C0001/BoundingBox.mat      the same, read where the text is missing
+  Castings/C0001/BoundingBox.mat      the same, read if the text is missing
   Welds/W0001/ ...  Baggages/B0001/ ...  Nature/N0001/ ...  Settings/S0001/ ...""",
     marker=r"(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}(?i:\.png)",
     split_of_group=dict.fromkeys((RECOMMENDED, BY_SHARE), SPLIT_OF_SERIES),
     modality="X-ray, gray; castings mostly 768x572",
-    annotations="boxes; masks where the truth is polygons or images",
+    annotations="boxes; masks where the annotations are polygons or images",
     best_use="Detecting defects in castings from a few hundred X-ray images, most images without labels.",
     notes=(
-        "No defect types exist in it: castings and welds have the class defect, the others object.",
+        "It has no defect types: castings and welds have the class defect, the others object.",
         "33 of the 67 castings series were never annotated: split unlabeled, never negatives.",
         "C0055 alone holds 42 % of all castings boxes and is always in train.",
     ),
-    # A part is in the beam in any pose, nearer to the tube or further away. Dose, voltage and detector change
-    # brightness, contrast and gamma; the fewer quanta, the more noise; the focal spot blurs.
+    # A part is in the beam in any pose, closer to the tube or further away. Dose, voltage and detector change
+    # brightness, contrast and gamma; fewer quanta mean more noise; the focal spot blurs.
     augmentations=(
         "flip_horizontal",
         "flip_vertical",
@@ -113,17 +113,17 @@ SOURCE = Source(
 
 
 class GDXray(InspectionBuilder):
-    """Reads the publisher's group folders; any of them may be absent."""
+    """Reader for the publisher's group folders; any of them may be absent."""
 
     SOURCE = SOURCE
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        """One truth file a series, or none; see `InspectionBuilder.read`."""
+        """Read one annotation file per series, or none; see `InspectionBuilder.read`."""
         folders: dict[str, list[str]] = {}
         for _, match in tree.matching(rf"(?P<folder>{_series(part)})/(?P<name>[^/]+)"):
             folders.setdefault(match["folder"], []).append(match["name"])
         for folder in [folder for folder in folders if folder.endswith(f"/{MASK_SERIES}")]:
-            # Masks are read with their images, none of which may be there.
+            # Masks are read with their images, none of which may be present.
             folders.setdefault(folder.removesuffix(MASK_SERIES) + MASKED_SERIES, [])
         for folder, names in folders.items():
             group, _, series = folder.rpartition("/")
@@ -139,7 +139,7 @@ class GDXray(InspectionBuilder):
     def _read_masked(
         self, tree: Tree, part: str, images: list[tuple[int, str]], masks: dict[int, str], report: Report
     ) -> Iterator[Example]:
-        tree.accounted_for.update(masks.values())  # that of an unreadable image is never opened
+        tree.accounted_for.update(masks.values())  # the mask of an unreadable image is never opened
         for number, path in images:
             with report.costs_image():
                 example = _example(tree, part, number, path)
@@ -152,58 +152,59 @@ class GDXray(InspectionBuilder):
                 yield example
         for number in sorted(masks.keys() - dict(images).keys()):
             with report.costs_image():
-                found = f"a mask of image {number}, which is not there"
-                remedy = f"Copy {MASKED_SERIES}_{number:04d}.png to {MASKED_SERIES}, or take the mask away."
+                found = f"the mask belongs to image {number}, which does not exist"
+                remedy = f"Copy {MASKED_SERIES}_{number:04d}.png to {MASKED_SERIES}, or remove the mask."
                 raise MissingImageError(masks[number], found, remedy)
 
     def _read_boxed(self, tree: Tree, part: str, folder: str, names: list[str], report: Report) -> Iterator[Example]:
         images = _images(folder, names)
         try:
-            found = read_truth(tree, folder, names, report)
+            found = read_annotation(tree, folder, names, report)
         except MalformedAnnotationError as error:
             if report.strict:
                 raise
-            whole = f"{error.found}: it may concern any image of the series, so none is kept"
-            report.add(error.kind, error.path, whole, line=error.line, count=max(1, len(images)))
+            cause = f"{error.found}: this may concern any image of the series, so none is kept"
+            report.add(error.kind, error.path, cause, line=error.line, count=max(1, len(images)))
             tree.accounted_for.update(path for _, path in images)
             return
-        truth, truth_path = found or (SeriesTruth(), "")
+        annotation, annotation_path = found or (SeriesAnnotation(), "")
         for number, path in images:
             with report.costs_image():
                 example = _example(tree, part, number, path)
                 example.annotated = found is not None
-                if number in truth.errors:
-                    raise truth.errors[number]
-                rows = truth.rows.get(number, [])
-                example.instances = [_instance(row, example, _label(part), truth_path, report) for row in rows]
+                if number in annotation.errors:
+                    raise annotation.errors[number]
+                rows = annotation.rows.get(number, [])
+                example.instances = [_instance(row, example, _label(part), annotation_path, report) for row in rows]
                 yield example
-        for number in sorted((truth.rows.keys() | truth.errors.keys()) - dict(images).keys()):
+        for number in sorted((annotation.rows.keys() | annotation.errors.keys()) - dict(images).keys()):
             with report.costs_image():
-                line = truth.first_line(number)
-                remedy = f"Copy {folder.rpartition('/')[2]}_{number:04d}.png here, or take its rows off."
-                raise MissingImageError(truth_path, f"truth for image {number}, which is not there", remedy, line)
+                line = annotation.first_line(number)
+                remedy = f"Copy {folder.rpartition('/')[2]}_{number:04d}.png here, or remove its rows."
+                found_row = f"the row refers to image {number}, which does not exist"
+                raise MissingImageError(annotation_path, found_row, remedy, line)
 
 
 def _label(part: str) -> str:
-    """The only class of a group."""
+    """Return the only class of a group."""
     return SOURCE.config(part).classes[0]
 
 
 def _example(tree: Tree, part: str, number: int, path: str) -> Example:
-    """An image of a series, without truth. `Castings/C0001/C0001_0001.png` is gdxray/castings/C0001/C0001_0001."""
+    """Return an unannotated image of a series; `Castings/C0001/C0001_0001.png` is gdxray/castings/C0001/C0001_0001."""
     _, series, _ = path.split("/")
     group = f"gdxray/{part}/{series}"
     return Example(f"{group}/{series}_{number:04d}", path, *image_size(tree, path), group=group)
 
 
 def _images(folder: str, names: list[str]) -> list[tuple[int, str]]:
-    """Number and path of a series' images; a number twice where one stands there as .png and as .PNG."""
+    """Return number and path of a series' images; a number occurs twice if it exists as .png and as .PNG."""
     pattern = re.compile(rf"{folder.rpartition('/')[2]}_(\d{{4}})(?i:\.png)")
     return [(int(match[1]), f"{folder}/{name}") for name in names if (match := pattern.fullmatch(name))]
 
 
-def _instance(row: TruthRow, example: Example, label: str, path: str, report: Report) -> Instance:
-    """A row as an instance; an oriented rectangle is clipped here, its box being the hull of what is inside."""
+def _instance(row: AnnotationRow, example: Example, label: str, path: str, report: Report) -> Instance:
+    """Convert a row to an instance; an oriented rectangle is clipped, and its box is the hull of the part inside."""
     if row.swapped:
         report.add("swapped_corners", path, f"image {row.number}", line=row.line)
     if row.corners is None:

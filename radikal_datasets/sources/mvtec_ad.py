@@ -1,7 +1,7 @@
 """MVTec AD: fifteen objects and textures, photographed without defects and with known ones, with pixel masks.
 
 The number of images is the publisher's (3,629 train, 1,725 test). The defect types and their counts are what
-independent counts of the whole set agree on; they add up to the publisher's. Measured on parts: masks are 8 bit,
+independent counts of the complete set agree on; they add up to the publisher's. Measured on parts: masks are 8 bit,
 exactly 0 and 255, of the image's size and never empty; one holds up to 3 components; screw, grid and zipper are
 gray, the others RGB.
 """
@@ -23,7 +23,7 @@ from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 __all__ = ["DEFECT_IN_TRAIN", "MASK_VALUES", "SOURCE", "MvtecAd"]
 
 DEFECT_IN_TRAIN = Kind(
-    "defect_in_train", Effect.REPAIRED, "defect image below train/, where the publisher has none: taken as test/'s"
+    "defect_in_train", Effect.REPAIRED, "a defect image in train/, where the publisher has none: treated as test/"
 )
 
 _GOOD = "good"
@@ -130,44 +130,44 @@ SOURCE = Source(
   cable/ ...                       15 categories; any of them may be missing""",
     marker=rf"(?:{'|'.join(_CATEGORIES)})/(?:train|test)/[^/]+/[^/]+\.(?i:png)",
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
-    modality="camera, colour and gray",
+    modality="camera, color and gray",
     annotations="masks",
-    best_use="Many kinds of defect with exact masks, few images of each: a detector a category, or one for all 73.",
+    best_use="Many kinds of defect with exact masks, few images of each: one detector per category, or one for all 73.",
     notes=(
-        "The publisher's train set holds no defect: recommended cuts all images 70/15/15 by good and each defect type.",
-        "A defect image without its mask is kept as annotated=False: nobody knows where its defect is.",
+        "The publisher's train set has no defects: recommended splits all images 70/15/15 by good and defect type.",
+        "A defect image without its mask is kept as annotated=False: where its defect is, is unknown.",
         "One mask may hold several defects: each 8-connected component is an instance.",
     ),
-    # Parts are laid out alike below a fixed camera, to a few degrees and pixels. No flips: print on capsules and pills
-    # would be mirrored, and a transistor in another pose, or a metal nut upside down, is itself a defect.
+    # Parts are positioned alike below a fixed camera, to a few degrees and pixels. No flips: print on capsules and
+    # pills would be mirrored, and a transistor in another pose, or a metal nut upside down, is itself a defect.
     augmentations=("rotation", "translate", "brightness", "contrast", "gamma", "noise", "blur"),
 )
 
 
 class MvtecAd(InspectionBuilder):
-    """Reads `<category>/{train,test}/<type>/*.png` with `<category>/ground_truth/<type>/*_mask.png`."""
+    """Reader for `<category>/{train,test}/<type>/*.png` with `<category>/ground_truth/<type>/*_mask.png`."""
 
     SOURCE = SOURCE
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        """One mask a defect image; see `InspectionBuilder.read`."""
+        """Read one mask per defect image; see `InspectionBuilder.read`."""
         masks = {
             (match["type"], match["stem"]): path
             for path, match in tree.matching(rf"{part}/ground_truth/(?P<type>[^/]+)/(?P<stem>[^/]+)_mask\.(?i:png)")
         }
-        tree.accounted_for.update(masks.values())  # one without image is told of below
+        tree.accounted_for.update(masks.values())  # one without an image is reported below
         with_image = set()
         for path, match in tree.matching(rf"{part}/(?P<split>train|test)/(?P<type>[^/]+)/(?P<stem>[^/]+)\.(?i:png)"):
             split, key = match["split"], (match["type"], match["stem"])
-            # No good image has a mask, and train/good and test/good number theirs alike.
+            # No good image has a mask, and train/good and test/good use the same numbers.
             mask = masks.get(key) if key[0] != _GOOD or split == "test" else None
             with_image.update([key] if mask else [])
             with report.costs_image():
                 yield self._example(tree, part, path, split, key, mask, report)
         for key in sorted(masks.keys() - with_image):
             with report.costs_image():
-                found = f"a mask of an image that is not there: {'/'.join(key)}"
-                raise MissingImageError(masks[key], found, "Fetch the image, or take the mask away.")
+                found = f"the image of this mask does not exist: {'/'.join(key)}"
+                raise MissingImageError(masks[key], found, "Get the image, or remove the mask.")
 
     def _example(
         self, tree: Tree, part: str, path: str, split: str, key: tuple[str, str], mask: str | None, report: Report
@@ -175,11 +175,11 @@ class MvtecAd(InspectionBuilder):
         defect, stem = key
         known = SOURCE.config(part).classes
         if defect != _GOOD and defect not in known:
-            remedy = f"The folders are {_GOOD}, {', '.join(known)}: put the image into one of them, or take it away."
+            remedy = f"The folders are {_GOOD}, {', '.join(known)}. Move the image to one of them, or remove it."
             raise UnknownClassError(path, f"folder {defect!r}", remedy)
         if defect != _GOOD and split == "train":
-            # Some copies mix the sets; the identity stays the one the image was published under.
-            report.add(DEFECT_IN_TRAIN, path, f"taken as test/{defect}/{stem}")
+            # Some copies mix the sets; the image keeps the identity under which it was published.
+            report.add(DEFECT_IN_TRAIN, path, f"treated as test/{defect}/{stem}")
             split = "test"
         width, height = image_size(tree, path)
         example = Example(
@@ -188,7 +188,7 @@ class MvtecAd(InspectionBuilder):
         if mask is not None:
             example.instances = mask_instances(tree, mask, defect, width, height, report)
             if bool(example.instances) == (defect == _GOOD):
-                found = f"a mask of {len(example.instances)} defects for an image of the folder {defect}"
+                found = f"the mask shows {len(example.instances)} defects, but the image is in the folder {defect}"
                 raise MalformedAnnotationError(mask, found, "Look at the image: mask and folder disagree.")
         elif defect != _GOOD:
             report.add("missing_truth", path, f"no ground_truth/{defect}/{stem}_mask.png")

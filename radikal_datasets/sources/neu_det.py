@@ -1,7 +1,7 @@
 """NEU-DET: six kinds of surface defect on hot-rolled steel strip.
 
-Facts measured on a whole copy: 1,800 JPEG of 200x200, 4,189 boxes of which 3 are exact duplicates; 188 boxes in 123
-images carry another class than the file's name, and the `<name>` element is right.
+Facts measured on a complete copy: 1,800 JPEG of 200x200, 4,189 boxes of which 3 are exact duplicates; 188 boxes in 123
+images have a class other than the one in the file name, and the `<name>` element is correct.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from ..schema import Example, Instance
 from ..source import DEFAULT_CONFIG, Config, License, Source
 
 _IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?i:jpg|jpeg|png|bmp)"
-_TRUTH = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)(?i:\.xml)"
+_ANNOTATION = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)(?i:\.xml)"
 
 CLASS_NOT_FILE_NAME = Kind(
-    "class_not_file_name", Effect.REPAIRED, "a box of another class than the file's name: its <name> is taken"
+    "class_not_file_name", Effect.REPAIRED, "a box whose class differs from the file name: its <name> is used"
 )
 FILENAME_WITHOUT_EXTENSION = Kind(
-    "filename_without_extension", Effect.REPAIRED, "<filename> has no extension: the XML's own name is taken"
+    "filename_without_extension", Effect.REPAIRED, "<filename> has no extension: the XML file's own name is used"
 )
-TRUTH_ELSEWHERE = Kind("truth_elsewhere", Effect.REPAIRED, "truth lies in the other folder than its image: used")
+TRUTH_ELSEWHERE = Kind(
+    "truth_elsewhere", Effect.REPAIRED, "the annotation is in the other split's folder than its image: used"
+)
 
 SOURCE = Source(
     name="neu_det",
@@ -72,11 +74,11 @@ NEU-DET/
     modality="camera, gray, 200x200",
     best_use="A first detector in minutes: small images, six balanced classes.",
     notes=(
-        "Every XML says depth 1; the JPEGs are RGB with equal channels.",
-        "Kaggle's train and validation folders are a layout, not a protocol: the splits are the same from either.",
+        "Every XML states depth 1; the JPEGs are RGB with equal channels.",
+        "Kaggle's train and validation folders are a layout, not a protocol: both layouts give the same splits.",
     ),
-    # Rolling has a direction: scratches and rolled-in scale run along it, so no turns. The light differs from image to
-    # image already.
+    # Rolling has a direction: scratches and rolled-in scale run along it, so no turns. The light already differs from
+    # image to image.
     augmentations=(
         "flip_horizontal",
         "flip_vertical",
@@ -92,15 +94,15 @@ NEU-DET/
 
 
 class NeuDet(InspectionBuilder):
-    """Reads the original layout (IMAGES, ANNOTATIONS) and Kaggle's (train and validation, images by class)."""
+    """Reader for the original layout (IMAGES, ANNOTATIONS) and Kaggle's (train and validation, images by class)."""
 
     SOURCE = SOURCE
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        """One VOC file an image; see `InspectionBuilder.read`."""
-        truths: dict[str, tuple[str, re.Match[str]]] = {}
-        for path, match in tree.matching(_TRUTH):
-            truths.setdefault(match["stem"], (path, match))
+        """Read one VOC file per image; see `InspectionBuilder.read`."""
+        annotations: dict[str, tuple[str, re.Match[str]]] = {}
+        for path, match in tree.matching(_ANNOTATION):
+            annotations.setdefault(match["stem"], (path, match))
         seen: set[str] = set()
         for path, match in tree.matching(_IMAGE):
             stem = match["stem"]
@@ -108,31 +110,34 @@ class NeuDet(InspectionBuilder):
             with report.costs_image():
                 width, height = image_size(tree, path)
                 example = Example(f"neu_det/{stem}", path, width, height)
-                if stem not in truths:
+                if stem not in annotations:
                     report.add("missing_truth", path, f"no {stem}.xml")
                     example.annotated = False
                 else:
-                    truth_path, truth_match = truths[stem]
-                    if truth_match["part"] != match["part"]:
-                        report.add(TRUTH_ELSEWHERE, truth_path, f"image is {path}")
-                    example.instances = self._instances(tree, truth_path, example, report)
+                    annotation_path, annotation_match = annotations[stem]
+                    if annotation_match["part"] != match["part"]:
+                        report.add(TRUTH_ELSEWHERE, annotation_path, f"its image is {path}")
+                    example.instances = self._instances(tree, annotation_path, example, report)
                 yield example
-        for stem in sorted(truths.keys() - seen):
+        for stem in sorted(annotations.keys() - seen):
             with report.costs_image():
-                raise MissingImageError(truths[stem][0], f"no image {stem}.jpg", "Copy it here, or take the XML away.")
+                remedy = "Copy the image here, or remove the XML."
+                raise MissingImageError(annotations[stem][0], f"there is no image {stem}.jpg", remedy)
 
     def _instances(self, tree: Tree, path: str, example: Example, report: Report) -> list[Instance]:
-        truth = parse_voc(tree.read(path), path)
-        if truth.filename and not PurePosixPath(truth.filename).suffix:
-            report.add(FILENAME_WITHOUT_EXTENSION, path, truth.filename)
-        scale_x, scale_y = example.width / truth.width, example.height / truth.height
+        annotation = parse_voc(tree.read(path), path)
+        if annotation.filename and not PurePosixPath(annotation.filename).suffix:
+            report.add(FILENAME_WITHOUT_EXTENSION, path, annotation.filename)
+        scale_x, scale_y = example.width / annotation.width, example.height / annotation.height
         if (scale_x, scale_y) != (1, 1):
-            found = f"XML says {truth.width}x{truth.height}, file is {example.width}x{example.height}"
+            found = (
+                f"the XML states {annotation.width}x{annotation.height}, the file is {example.width}x{example.height}"
+            )
             report.add("resized_image", example.image, found)
         classes = SOURCE.config(DEFAULT_CONFIG).classes
         class_in_name = PurePosixPath(example.image).stem.rpartition("_")[0]
         instances = []
-        for voc in truth.objects:
+        for voc in annotation.objects:
             if voc.swapped:
                 report.add("swapped_corners", path, line=voc.line)
             if voc.name not in classes:

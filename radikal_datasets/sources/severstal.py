@@ -1,7 +1,8 @@
 """Severstal: four kinds of defect on flat steel, as pixel masks.
 
-Facts measured on a whole copy: 12,568 training images of 1600x256, 7,095 masks (one an image and class, of up to 3,686
-runs), 5,902 images without a defect. A third party states 5,506 test images, whose truth was never published.
+Facts measured on a complete copy: 12,568 training images of 1600x256, 7,095 masks (one per image and class, of up to
+3,686 runs), 5,902 images without a defect. A third party reports 5,506 test images, whose annotation was never
+published.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from ..report import Effect, Kind, Report
 from ..schema import Example, Instance, InstanceMask
 from ..source import DEFAULT_CONFIG, Config, License, Source
 
-#: Width and height of every image, in pixels. The run lengths count in this frame and say nothing in another.
+#: Width and height of every image, in pixels. The run lengths refer to this frame and mean nothing in another.
 SIZE = (1600, 256)
 _CLASSES = {str(number): f"defect_{number}" for number in range(1, 5)}
 _NAME = r"(?P<stem>[^/]+)(?i:\.jpg)"
-_TRUTH = "train.csv"
-_REMEDY = "Fetch train.csv again."
+_CSV = "train.csv"
+_REMEDY = "Get train.csv again."
 
-ROWS_WITHOUT_IMAGE = Kind("rows_without_image", Effect.REPAIRED, "rows of commas alone in the csv: skipped")
+ROWS_WITHOUT_IMAGE = Kind("rows_without_image", Effect.REPAIRED, "rows in the csv that hold only commas: skipped")
 
 SOURCE = Source(
     name="severstal",
@@ -35,7 +36,7 @@ SOURCE = Source(
     homepage="https://www.kaggle.com/competitions/severstal-steel-defect-detection",
     download_page="https://www.kaggle.com/competitions/severstal-steel-defect-detection/data",
     license=License(
-        "Kaggle competition rules", False, "For those who accepted the competition's rules; not to be passed on."
+        "Kaggle competition rules", False, "For those who accepted the competition's rules; may not be passed on."
     ),
     citation="""@misc{severstal2019,
   title        = {Severstal: Steel Defect Detection},
@@ -56,19 +57,19 @@ SOURCE = Source(
     layout="""severstal-steel-defect-detection/
   train.csv                         ImageId,ClassId,EncodedPixels
   train_images/0002cc93b.jpg ...    12,568 JPEG, 1600x256
-  test_images/004f40c73.jpg ...     5,506 JPEG without truth
+  test_images/004f40c73.jpg ...     5,506 JPEG without annotation
   sample_submission.csv             not read""",
     marker=r"(?:train|test)_images/[^/]+(?i:\.jpg)",
     modality="line-scan camera, gray, 1600x256",
     annotations="masks",
     best_use="Segmentation and long, thin images; half of the images have no defect.",
     notes=(
-        "The publisher names no defect types: the classes are numbers.",
+        "The publisher does not name the defect types: the classes are numbers.",
         "A mask holds all defects of a class; instances are its 8-connected components.",
-        "The test images' truth was never published: they are the split `unlabeled`.",
+        "The test images' annotation was never published: they are the split `unlabeled`.",
     ),
-    # The strip passes below the camera in one direction, so no turns; defects are anywhere on it, so their masks may be
-    # pasted. Light, exposure and focus differ from line to line.
+    # The strip passes below the camera in one direction, so no turns; defects occur anywhere on it, so their masks may
+    # be pasted. Light, exposure and focus differ from line to line.
     augmentations=(
         "flip_horizontal",
         "flip_vertical",
@@ -85,14 +86,14 @@ SOURCE = Source(
 
 
 @dataclass
-class _Truth:
-    """What train.csv says.
+class _Annotations:
+    """The contents of train.csv.
 
     Attributes:
-        rows: image name -> (line, class number as it stands, run-length code), in file order; codes may be empty.
-        covers_all: the header that lists defective images alone, so that an image without a row is clean.
-        cut_off: of a file that ends within a line: the image this line speaks of, and the error that costs it.
-            covers_all then holds for the images before it alone.
+        rows: image name -> (line, class number as written, run-length code), in file order; codes may be empty.
+        covers_all: the header is the one that lists only defective images, so that an image without a row is clean.
+        cut_off: for a file that ends within a line: the image this line concerns, and the error that costs it.
+            covers_all then holds only for the images before it.
     """
 
     rows: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
@@ -100,32 +101,34 @@ class _Truth:
     cut_off: tuple[str, MalformedAnnotationError] | None = None
 
     def covers(self, name: str) -> bool:
-        """Whether an image without a row is clean."""
+        """Return whether an image without a row is clean."""
         return self.covers_all and (self.cut_off is None or name < self.cut_off[0])
 
 
 class Severstal(InspectionBuilder):
-    """Reads the competition's folder."""
+    """Reader for the competition's folder."""
 
     SOURCE = SOURCE
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
-        """All masks stand in one csv; see `InspectionBuilder.read`."""
-        truth = _Truth()
+        """Read all masks from one csv; see `InspectionBuilder.read`."""
+        annotations = _Annotations()
         with report.costs_image():
-            truth = _read_csv(tree, report)
+            annotations = _read_csv(tree, report)
         in_train: set[str] = set()
         for path, match in tree.matching(f"train_images/{_NAME}"):
             name = f"{match['stem']}.jpg"
             in_train.add(name)
             with report.costs_image():
                 example = Example(f"severstal/{match['stem']}", path, *image_size(tree, path))
-                if truth.cut_off and truth.cut_off[0] == name:
-                    raise truth.cut_off[1]
-                rows = truth.rows.get(name, [])
-                if not rows and not truth.covers(name):
+                if annotations.cut_off and annotations.cut_off[0] == name:
+                    raise annotations.cut_off[1]
+                rows = annotations.rows.get(name, [])
+                if not rows and not annotations.covers(name):
                     report.add(
-                        "missing_truth", path, f"no row in {_TRUTH}" if truth.rows else f"no {_TRUTH}, or no use"
+                        "missing_truth",
+                        path,
+                        f"no row in {_CSV}" if annotations.rows else f"{_CSV} is missing or unusable",
                     )
                     example.annotated = False
                 example.instances = [instance for row in rows for instance in _instances(example, *row)]
@@ -133,105 +136,108 @@ class Severstal(InspectionBuilder):
         for path, match in tree.matching(f"test_images/{_NAME}"):
             with report.costs_image():
                 yield Example(f"severstal/{match['stem']}", path, *image_size(tree, path), annotated=False)
-        if truth.cut_off and truth.cut_off[0] not in in_train:
-            report.add_error(truth.cut_off[1])
-            in_train.add(truth.cut_off[0])
-        for name in sorted(truth.rows.keys() - in_train):
+        if annotations.cut_off and annotations.cut_off[0] not in in_train:
+            report.add_error(annotations.cut_off[1])
+            in_train.add(annotations.cut_off[0])
+        for name in sorted(annotations.rows.keys() - in_train):
             with report.costs_image():
-                line = truth.rows[name][0][0]
-                raise MissingImageError(_TRUTH, f"no image train_images/{name}", "Copy it here.", line)
+                line = annotations.rows[name][0][0]
+                remedy = "Copy the image here, or remove the row."
+                raise MissingImageError(_CSV, f"there is no image train_images/{name}", remedy, line)
 
 
 def _instances(example: Example, line: int, number: str, code: str) -> Iterator[Instance]:
     if number not in _CLASSES:
-        raise UnknownClassError(_TRUTH, f"class {number!r}", f"They are {', '.join(_CLASSES)}. {_REMEDY}", line)
+        remedy = f"The classes are {', '.join(_CLASSES)}. {_REMEDY}"
+        raise UnknownClassError(_CSV, f"class {number!r}", remedy, line)
     if not code:
         return
     if (example.width, example.height) != SIZE:
-        found = f"{example.width}x{example.height} pixels, its mask is written for {SIZE[0]}x{SIZE[1]}"
+        found = f"{example.width}x{example.height} pixels, but its mask refers to {SIZE[0]}x{SIZE[1]}"
         raise MaskSizeError(example.image, found, "Use the original image.")
-    _, boxes = components(code, *SIZE, _TRUTH, line)
+    _, boxes = components(code, *SIZE, _CSV, line)
     mask = RleMask(code)
     for component, box in enumerate(boxes, start=1):
         yield Instance(_CLASSES[number], box, InstanceMask(mask, component))
 
 
-def _read_csv(tree: Tree, report: Report) -> _Truth:
-    """Reads either header, by column name; nothing where there is no file."""
-    truth = _Truth()
-    if _TRUTH not in tree:
-        return truth
-    text = tree.read_text(_TRUTH)
+def _read_csv(tree: Tree, report: Report) -> _Annotations:
+    """Read a csv with either header, by column name; empty if there is no file."""
+    annotations = _Annotations()
+    if _CSV not in tree:
+        return annotations
+    text = tree.read_text(_CSV)
     one_a_row, rows = _csv_rows(text)
     last = None
     if rows and not text.endswith(("\n", "\r")):
         line, name, number, _ = rows[-1]
-        name = name or ("" if one_a_row else number)  # half a name has no class after it
+        name = name or ("" if one_a_row else number)  # a truncated name is not followed by a class
         if name:
             last = line, name
             rows.pop()
     blank_lines = []
     for line, name, number, code in rows:
         if name:
-            truth.rows.setdefault(name, []).append((line, number, code))
+            annotations.rows.setdefault(name, []).append((line, number, code))
         elif number or code:
             with report.costs_image():
-                raise MalformedAnnotationError(_TRUTH, "a row without image name", _REMEDY, line)
+                raise MalformedAnnotationError(_CSV, "the row has no image name", _REMEDY, line)
         else:
             blank_lines.append(line)
     if blank_lines:
         found = f"{len(blank_lines):,} rows of commas"
-        report.add(ROWS_WITHOUT_IMAGE, _TRUTH, found, line=blank_lines[0], count=len(blank_lines))
-    # A table without a row proves nothing.
-    truth.covers_all = one_a_row and bool(truth.rows)
+        report.add(ROWS_WITHOUT_IMAGE, _CSV, found, line=blank_lines[0], count=len(blank_lines))
+    # A table without rows proves nothing.
+    annotations.covers_all = one_a_row and bool(annotations.rows)
     if last:
-        _cut_off(truth, *last)
-    return truth
+        _cut_off(annotations, *last)
+    return annotations
 
 
-def _cut_off(truth: _Truth, line: int, name: str) -> None:
-    """Takes the last row, which has no line end, for lost with what it may have said: half a code is a mask, too."""
-    names = list(truth.rows)
-    if names and names[-1].startswith(name):  # half a name: the image of the row before may have had another row
+def _cut_off(annotations: _Annotations, line: int, name: str) -> None:
+    """Discard the last row, which has no line ending, and all it may have said: half a code is a valid mask, too."""
+    names = list(annotations.rows)
+    if names and names[-1].startswith(name):  # a truncated name: the image of the previous row may have another row
         name = names[-1]
-    truth.cut_off = name, MalformedAnnotationError(_TRUTH, "the file is cut off here", _REMEDY, line)
-    # In the order of names, what is said of those before it is whole.
-    truth.covers_all &= names == sorted(names)
+    annotations.cut_off = name, MalformedAnnotationError(_CSV, "the file is truncated here", _REMEDY, line)
+    # If the names are sorted, the rows of those before it are complete.
+    annotations.covers_all &= names == sorted(names)
 
 
 def _csv_rows(text: str) -> tuple[bool, list[tuple[int, str, str, str]]]:
-    """Whether the header is the newer one, and each row's line, image name, class number and run-length code.
+    """Return whether the header is the newer one, and each row's line, image name, class number and run-length code.
 
     Raises:
-        MalformedAnnotationError: columns of neither header, or quotation marks that may hide rows.
+        MalformedAnnotationError: the columns match neither header, or quotation marks may hide rows.
     """
-    limit = csv.field_size_limit(max(len(text), 1))  # a code may be of any length: a wrong one costs its image
-    # Strict: a quotation mark nobody closed swallows the rows after it, and their images would pass for clean.
+    limit = csv.field_size_limit(max(len(text), 1))  # a code may have any length: an invalid one costs its image
+    # Strict: an unclosed quotation mark swallows the rows after it, and their images would pass for clean.
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="", strict=True)
     try:
         columns = reader.fieldnames or ()
         one_a_row = {"ImageId", "ClassId", "EncodedPixels"} <= set(columns)
         if not one_a_row and not {"ImageId_ClassId", "EncodedPixels"} <= set(columns):
-            found = f"columns {', '.join(columns)[:200] or 'none'}"
-            remedy = f"They are ImageId, ClassId, EncodedPixels, or ImageId_ClassId, EncodedPixels. {_REMEDY}"
-            raise MalformedAnnotationError(_TRUTH, found, remedy, 1)
+            found = f"unknown columns: {', '.join(columns)[:200] or 'none'}"
+            remedy = f"ImageId, ClassId, EncodedPixels, or ImageId_ClassId, EncodedPixels are expected. {_REMEDY}"
+            raise MalformedAnnotationError(_CSV, found, remedy, 1)
         rows = []
         for row in reader:
             values = {column: row[column].strip() for column in columns}
-            if any("\n" in value or "\r" in value for value in values.values()):  # so does one that a later one closes
-                raise MalformedAnnotationError(_TRUTH, "a quoted field of several lines", _REMEDY, reader.line_num)
+            # So does a quotation mark that a later one closes.
+            if any("\n" in value or "\r" in value for value in values.values()):
+                raise MalformedAnnotationError(_CSV, "a quoted field spans lines", _REMEDY, reader.line_num)
             if one_a_row:
                 name, number = values["ImageId"], values["ClassId"]
             else:
                 name, _, number = values["ImageId_ClassId"].rpartition("_")
             rows.append((reader.line_num, _canonical(name), number, values["EncodedPixels"]))
     except csv.Error as error:
-        raise MalformedAnnotationError(_TRUTH, str(error), _REMEDY, reader.line_num) from None
+        raise MalformedAnnotationError(_CSV, str(error), _REMEDY, reader.line_num) from None
     finally:
         csv.field_size_limit(limit)
     return one_a_row, rows
 
 
 def _canonical(name: str) -> str:
-    """The name with its extension in lower case, as the publisher writes it."""
+    """Return the name with its extension in lower case, as the publisher writes it."""
     return f"{name[:-4]}.jpg" if name.lower().endswith(".jpg") else name

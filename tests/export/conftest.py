@@ -56,7 +56,7 @@ class Export:
             return {Path(line["file"]).stem: line["image_id"] for line in csv.DictReader(file)}
 
 
-def read_truth(source: str, config: str | None, tree: Path) -> tuple[dict[str, Truth], list[str]]:
+def read_annotation(source: str, config: str | None, tree: Path) -> tuple[dict[str, Truth], list[str]]:
     ((_, splits),) = open_sets(source, config, data_dir=tree)
     names = next(iter(splits.values())).features["labels"].feature.names
     truth = {}
@@ -84,7 +84,7 @@ def exported(
             tree = sample_tree(name) if name == source else real_data(name)
             folder = tmp_path_factory.mktemp("exports") / "VOCdevkit" / "VOC2012"  # where torchvision looks
             export_sets(name, config, format=format, output=folder, data_dir=tree)
-            made[key] = Export(folder, *read_truth(name, config, tree))
+            made[key] = Export(folder, *read_annotation(name, config, tree))
         return made[key]
 
     return get

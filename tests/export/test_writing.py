@@ -24,7 +24,7 @@ from radikal_datasets.export import FORMATS, export_sets, exporting
 from radikal_datasets.export.coco import CocoWriter
 from radikal_datasets.export.shared import Record, extension_of, file_stems, whole_or_not
 from radikal_datasets.schema import features
-from tests.export.conftest import read_truth
+from tests.export.conftest import read_annotation
 
 IDS = st.lists(st.text(st.sampled_from("aAbB01/._ -:*ßü漢\\"), min_size=1, max_size=12), unique=True, max_size=20)
 
@@ -63,7 +63,7 @@ def test_extensions() -> None:
 
 def test_same_base_names_in_two_folders_do_not_collide(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     export_sets("mvtec_ad", "all", format="voc", output=tmp_path / "out", data_dir=sample_tree("mvtec_ad"))
-    truth, _ = read_truth("mvtec_ad", "all", sample_tree("mvtec_ad"))
+    truth, _ = read_annotation("mvtec_ad", "all", sample_tree("mvtec_ad"))
     base_names = [image_id.rpartition("/")[2] for image_id in truth]
     assert len(set(base_names)) < len(base_names)
     assert len(list((tmp_path / "out" / "JPEGImages").iterdir())) == len(truth)
@@ -77,7 +77,7 @@ def test_images_nobody_annotated_are_left_out_and_said(
 ) -> None:
     tree = sample_tree("severstal")
     (done,) = export_sets("severstal", format=format, output=tmp_path / "out", data_dir=tree)
-    truth, _ = read_truth("severstal", None, tree)
+    truth, _ = read_annotation("severstal", None, tree)
     assert sum(done.images.values()) == len(truth)
     assert any(not item.named for item in truth.values())  # defect-free images are among them
     assert "unlabeled" not in done.images

@@ -157,13 +157,13 @@ def test_a_card_of_the_first_version_is_taken_over() -> None:
     old = (
         f"---\nlicense: other\nlanguage: en\n---\n\n# {DAGM.title}\n\n"
         "Converted by radikal-datasets from the publisher's files; image bytes are unchanged.\n\n```python\nx\n```\n\n"
-        "Homepage: <h>\n\n## License\n\nOld.\n\n## Notes\n\n"
+        "Homepage: <h>\n\n## Licence\n\nOld.\n\n## Notes\n\n"
         "- a\n- b\n\nMine.\n\n<!-- config: class1 -->\n## Configuration `class1`\n\nstale\n<!-- /config -->\n\n"
         "Mine too.\n\n## Citation\n\n```bibtex\nx\n```\n"
     )
     merged = merge_cards(old, local_card("class1"), DAGM, ["class1"])
     assert merged.count("# DAGM") == merged.count("Configuration `class1`") == merged.count("## Citation") == 1
-    assert merged.count("## License") == 1
+    assert merged.count("## License") == 1 and "## Licence" not in merged
     assert "\n\nMine.\n\n" in merged
     assert "\n\nMine too.\n\n" in merged
     assert "stale" not in merged

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radikal_datasets.annotations.deeppcb_truth import PcbDefect, parse_deeppcb
+from radikal_datasets.annotations.deeppcb_text import PcbDefect, parse_deeppcb
 from radikal_datasets.errors import MalformedAnnotationError
 
 numbers = st.integers(0, 639)

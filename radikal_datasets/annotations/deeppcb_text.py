@@ -1,4 +1,4 @@
-"""DeepPCB's text files: one defect a line, `x1 y1 x2 y2 type`, separated by blanks or by commas."""
+"""DeepPCB's text files: one defect per line, `x1 y1 x2 y2 type`, separated by blanks or commas."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from ..errors import MalformedAnnotationError
 from ..schema import Box
 
-# Blanks in the files themselves, commas in the publisher's README. Two commas in a row leave an empty, bad field.
+# Blanks in the files themselves, commas in the publisher's README. Two commas in a row leave an empty, invalid field.
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
-# No board has 10 digits of pixels, and Python refuses whole numbers of some thousands.
+# No board has 10 digits of pixels, and Python refuses to parse integers of some thousand digits.
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d*)?")
-_REMEDY = "Correct or fetch the file again; its image is left out until then."
+_REMEDY = "Correct the line or get the file again; its image is left out until then."
 
 
 @dataclass(frozen=True)
 class PcbDefect:
-    """One line: box in 0-based pixels, corners as they stand; the type's number; whether the corners were swapped."""
+    """One line: box in 0-based pixels, corners as given; the type's number; whether the corners were swapped."""
 
     box: Box
     type: int
@@ -26,18 +26,18 @@ class PcbDefect:
 
 
 def parse_deeppcb(text: str, path: str) -> list[PcbDefect]:
-    """Parses a truth file.
+    """Parse an annotation file.
 
-    The corners are taken as they stand, 0-based and half-open: the publisher's evaluation takes them as corners of an
-    area. Corners in the wrong order are sorted and marked. Any line ends, blank lines and a missing final newline are
-    fine.
+    The corners are taken as given, 0-based and half-open: the publisher's evaluation treats them as corners of an
+    area. Corners in the wrong order are sorted and marked. Any line endings, blank lines and a missing final newline
+    are accepted.
 
     Args:
         text: contents of the file.
         path: for messages.
 
     Raises:
-        MalformedAnnotationError: a line that is not four numbers and a whole one, with the line's number.
+        MalformedAnnotationError: a line is not four numbers and an integer; carries the line's number.
     """
     defects = []
     for number, line in enumerate(text.splitlines(), start=1):

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from radikal_datasets.annotations.gdxray_truth import parse_mat, parse_text
+from radikal_datasets.annotations.gdxray_table import parse_mat, parse_text
 from radikal_datasets.errors import MalformedAnnotationError
 
 FIVE = "   1.0000000e+00   1.7100000e+02   1.9800000e+02   4.7100000e+02   4.9300000e+02\n"
