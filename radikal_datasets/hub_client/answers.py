@@ -2,7 +2,8 @@
 
 The clients trust a Hub. huggingface_hub 1.33 to 2.4 write the header ``X-Repo-Commit`` into ``refs/<revision>`` and
 name files after the ``ETag``; `datasets` 5.2 names folders after the commit id and after fields of the card. So a
-malicious Hub, or anybody on a plain-http line, could write any file of the user. Every such value is checked here.
+malicious Hub, or anyone on a plain-http connection, could overwrite any file of the user. Every such value is checked
+here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _REVISION_OF_URL = re.compile(r"/resolve/([^/]+)/")
 _REMEDY = (
-    "The answer was refused. Either the Hub is broken or malicious, or the answer was altered on its way: ask the "
+    "The answer was refused. Either the Hub is broken or malicious, or the answer was altered in transit. Ask the "
     "Hub's operator, and use an https:// address."
 )
 
@@ -36,10 +37,10 @@ def check_commit(value: object, where: str, asked: str | None = None) -> str:
     Args:
         value: what the Hub answered.
         where: Hub and repository, for the message.
-        asked: the revision that was asked for: if it is a commit id, the answer must be the same.
+        asked: the revision that was requested: if it is a commit id, the answer must be the same.
 
     Raises:
-        HubContentError: it is not 40 lowercase hexadecimal digits, or another commit than the one asked for.
+        HubContentError: it is not 40 lowercase hexadecimal digits, or not the commit that was requested.
     """
     if not isinstance(value, str) or _COMMIT.fullmatch(value) is None:
         raise HubContentError(
@@ -52,7 +53,7 @@ def check_commit(value: object, where: str, asked: str | None = None) -> str:
 
 
 def check_path(value: object, where: str, what: str = "file name") -> None:
-    """Refuse a path that would leave the folder it is put into, on any operating system.
+    """Reject a path that would leave the folder into which it is put, on any operating system.
 
     Args:
         value: a posix path relative to a repository, as the Hub named it.
@@ -69,18 +70,18 @@ def check_path(value: object, where: str, what: str = "file name") -> None:
 
 
 def check_segment(value: object, where: str, what: str) -> None:
-    """As `check_path`, for the name of one file or folder: without a slash.
+    """Do what `check_path` does, for the name of one file or folder: without a slash.
 
     Raises:
-        HubContentError: it can't be such a name.
+        HubContentError: it is not a valid name.
     """
     check_path(value, where, what)
     if "/" in str(value):
-        raise HubContentError(f"{where} answered with the {what} {_shown(value)}, which has a slash in it. {_REMEDY}")
+        raise HubContentError(f"{where} answered with the {what} {_shown(value)}, which contains a slash. {_REMEDY}")
 
 
 def install() -> None:
-    """Make every client of this process refuse such answers, whoever calls it: us, `datasets` or `transformers`."""
+    """Make every client in this process reject such answers, whoever calls it: us, `datasets` or `transformers`."""
     api = huggingface_hub.hf_api
     for kind in (api.DatasetInfo, api.ModelInfo, api.SpaceInfo):
         _check_made(kind, _check_info)
@@ -98,13 +99,13 @@ def install() -> None:
         where, revision = _asked(url)
         try:
             found = original(url, *args, **kwargs)
-        except HfHubHTTPError as error:  # the clients note under this commit that the file is not there
+        except HfHubHTTPError as error:  # the clients record under this commit that the file does not exist
             _check_known_commit(error.response.headers.get(HUGGINGFACE_HEADER_X_REPO_COMMIT), where, revision)
             raise
         if found.commit_hash is None and revision is not None:
             raise HubContentError(
                 f"{where} answered without the header {HUGGINGFACE_HEADER_X_REPO_COMMIT}, which names the commit "
-                f"that a file belongs to. {_REMEDY}"
+                f"of a file. {_REMEDY}"
             )
         _check_known_commit(found.commit_hash, where, revision)
         if found.etag is not None:
@@ -116,7 +117,7 @@ def install() -> None:
 
 
 def _check_made(kind: type, check: Callable[[Any], None]) -> None:
-    """Check every object of a class as soon as it is made: the clients make one of each part of an answer."""
+    """Check every object of a class upon creation: the clients create one for each part of an answer."""
     original = kind.__init__
     if hasattr(original, "_radikal_datasets"):
         return
@@ -142,13 +143,13 @@ def _check_file(file: Any) -> None:
 
 
 def _check_known_commit(value: object, where: str, asked: str | None = None) -> None:
-    """As `check_commit`; None, where the Hub names no commit, is good."""
+    """Do what `check_commit` does; None, if the Hub names no commit, is valid."""
     if value is not None:
         check_commit(value, where, asked)
 
 
 def _asked(url: str) -> tuple[str, str | None]:
-    """Hub and repository, and the revision, of a file's address; the Hub alone and None for another kind of address."""
+    """Return the Hub and repository, and the revision, of a file's address; for other addresses the Hub and None."""
     parts = urlsplit(url)
     revision = _REVISION_OF_URL.search(parts.path)
     repository = "" if revision is None else parts.path[: revision.start()]
@@ -160,6 +161,6 @@ def _is_name(segment: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    """The value for a message: escaped, since it may hold anything, and short."""
+    """Return the value for a message: escaped, since it may hold anything, and short."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,4 +1,4 @@
-"""What the clients of a Hub raise, read: an HTTP status and the Hub's own words, or no answer, and what to do."""
+"""Interpret the errors of Hub clients: the HTTP status and the Hub's own words, or no answer; and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CUT_CONNECTIONS = (ConnectionResetError, ConnectionRefusedError, ConnectionAbor
 
 
 def chain_of(error: BaseException) -> list[BaseException]:
-    """An error and those it was made from, the first cause last; bounded, for chains can be rings."""
+    """Return an error and its causes, the root cause last; bounded, since chains can be cyclic."""
     chain: list[BaseException] = []
     seen: BaseException | None = error
     while seen is not None and len(chain) < 10:
@@ -25,18 +25,18 @@ def chain_of(error: BaseException) -> list[BaseException]:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status behind an error, which clients wrap in others; None where there was no answer at all."""
+    """Return the HTTP status of an error, which clients wrap in others; None if there was no answer at all."""
     for link in chain_of(error):
         response = getattr(link, "response", None)
         if response is not None and isinstance(getattr(response, "status_code", None), int):
             return response.status_code
-        if _is_cut(link):  # what is behind it is what was being handled: an earlier answer, to another request
+        if _is_cut(link):  # beyond it is what was being handled: an earlier answer, to another request
             return None
     return None
 
 
 def unanswered(error: BaseException) -> bool:
-    """True for a cut or refused connection and for a timeout, however deep the client has wrapped it."""
+    """Return whether the connection was cut or refused or timed out, however deeply the client has wrapped it."""
     if status_of(error) is not None:
         return False
     for link in chain_of(error):
@@ -48,7 +48,7 @@ def unanswered(error: BaseException) -> bool:
 
 
 def _is_cut(link: BaseException) -> bool:
-    """True for what the network itself raises, and for a request that another thread's cut connection has ended.
+    """Return whether the network raised it, or another thread's cut connection ended the request.
 
     huggingface_hub closes the one client of all threads when a connection fails.
     """
@@ -63,12 +63,12 @@ def _is_cut(link: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an error of a client means.
+    """The interpretation of a client error.
 
     Attributes:
         kind: our class for it.
-        found: what the Hub answered, with its own words, or that it did not.
-        remedy: what to do; a sentence without its full stop.
+        found: what the Hub answered, in its own words, or that it did not answer.
+        remedy: what to do; a sentence without its period.
     """
 
     kind: type[HubError]
@@ -78,45 +78,45 @@ class Reading:
 
 _NOT_THERE = Reading(
     HubAccessError,
-    "there is no such repository, or it is not for this user (a Hub does not tell which)",
+    "there is no such repository, or this user may not access it (a Hub does not say which)",
     "Check the name, or ask its owner for access",
 )
 _NO_TOKEN = Reading(
     HubAccessError,
-    "there is no such repository, or it is not for the anonymous (a Hub does not tell which)",
+    "there is no such repository, or it requires a login (a Hub does not say which)",
     "Log in (hf auth login) or set HF_TOKEN",
 )
-_WRONG_TOKEN = Reading(HubAccessError, "the token is not valid there", "Have a new one made, and set it")
+_WRONG_TOKEN = Reading(HubAccessError, "the token is not valid there", "Create a new one and set it")
 _NO_REVISION = Reading(
     HubAccessError,
     "there is no such branch, tag or commit",
-    "Check its name; the main branch is taken where none is named",
+    "Check its name; if none is given, the main branch is used",
 )
-_GATED = Reading(HubAccessError, "it is gated: its owner has to let you in", "Ask for access on its page")
+_GATED = Reading(HubAccessError, "the repository is gated: its owner must grant access", "Request access on its page")
 _OFFLINE = Reading(
     HubUnavailableError, "offline mode is on (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE)", "Unset it to ask the Hub"
 )
 _BY_STATUS = {
     403: Reading(
         HubAccessError,
-        "this user or this token may not do that (a token with the role `read`, or a namespace that is not theirs)",
-        "Take a token with the role `write`, of a member of the namespace",
+        "this user or token lacks the permission (a token with the role `read`, or a namespace that is not theirs)",
+        "Use a token with the role `write`, of a member of the namespace",
     ),
     404: _NOT_THERE,
-    409: Reading(HubError, "somebody else is changing it at the same time", "Try again"),
-    412: Reading(HubError, "somebody else changed it meanwhile", "Try again"),
-    413: Reading(HubError, "a body of this size is refused", "Raise the limit of the Hub or of the proxy before it"),
+    409: Reading(HubError, "someone else is changing it at the same time", "Try again"),
+    412: Reading(HubError, "someone else changed it in the meantime", "Try again"),
+    413: Reading(HubError, "the request body is too large", "Raise the limit of the Hub or of its proxy"),
     429: Reading(HubUnavailableError, "too many requests", "Wait a while and try again"),
-    507: Reading(HubError, "the Hub's disk is full", "Make room there; what arrived already is not sent again"),
+    507: Reading(HubError, "the Hub's disk is full", "Free some space there; what has arrived is not sent again"),
 }
 
 
 def read_error(cause: BaseException, token_sent: bool) -> Reading:
-    """Reads what a client raised.
+    """Interpret a client error.
 
     Args:
         cause: the error.
-        token_sent: a 401 to a request with a token means the token; one without, that there was none.
+        token_sent: a 401 to a request with a token is about the token; to one without, about its absence.
     """
     chain = chain_of(cause)
     status = status_of(cause)
@@ -138,18 +138,18 @@ def _read(chain: list[BaseException], status: int | None, token_sent: bool) -> R
             return Reading(HubUnavailableError, f"no answer ({_first_cause(chain)})", _remedy_of_silence(chain))
         if any(isinstance(link, DatasetNotFoundError) for link in chain):
             return _NOT_THERE
-        return Reading(HubError, _first_line(chain[0]), "`radikal-datasets doctor` looks at the Hub")
+        return Reading(HubError, _first_line(chain[0]), "Run `radikal-datasets doctor` to check the Hub")
     if status == 401:
         return _WRONG_TOKEN if token_sent else _NO_TOKEN
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:
-        return Reading(HubUnavailableError, "the Hub has a fault", "Try again; its own log tells more")
-    return Reading(HubError, "the Hub refused", "`radikal-datasets doctor` looks at it")
+        return Reading(HubUnavailableError, "the Hub has an internal error", "Try again; its log has the details")
+    return Reading(HubError, "the Hub refused the request", "Run `radikal-datasets doctor` to check it")
 
 
 def _said(chain: list[BaseException]) -> str:
-    """The Hub's own words, of the header `X-Error-Message` or the body, in one line."""
+    """Return the Hub's own words, from the header `X-Error-Message` or the body, in one line."""
     for link in chain:
         if words := getattr(link, "server_message", None):
             return " ".join(str(words).split())[:300]
@@ -168,11 +168,11 @@ def _first_cause(chain: list[BaseException]) -> str:
 def _remedy_of_silence(chain: list[BaseException]) -> str:
     text = " ".join(str(link) for link in chain).lower()
     if "certificate" in text:
-        return "Its certificate is not trusted here: set SSL_CERT_FILE to the file of your certificate authority"
+        return "Its certificate is not trusted: set SSL_CERT_FILE to the file of your certificate authority"
     if "ssl" in text:
-        return "HF_ENDPOINT says https://: check that the Hub speaks it at this port"
+        return "HF_ENDPOINT starts with https://: check that the Hub supports TLS on this port"
     if any(isinstance(link, socket.gaierror) for link in chain):
-        return "No such host: check HF_ENDPOINT"
+        return "The host name is unknown: check HF_ENDPOINT"
     if any(isinstance(link, TimeoutError) or "Timeout" in type(link).__name__ for link in chain):
-        return "It took too long: check the network, the Hub's load, and the proxy (HTTPS_PROXY, NO_PROXY)"
-    return "Check that the Hub runs, HF_ENDPOINT, and the proxy (HTTPS_PROXY, NO_PROXY)"
+        return "The request timed out: check the network, the Hub's load, and the proxy (HTTPS_PROXY, NO_PROXY)"
+    return "Check that the Hub is running, HF_ENDPOINT, and the proxy (HTTPS_PROXY, NO_PROXY)"

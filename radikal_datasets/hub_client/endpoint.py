@@ -1,4 +1,4 @@
-"""The Hub this installation talks to, if any, who we are there, and that nobody else is told of it."""
+"""Resolve the configured Hub and the user's credentials, and keep the Hugging Face libraries from contacting others."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .client_errors import read_error
 
 DEFAULT_NAMESPACE = "radikal_datasets"
 PUBLIC_HUB = "https://huggingface.co"
-#: For a request that answers at once. The clients themselves wait for ever where no timeout is given.
+#: For a request that is answered at once. The clients themselves wait forever if no timeout is given.
 TIMEOUT = 10.0  # seconds
 
-# What the libraries derive from HF_ENDPOINT when they are imported, in whichever of their modules it stands.
+# What the libraries derive from HF_ENDPOINT on import, in whichever of their modules it is.
 _COPIES = {
     "ENDPOINT": "",
     "HF_ENDPOINT": "",
@@ -36,10 +36,10 @@ _LIBRARIES = ("huggingface_hub", "datasets", "evaluate")
 
 
 def hub_repo(source: str) -> str | None:
-    """The repository a source is looked for in, or None where no Hub was chosen.
+    """Return the repository in which a source is looked for, or None if no Hub is configured.
 
-    A Hub is chosen by `HF_ENDPOINT` (a private Hub) or `RADIKAL_NAMESPACE` (an organisation of one's own).
-    huggingface.co is never asked for a name we don't own.
+    A Hub is configured by `HF_ENDPOINT` (a private Hub) or `RADIKAL_NAMESPACE` (an organization of your own).
+    huggingface.co is never asked for a name we do not own.
     """
     namespace = os.environ.get("RADIKAL_NAMESPACE")
     if not namespace and not os.environ.get("HF_ENDPOINT"):
@@ -48,17 +48,17 @@ def hub_repo(source: str) -> str | None:
 
 
 def hub_name() -> str:
-    """The Hub's address, for messages."""
+    """Return the Hub's address, for messages."""
     return (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).strip().rstrip("/")
 
 
 def stay_at_endpoint() -> None:
-    """Keeps the libraries below at the Hub that ``HF_ENDPOINT`` names; without it, changes nothing.
+    """Keep the underlying libraries at the Hub that ``HF_ENDPOINT`` names; without it, change nothing.
 
-    datasets 5.2 tells two other hosts the name of every set that is loaded (a download counter on s3.amazonaws.com, and
-    ``datasets-server.<endpoint>``, with the token), and takes an endpoint with a trailing slash literally
-    (facts/private-hub.md). All of this is read once, at import, which may have been before ours: so it is set in place,
-    and in the environment for processes that are spawned.
+    datasets 5.2 sends the name of every dataset that is loaded to two other hosts (a download counter on
+    s3.amazonaws.com, and ``datasets-server.<endpoint>``, with the token), and takes an endpoint with a trailing slash
+    literally (docs/hub-protocol.md). All of this is read once, on import, which may have happened before ours: so it is
+    set in place, and in the environment for child processes.
     """
     if not os.environ.get("HF_ENDPOINT"):
         return
@@ -90,18 +90,18 @@ def _validate_at_endpoint(self: RepoCard, repo_type: str | None = None) -> None:
 
 
 def _trust_own_authority() -> None:
-    """Lets the variables of `requests` and curl count: httpx2 and aiohttp know only ``SSL_CERT_FILE`` and ``_DIR``."""
+    """Honor the variables of `requests` and curl: httpx2 and aiohttp know only ``SSL_CERT_FILE`` and ``_DIR``."""
     if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
         return
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     if bundle:
         os.environ["SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE"] = bundle
-        huggingface_hub.close_session()  # a client made earlier has read the old ones
+        huggingface_hub.close_session()  # an existing client has read the old ones
 
 
 @dataclass(frozen=True)
 class Hub:
-    """A Hub, and who we are there.
+    """A Hub, and the user's credentials for it.
 
     Attributes:
         endpoint: its address, without a trailing slash.
@@ -117,20 +117,20 @@ class Hub:
         # The client's own error for such a token would quote it.
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
             raise HubAccessError(
-                f"{self.endpoint}: the token from {self.token_origin} has characters that no token has (blanks, line "
-                "ends, other than ASCII). Copy it again."
+                f"{self.endpoint}: the token from {self.token_origin} contains characters that no token has (blanks, "
+                "line endings, or non-ASCII characters). Copy it again."
             )
 
     @classmethod
     def current(cls, token: bool | str | None = None) -> Hub:
-        """The Hub of the environment.
+        """Return the Hub that the environment configures.
 
         Args:
-            token: as in `huggingface_hub`. None: ``HF_TOKEN`` or the stored one, if any; True: there must be one;
+            token: as in `huggingface_hub`. None: ``HF_TOKEN`` or the stored one, if any; True: a token is required;
                 False: anonymous.
 
         Raises:
-            HubAccessError: `token` is True and there is none, or it can't be a token.
+            HubAccessError: `token` is True and there is none, or its characters are invalid.
         """
         stay_at_endpoint()  # HF_ENDPOINT may have been set after the import
         if isinstance(token, str):
@@ -139,14 +139,14 @@ class Hub:
         found = huggingface_hub.get_token() if implicit or token else None
         if found is None and token:
             raise HubAccessError(
-                f"{hub_name()}: a token was asked for (token=True), and there is none: neither HF_TOKEN nor "
-                f"{huggingface_hub.constants.HF_TOKEN_PATH}. hf auth login stores one."
+                f"{hub_name()}: a token is required (token=True), but neither HF_TOKEN nor "
+                f"{huggingface_hub.constants.HF_TOKEN_PATH} has one. Run hf auth login to store one."
             )
         return cls(hub_name()) if found is None else cls(hub_name(), found, _origin(found))
 
     @cached_property
     def api(self) -> HfApi:
-        """A client of this Hub, with this token and no other."""
+        """A client for this Hub, with this token and no other."""
         return HfApi(endpoint=self.endpoint, token=self.token or False)
 
     @property
@@ -155,12 +155,12 @@ class Hub:
         return self.endpoint == PUBLIC_HUB
 
     def get(self, path: str) -> httpx.Response:
-        """The answer, whatever its status, to a GET of a path of this Hub, with the token and a timeout of 10 s."""
+        """Return the response to a GET request, whatever its status; sends the token and times out after 10 s."""
         headers = build_hf_headers(token=self.token or False)
         return get_session().get(self.endpoint + path, headers=headers, timeout=TIMEOUT)
 
     def user(self) -> str | None:
-        """The user's name there; None where anonymous, refused, or nobody answers."""
+        """Return the user's name; None if anonymous, refused, or there is no answer."""
         if self.token is None:
             return None
         try:
@@ -170,21 +170,21 @@ class Hub:
         return answer.get("name") if isinstance(answer, dict) else None
 
     def error(self, cause: BaseException, repo_id: str) -> HubError:
-        """What a client raised, in one sentence: endpoint, repository, user, and where the token came from.
+        """Describe a client error in one sentence: endpoint, repository, user, and where the token came from.
 
-        ``raise hub.error(error, repo_id) from hub.cause(error)`` is the way to use it.
+        Use it as ``raise hub.error(error, repo_id) from hub.cause(error)``.
         """
         reading = read_error(cause, self.token is not None)
         who = ""
         if not issubclass(reading.kind, HubUnavailableError):
             user = self.user()
-            asked_as = f"user {user}" if user else "nobody we could name" if self.token else "anonymous"
+            asked_as = f"user {user}" if user else "an unknown user" if self.token else "anonymous"
             who = f", asked as {asked_as} ({f'token from {self.token_origin}' if self.token else 'no token'})"
         text = f"{self.endpoint}, repository {repo_id}{who}: {reading.found}. {reading.remedy}."
         return reading.kind(self.scrubbed(text))
 
     def cause(self, error: BaseException) -> BaseException | None:
-        """The error, to raise ours from; None where its text shows the token, which a Hub or proxy may echo."""
+        """Return the error to chain ours to; None if its text shows the token, which a Hub or proxy may echo."""
         link: BaseException | None = error
         for _ in range(10):
             if link is None or self.token is None:
@@ -195,12 +195,12 @@ class Hub:
         return error
 
     def scrubbed(self, text: str) -> str:
-        """`text` without the token."""
+        """Return `text` without the token."""
         return text.replace(self.token, "<token>") if self.token else text
 
 
 def _origin(token: str) -> str:
-    """Where `huggingface_hub.get_token` found it."""
+    """Return where `huggingface_hub.get_token` found the token."""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name, "").strip() == token:
             return name

@@ -1,4 +1,4 @@
-"""How files travel to a Hub that may be busy, old or far away: bounded retries, xet or LFS, progress in bytes."""
+"""Transfer files to a Hub that may be busy, old or far away: bounded retries, xet or LFS, progress in bytes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 _bound: ContextVar[float | None] = ContextVar("_bound", default=None)  # seconds, see `bounded_requests`
 
-#: Somebody else committed first (412), or is about to (409): worth many short waits.
+#: Someone else committed first (412), or is about to (409): worth many short waits.
 CONFLICT = frozenset({409, 412})
-#: The Hub is overloaded, restarting, or behind a proxy that is.
+#: The Hub is overloaded or restarting, or its proxy is.
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 CONFLICT_ATTEMPTS = 40
 BUSY_ATTEMPTS = 8
@@ -42,10 +42,10 @@ _TIMEOUT = 10.0  # seconds
 
 
 def retrying(call: Callable[[], Result], *, what: str, sleep: Callable[[float], None] = time.sleep) -> Result:
-    """Calls until it succeeds, with growing random waits where another try may help; a bounded number of times.
+    """Call until it succeeds, with growing random waits if another attempt may help; a bounded number of times.
 
     The clients' own retries do not cover a commit (one 503 ends it), and those of datasets 5.2 for 409 and 412 never
-    run (facts/private-hub.md). `call` must read afresh whatever a conflict makes stale.
+    run (docs/hub-protocol.md). `call` must read again whatever a conflict invalidates.
 
     Args:
         call: what to do.
@@ -53,7 +53,7 @@ def retrying(call: Callable[[], Result], *, what: str, sleep: Callable[[float], 
         sleep: takes seconds.
 
     Raises:
-        Exception: the last one, or the first that no other try would mend.
+        Exception: the last one, or the first that no other attempt would fix.
     """
     conflicts = troubles = 0
     while True:
@@ -73,7 +73,7 @@ def retrying(call: Callable[[], Result], *, what: str, sleep: Callable[[float], 
             if not again:
                 raise
             wait = min(max(wait, _retry_after(error)), _LONGEST_WAIT)
-            logger.info("%s: %s, again in %.1f s", what, status or type(error).__name__, wait)
+            logger.info("%s: %s, retrying in %.1f s", what, status or type(error).__name__, wait)
             sleep(wait)
 
 
@@ -84,11 +84,11 @@ def _retry_after(error: BaseException) -> float:
 
 
 def takes_xet(hub: Hub, repo_id: str, repo_type: str = "dataset") -> bool:
-    """Whether large files go to this Hub by xet; else they must go by LFS.
+    """Return whether large files go to this Hub by xet; otherwise they must go by LFS.
 
-    huggingface_hub 2.4 never asks and fails at a Hub without xet, and no Hub that one can host oneself is known to have
-    it (facts/private-hub.md). A storage server on another host than the Hub's counts as no xet: nothing goes to a host
-    nobody named.
+    huggingface_hub 2.4 never asks and fails at a Hub without xet, and no self-hosted Hub is known to have it
+    (docs/hub-protocol.md). A storage server on another host than the Hub's counts as no xet: nothing is sent to a host
+    that no one configured.
     """
     if constants.HF_HUB_DISABLE_XET or importlib.util.find_spec("hf_xet") is None:
         return False
@@ -103,9 +103,9 @@ def takes_xet(hub: Hub, repo_id: str, repo_type: str = "dataset") -> bool:
 
 @contextmanager
 def large_files_by(*, xet: bool) -> Iterator[None]:
-    """Sets the one switch that huggingface_hub has for the way of large files, and puts it back.
+    """Set the one switch that huggingface_hub has for the transfer of large files, and restore it.
 
-    By LFS its own progress bars are off meanwhile: they count files, where `CountedUpload` counts bytes.
+    For LFS, its own progress bars are off in the meantime: they count files, while `CountedUpload` counts bytes.
     """
     before, shown = constants.HF_HUB_DISABLE_XET, not are_progress_bars_disabled()
     constants.HF_HUB_DISABLE_XET = not xet
@@ -121,7 +121,7 @@ def large_files_by(*, xet: bool) -> Iterator[None]:
 
 @contextmanager
 def bounded_requests(seconds: float) -> Iterator[None]:
-    """Gives the clients' requests a timeout where they name none; they would wait for ever."""
+    """Give the clients' requests a timeout if they have none; they would wait forever."""
     before, bound = get_session().timeout, _bound.set(seconds)
     _bound_session()
     try:
@@ -132,17 +132,17 @@ def bounded_requests(seconds: float) -> Iterator[None]:
 
 
 def _bound_session() -> None:
-    # huggingface_hub makes a new client after each failed connection: `retrying` sets it again.
+    # huggingface_hub creates a new client after each failed connection: `retrying` sets it again.
     seconds = _bound.get()
     if seconds is not None:
         get_session().timeout = seconds
 
 
 class CountedUpload(CommitOperationAdd):
-    """A file to commit whose sha256 is known already, and whose bytes move a progress bar while they are read.
+    """A file to commit whose sha256 is already known, and whose bytes move a progress bar while they are read.
 
     Args:
-        path_in_repo, path: where it goes, and the file.
+        path_in_repo, path: its path in the repository, and the local file.
         sha256: of the file, in hex: not computed again.
         bar: a tqdm bar in bytes, or None.
     """
@@ -160,14 +160,14 @@ class CountedUpload(CommitOperationAdd):
             yield file
 
     def _count(self, position: int) -> None:
-        # What is read a second time, after a failure, does not count again.
+        # Bytes that are read again after a failure do not count again.
         if self._bar is not None and position > self._counted:
             self._bar.update(position - self._counted)
             self._counted = position
 
 
 class _CountedReader(io.BufferedReader):
-    """A binary file that tells how far it was read."""
+    """A binary file that reports how far it has been read."""
 
     def __init__(self, raw: io.FileIO, count: Callable[[int], None] | None):
         super().__init__(raw)

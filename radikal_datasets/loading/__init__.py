@@ -1,4 +1,4 @@
-"""`load_dataset`: where the data come from, and in what order the candidates are tried."""
+"""`load_dataset`: find the data of a source and load them."""
 
 from .loading import load_dataset
 

@@ -1,4 +1,4 @@
-"""Fetching what may be fetched: one archive at a pinned version, checked, and in place only when it is whole."""
+"""Download sources whose license allows it: one archive at a pinned version, verified before it is put in place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHUNK = 2**20
 
 
 def address(source: Source) -> str:
-    """Where a source is downloaded from: the publisher's address, or ``$RADIKAL_MIRROR/<source>.tar.gz``."""
+    """Return the address of a source's archive: the publisher's, or ``$RADIKAL_MIRROR/<source>.tar.gz``."""
     mirror = os.environ.get("RADIKAL_MIRROR")
     if mirror:
         return f"{mirror.rstrip('/')}/{source.name}.tar.gz"
@@ -35,17 +35,17 @@ def address(source: Source) -> str:
 
 
 def download(source: Source, output_dir: str | Path | None = None) -> Path:
-    """Fetches a source's archive, checks it, and unpacks it.
+    """Download a source's archive, verify it, and unpack it.
 
     Args:
-        source: one with a `download`.
-        output_dir: gets a folder of the source's name; default: the datasets cache.
+        source: a source with a `download`.
+        output_dir: where to create a folder with the source's name; default: the datasets cache.
 
     Returns:
-        The folder of the raw tree. Where it is there already, nothing is fetched.
+        The folder of the raw tree. If it already exists, nothing is downloaded.
 
     Raises:
-        DownloadError: may not be fetched, no answer, or another content than the pinned one.
+        DownloadError: the download is not allowed, there is no answer, or the contents differ from the pinned version.
     """
     if source.download is None:
         raise DownloadError(_by_hand(source))
@@ -76,7 +76,7 @@ def download(source: Source, output_dir: str | Path | None = None) -> Path:
 
 
 def checksum(folder: Path) -> str:
-    """sha256 over the sorted lines of posix path, tab, sha256 of the file."""
+    """Return a sha256 over the sorted lines of posix path, tab, sha256 of the file."""
     digest = hashlib.sha256()
     for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*")):
         if path.is_file():
@@ -87,7 +87,7 @@ def checksum(folder: Path) -> str:
 
 def _fetch(url: str, target: Path) -> None:
     try:
-        # The Hub client's session: it honours the proxies and certificate authorities people set for it.
+        # The Hub client's session: it honors the proxies and certificate authorities configured for it.
         with huggingface_hub.get_session().stream("GET", url, follow_redirects=True, timeout=_TIMEOUT) as response:
             response.raise_for_status()
             total = int(response.headers.get("Content-Length", 0)) or None
@@ -99,16 +99,18 @@ def _fetch(url: str, target: Path) -> None:
                     file.write(chunk)
                     bar.update(len(chunk))
     except OfflineModeIsEnabled as error:
-        raise DownloadError(f"{url}: this machine is set offline (HF_HUB_OFFLINE). Give a data_dir instead.") from error
+        raise DownloadError(
+            f"{url} was not contacted: offline mode is on (HF_HUB_OFFLINE). Pass data_dir instead."
+        ) from error
     except (_httpx.HTTPError, OSError) as error:
         raise DownloadError(
-            f"{url}: {type(error).__name__}: {error}. Without internet, fetch the archive elsewhere, unpack it and "
-            "give its folder as data_dir, or name an internal copy in RADIKAL_MIRROR."
+            f"Cannot download {url}: {type(error).__name__}: {error}. Without internet access, download the archive "
+            "elsewhere, unpack it and pass its folder as data_dir, or point RADIKAL_MIRROR to an internal copy."
         ) from error
 
 
 def _keep_only(folder: Path, keep: str) -> None:
-    """Lifts the archive's own top folder, then removes what is not kept."""
+    """Move the contents out of the archive's own top folder, then remove what is not kept."""
     entries = list(folder.iterdir())
     if len(entries) == 1 and entries[0].is_dir():
         top = entries[0].rename(folder / ".top")
@@ -126,7 +128,7 @@ def _keep_only(folder: Path, keep: str) -> None:
 
 def _by_hand(source: Source) -> str:
     return (
-        f"{source.name} can't be downloaded by a program: its publisher asks you to do it.\n"
+        f"{source.name} cannot be downloaded automatically: its publisher requires you to do it yourself.\n"
         f"Page: {source.download_page}\nLicense: {source.license.name}. {source.license.summary}\n"
-        f"Unpack it so that the folder looks like this:\n{source.layout}"
+        f"Unpack it so that the folder has this layout:\n{source.layout}"
     )

@@ -1,7 +1,7 @@
-"""Sets on the Hub: the Hub is asked first and pinned to a commit; what is in the cache counts in offline mode alone.
+"""Load datasets from the Hub: ask it first and pin the commit; the cache alone counts only in offline mode.
 
-`datasets` 5.2 serves the newest set of that name in its cache whenever the Hub says no, is down, or offline mode is on:
-after the repository was deleted, after access was withdrawn, and whatever `revision` says (facts/private-hub.md).
+`datasets` 5.2 serves the newest dataset of that name in its cache whenever the Hub refuses, is down, or offline mode is
+on: after the repository was deleted, after access was withdrawn, and whatever `revision` says (docs/hub-protocol.md).
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ from ..hub_client.endpoint import PUBLIC_HUB, Hub, hub_name
 
 logger = logging.getLogger(__name__)
 
-# The module by which `datasets` reads its cache of Arrow files.
+# The module with which `datasets` reads its cache of Arrow files.
 _CACHE_MODULE = "datasets.packaged_modules.cache.cache"
 _ASK_TIMEOUT = 30.0  # seconds; the Hub may have to list thousands of files
 
 
 class Commit(str):
-    """A commit of a repository (40 hex digits), good as `revision`; remembers whose it is.
+    """A commit of a repository (40 hex digits), usable as `revision`; remembers the repository it belongs to.
 
     Attributes:
-        hub, repo_id: where it is.
+        hub, repo_id: the Hub and the repository.
     """
 
     hub: Hub
     repo_id: str
 
     def __new__(cls, value: str, hub: Hub, repo_id: str) -> Commit:
-        """A commit that the Hub named, or in offline mode the cache."""
+        """Create a commit that the Hub named, or in offline mode the cache."""
         commit = super().__new__(cls, value)
         commit.hub, commit.repo_id = hub, repo_id
         return commit
 
 
 def is_offline() -> bool:
-    """True where ``HF_HUB_OFFLINE`` or ``HF_DATASETS_OFFLINE`` was set: only then the cache is enough."""
+    """Return whether ``HF_HUB_OFFLINE`` or ``HF_DATASETS_OFFLINE`` was set: only then the cache is sufficient."""
     return datasets.config.HF_HUB_OFFLINE or huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def is_on_private_hub(path: str) -> bool:
-    """True for the name of a repository where ``HF_ENDPOINT`` names a Hub of one's own, and no folder is called so."""
+    """Return whether ``HF_ENDPOINT`` names a private Hub and `path` a repository on it, not a local folder."""
     private = hub_name() != PUBLIC_HUB
     return private and re.fullmatch(r"[\w.-]+/[\w.-]+", path) is not None and not Path(path).exists()
 
@@ -69,23 +69,23 @@ def is_on_private_hub(path: str) -> bool:
 def find_commit(
     hub: Hub, repo_id: str, revision: str | None, name: str | None = None, cache_dir: str | None = None
 ) -> Commit:
-    """The commit to load: as the Hub says now, or in offline mode the newest in the cache that has what is asked for.
+    """Return the commit to load: from the Hub, or in offline mode the newest in the cache that has what is requested.
 
     Args:
-        hub, repo_id: where.
+        hub, repo_id: the Hub and the repository.
         revision: branch, tag or commit; None: the main branch.
-        name: the configuration, which counts in offline mode.
+        name: the configuration; only used in offline mode.
         cache_dir: of `datasets`.
 
     Raises:
-        HubError: not there, not for this user, no answer; offline and not in the cache.
+        HubError: no such repository, no access, no answer; offline and not in the cache.
     """
     if is_offline():
         return Commit(_cached_commit(hub, repo_id, revision, name, cache_dir), hub, repo_id)
     with clear_errors(hub, repo_id):
         found = hub.api.dataset_info(repo_id, revision=revision, timeout=_ASK_TIMEOUT).sha
     if found is None:
-        raise HubContentError(f"{hub.endpoint}, repository {repo_id}: it is empty. Push a set to it first.")
+        raise HubContentError(f"{hub.endpoint}, repository {repo_id}: it is empty. Push a dataset to it first.")
     check_commit(found, f"{hub.endpoint}, repository {repo_id},", revision)
     logger.info("%s: commit %s on %s", repo_id, found, hub.endpoint)
     _remember(repo_id, revision or "main", found)
@@ -93,7 +93,7 @@ def find_commit(
 
 
 def card_metadata(commit: Commit) -> dict[str, Any]:
-    """The metadata of the card at a commit; empty where there is no card, or offline and none in the cache."""
+    """Return the metadata of the card at a commit; empty if there is no card, or offline and none in the cache."""
     with clear_errors(commit.hub, commit.repo_id):
         try:
             card = commit.hub.api.hf_hub_download(
@@ -109,16 +109,16 @@ def card_metadata(commit: Commit) -> dict[str, Any]:
         return huggingface_hub.DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict()
     except (ValueError, yaml.YAMLError) as error:
         raise HubContentError(
-            f"{commit.hub.endpoint}, repository {commit.repo_id}: the YAML of README.md at commit {commit} can't be "
-            f"read: {error}. Mend it there, or load an older revision."
+            f"{commit.hub.endpoint}, repository {commit.repo_id}: cannot read the YAML of README.md at commit "
+            f"{commit}: {error}. Correct it there, or load an older revision."
         ) from error
 
 
 def check_name(commit: Commit, name: str | None, card: dict[str, Any]) -> None:
-    """Refuses a configuration that the card does not list, and no name where it lists several.
+    """Reject a configuration that the card does not list, and a missing name if it lists several.
 
     Raises:
-        ConfigNameError: with the names there are.
+        ConfigNameError: with the available names.
     """
     configs = {str(config["config_name"]): config for config in card.get("configs") or () if "config_name" in config}
     chosen = name is not None or len(configs) <= 1 or any(config.get("default") for config in configs.values())
@@ -126,15 +126,15 @@ def check_name(commit: Commit, name: str | None, card: dict[str, Any]) -> None:
         return
     where = f"{commit.repo_id} on {commit.hub.endpoint} (commit {commit[:12]})"
     if name is None:
-        raise ConfigNameError(f"{where} has several configs, pick one of {sorted(configs)}.")
-    raise ConfigNameError(f"{where} has no config {name!r}. It has {sorted(configs)}.")
+        raise ConfigNameError(f"{where} has several configs. Choose one of {sorted(configs)}.")
+    raise ConfigNameError(f"{where} has no config {name!r}. Choose one of {sorted(configs)}.")
 
 
 def module_at(commit: Commit, original: Callable[..., DatasetModule], *args: Any, **kwargs: Any) -> DatasetModule:
-    """What `datasets` needs to load a commit; `original` is its own `dataset_module_factory`.
+    """Return what `datasets` needs to load a commit; `original` is its own `dataset_module_factory`.
 
     Raises:
-        HubError: as `find_commit`; never something else from the cache instead.
+        HubError: as in `find_commit`; a different version from the cache is never used instead.
     """
     if is_offline():
         return _cached_module(commit, kwargs.get("cache_dir"))
@@ -142,10 +142,10 @@ def module_at(commit: Commit, original: Callable[..., DatasetModule], *args: Any
         module = original(commit.repo_id, str(commit), *args, **kwargs)
     if module.module_path == _CACHE_MODULE:
         raise HubUnavailableError(
-            f"{commit.hub.endpoint}, repository {commit.repo_id}: commit {commit} could not be read whole. Another "
-            "version is in the cache and was not taken. Try again, or load the cached one with HF_HUB_OFFLINE=1."
+            f"{commit.hub.endpoint}, repository {commit.repo_id}: commit {commit} could not be read completely. A "
+            "different version in the cache was not used. Try again, or load the cached one with HF_HUB_OFFLINE=1."
         )
-    # Of the card; `datasets` names folders of its cache after them.
+    # These come from the card, and `datasets` names folders of its cache after them.
     for config in getattr(module.builder_configs_parameters, "builder_configs", None) or ():
         for value, what in ((config.name, "configuration name"), (str(config.version), "version")):
             check_segment(value, f"{commit.hub.endpoint}, repository {commit.repo_id}, commit {commit},", what)
@@ -153,9 +153,9 @@ def module_at(commit: Commit, original: Callable[..., DatasetModule], *args: Any
 
 
 def module_offline(hub: Hub, repo_id: str, revision: str | None, cache_dir: str | None) -> DatasetModule:
-    """As `module_at` in offline mode, for a configuration that is not known yet.
+    """Do what `module_at` does, in offline mode, for a configuration that is not known yet.
 
-    Without a revision `datasets` takes, and logs, the newest in its cache that has the configuration.
+    Without a revision, `datasets` uses (and logs) the newest in its cache that has the configuration.
 
     Raises:
         HubError: not in the cache.
@@ -168,7 +168,7 @@ def module_offline(hub: Hub, repo_id: str, revision: str | None, cache_dir: str 
 
 @contextmanager
 def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
-    """Tells what a client raised in terms of endpoint, repository, user and token; others pass as they are."""
+    """Rephrase client errors in terms of endpoint, repository, user and token; other errors pass unchanged."""
     try:
         yield
     except RadikalError:
@@ -178,14 +178,14 @@ def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
         if status_of(error) is not None or unanswered(error) or isinstance(error, DatasetNotFoundError):
             raise hub.error(error, repo_id) from hub.cause(error)
         if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError)):
-            raise HubContentError(f"{where}: no data files are there. Push a set to it first.") from error
+            raise HubContentError(f"{where}: it holds no data files. Push a dataset to it first.") from error
         if isinstance(error, InvalidConfigName):  # the name of a configuration becomes the name of a folder
-            raise HubContentError(f"{where}: its card is not valid: {error} Rename the configuration there.") from error
+            raise HubContentError(f"{where}: its card is invalid: {error} Rename the configuration there.") from error
         if isinstance(error, DatasetsError):
             reason = hub.scrubbed(str(error.__cause__ or error))
             raise HubContentError(
-                f"{where}: its files came, and can't be read: {reason}. If the copy on this machine is damaged "
-                '(`hf cache verify` tells), load once with download_mode="force_redownload".'
+                f"{where}: its files arrived but cannot be read: {reason}. If the copy on this machine is damaged "
+                '(check with `hf cache verify`), load once with download_mode="force_redownload".'
             ) from hub.cause(error)
         raise
 
@@ -194,7 +194,7 @@ def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
 
 
 def _cached(repo_id: str, cache_dir: str | None) -> list[Path]:
-    """Folders of this repository in the cache, the newest first."""
+    """Return the folders of this repository in the cache, newest first."""
     namespace, _, name = repo_id.rpartition("/")
     root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
     folder = root / "___".join([*filter(None, [namespace]), camelcase_to_snakecase(name)])
@@ -208,26 +208,26 @@ def _cached_commit(hub: Hub, repo_id: str, revision: str | None, name: str | Non
     for folder in there:
         if (wanted is None or folder.name == wanted) and (name is None or folder.parts[-3] == name):
             return folder.name
-    asked = repo_id + (f", config {name}" if name else "") + (f", revision {revision}" if revision else "")
-    has = ", ".join(f"{folder.parts[-3]} at {folder.name[:12]}" for folder in there) or "nothing of it"
+    requested = repo_id + (f", config {name}" if name else "") + (f", revision {revision}" if revision else "")
+    cached = ", ".join(f"{folder.parts[-3]} at {folder.name[:12]}" for folder in there) or "nothing from it"
     raise HubUnavailableError(
-        f"{hub.endpoint} was not asked for {asked}: offline mode is on (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE), and "
-        f"the cache has {has}. Load it once without offline mode."
+        f"{hub.endpoint} was not contacted for {requested}: offline mode is on (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE) "
+        f"and the cache holds {cached}. Load it once without offline mode."
     )
 
 
 def _ref(repo_id: str, revision: str) -> Path:
-    """Where huggingface_hub's cache keeps which commit a branch or tag named when the Hub was last asked."""
+    """Return the file in which huggingface_hub's cache stores the commit that a branch or tag named last."""
     folder = Path(huggingface_hub.constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="dataset"))
     return folder / "refs" / revision
 
 
 def _remember(repo_id: str, revision: str, commit: str) -> None:
-    """Notes what a branch or tag names, for offline mode; the clients don't when they are asked for the commit."""
+    """Store what a branch or tag names, for offline mode; the clients do not when they are asked for the commit."""
     if revision == commit or ".." in revision or revision.startswith("/"):
         return
     ref = _ref(repo_id, revision)
-    with suppress(OSError):  # a cache that can't be written to serves online all the same
+    with suppress(OSError):  # with a cache that is not writable, loading online works anyway
         write_atomically(ref, commit)
 
 
@@ -237,7 +237,7 @@ def _resolved_offline(repo_id: str, revision: str) -> str:
 
 
 def _cached_module(commit: Commit, cache_dir: str | None) -> DatasetModule:
-    logger.warning("%s: offline, commit %s from the cache", commit.repo_id, commit)
+    logger.warning("%s: offline, using commit %s from the cache", commit.repo_id, commit)
     folders = [folder for folder in _cached(commit.repo_id, cache_dir) if folder.name == commit]
     configs = sorted({folder.parts[-3] for folder in folders})
     return DatasetModule(

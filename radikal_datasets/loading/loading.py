@@ -1,4 +1,4 @@
-"""`load_dataset`: where the data come from, and in what order the places are looked at."""
+"""`load_dataset`: find the data of a source, and the order in which locations are tried."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ from .from_hub import (
 
 logger = logging.getLogger(__name__)
 
-#: Key of a card's metadata under which `prepare` says what it wrote: {"source": ..., "protocol": {config: protocol}}.
+#: Key of a card's metadata in which `prepare` records what it wrote: {"source": ..., "protocol": {config: protocol}}.
 CARD_KEY = "radikal_datasets"
 
 
 class _Kind(Enum):
     RAW = auto()  # a tree or archive that a builder reads
-    HUB_FOLDER = auto()  # a folder that `prepare` wrote
+    HUB_FOLDER = auto()  # a folder written by `prepare`
     HUB = auto()  # a repository
 
 
@@ -82,24 +82,24 @@ def load_dataset(
     cache_dir: str | os.PathLike[str] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """`datasets.load_dataset` that knows the six sources; arguments of the same name mean what they mean there.
+    """`datasets.load_dataset` that knows the sources; arguments of the same name have the same meaning.
 
-    For ``radikal_datasets/<source>`` these places are looked at, in order: `data_dir`; ``$RADIKAL_DATA/<source>``
-    (unless `revision` is given); the Hub, only if ``HF_ENDPOINT`` or ``RADIKAL_NAMESPACE`` is set; a download, where
-    the source may be downloaded and the machine is not offline. Any other path goes to `datasets.load_dataset`.
+    For ``radikal_datasets/<source>`` these locations are tried, in order: `data_dir`; ``$RADIKAL_DATA/<source>``
+    (unless `revision` is given); the Hub, only if ``HF_ENDPOINT`` or ``RADIKAL_NAMESPACE`` is set; a download, if the
+    source may be downloaded and the machine is not offline. Any other path goes to `datasets.load_dataset`.
 
     Args:
-        path: ``radikal_datasets/<source>``, or whatever `datasets.load_dataset` takes (a prepared folder, say).
-        name: the configuration; needed where the source has several.
-        data_dir: a raw tree, its parent, its archive, or a folder that `prepare` wrote.
-        protocol: "recommended" (default), "official" where the publisher has a split, or "70-15-15".
+        path: ``radikal_datasets/<source>``, or anything `datasets.load_dataset` accepts (a prepared folder, say).
+        name: the configuration; required if the source has several.
+        data_dir: a raw tree, its parent, its archive, or a folder written by `prepare`.
+        protocol: "recommended" (default), "official" if the publisher defines a split, or "70-15-15".
         strict: raise at the first problem that would cost an image or its reference, instead of counting it.
 
     Returns:
         A `DatasetDict` (of `IterableDataset`s when streaming), or one split of it.
 
     Raises:
-        SourceNotFoundError: no data in any of these places; says where they are had. Also where the Hub says no.
+        SourceNotFoundError: no data in any of these locations, or the Hub refuses; names the download page.
         HubUnavailableError, HubContentError, HubAccessError: see docs/private-hub.md.
         ConfigNameError, ProtocolError, LayoutError: see `radikal_datasets.errors`.
         BadFileError: with `strict`, the first file that would cost an image or its reference.
@@ -125,7 +125,7 @@ def load_dataset(
     place = _find(source, name, data_dir, revision)
     logger.info("%s: %s (%s)", path, place.address, place.why)
     if place.kind is _Kind.HUB:
-        with _told_where_it_is_had(source, name, revision):
+        with _naming_the_download_page(source, name, revision):
             return _load_from_hub(place.address, name, protocol, strict, common)
     if place.kind is _Kind.HUB_FOLDER:
         _check_prepared(place.address, _card_metadata(place.address), name, protocol, strict)
@@ -138,11 +138,11 @@ def load_dataset(
 
 
 def _check_spelling(path: str, arguments: dict[str, Any]) -> None:
-    """Refuses slips of the pen that `datasets` would take for a repository's name or a setting of another builder.
+    """Reject misspellings that `datasets` would take for a repository's name or a setting of another builder.
 
     Raises:
         UnknownSourceError: "neu_det" or "radikal-datasets/neu_det", and no folder of that name.
-        TypeError: with a source of ours, an argument that `datasets.load_dataset` does not have.
+        TypeError: with one of our sources, an argument that `datasets.load_dataset` does not have.
     """
     namespace, _, name = path.rpartition("/")
     if namespace == DEFAULT_NAMESPACE:
@@ -156,14 +156,14 @@ def _check_spelling(path: str, arguments: dict[str, Any]) -> None:
     nearly_ours = namespace.replace("-", "_") in ("", DEFAULT_NAMESPACE) and source in source_names()
     if nearly_ours and not Path(path).exists():
         meant = f"{DEFAULT_NAMESPACE}/{source}"
-        raise UnknownSourceError(f"{path!r} is no folder here, and no source. Did you mean {meant!r}?")
+        raise UnknownSourceError(f"{path!r} is neither a local folder nor a source. Did you mean {meant!r}?")
 
 
 def _load_from_hub(repo: str, name: str | None, protocol: str | None, strict: bool, common: dict[str, Any]) -> Any:
     hub = Hub.current(common["token"])
     commit = find_commit(hub, repo, common["revision"], name, common["cache_dir"])
     card = card_metadata(commit)
-    if not (common.get("data_dir") or common.get("data_files")):  # these choose files by themselves
+    if not (common.get("data_dir") or common.get("data_files")):  # these select files themselves
         check_name(commit, name, card)
     _check_prepared(f"{repo} on {hub.endpoint}", card, name, protocol, strict)
     with clear_errors(hub, repo):
@@ -171,21 +171,21 @@ def _load_from_hub(repo: str, name: str | None, protocol: str | None, strict: bo
 
 
 @contextmanager
-def _told_where_it_is_had(source: Source, name: str | None, revision: str | None) -> Iterator[None]:
-    """Tells where else it is had when the Hub says no, or may not be asked; a Hub that is silent is no such answer."""
+def _naming_the_download_page(source: Source, name: str | None, revision: str | None) -> Iterator[None]:
+    """Add the download page to the error if the Hub refuses, or may not be asked; no answer at all is no such error."""
     try:
         yield
     except HubError as error:
         if not (isinstance(error, HubAccessError) or is_offline()):
             raise
-        raise SourceNotFoundError(_where_it_is_had(source, name, str(error), revision)) from error
+        raise SourceNotFoundError(_not_found(source, name, str(error), revision)) from error
 
 
 def _source_of(path: str) -> Source | None:
-    """The source a path stands for, or None where it is somebody else's.
+    """Return the source that a path stands for, or None if it is not one of ours.
 
     Raises:
-        UnknownSourceError: a name in our namespace that is no source, with no Hub chosen that could know it.
+        UnknownSourceError: a name in our namespace that is not a source, and no Hub is configured that could know it.
     """
     namespace, _, name = str(path).partition("/")
     if namespace != DEFAULT_NAMESPACE or not name or "/" in name:
@@ -201,19 +201,19 @@ def _source_of(path: str) -> Source | None:
 
 
 def is_hub_folder(path: str | os.PathLike[str]) -> bool:
-    """True for a folder in the shape `prepare` writes: a card and Parquet files by configuration."""
+    """Return whether a folder has the shape that `prepare` writes: a card and Parquet files by configuration."""
     folder = Path(path)
     return (folder / "README.md").is_file() and any(folder.glob("[!.]*/*.parquet"))
 
 
 def prepared_source(folder: str | os.PathLike[str]) -> str | None:
-    """The source a prepared folder holds, as its card says; None where it is no such folder."""
+    """Return the source that a prepared folder holds according to its card; None if it is not such a folder."""
     return (_card_metadata(folder).get(CARD_KEY) or {}).get("source")
 
 
 def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
     if data_dir is not None:
-        # Given and missing is an error: nothing else is tried, so that nobody trains on other data than they named.
+        # If it is given but missing, nothing else is tried, so that no one trains on other data than they named.
         return _local(source, os.fspath(data_dir), "data_dir")
     root = os.environ.get("RADIKAL_DATA")
     if root and revision is None and Path(root, source.name).exists():
@@ -225,8 +225,8 @@ def _find(source: Source, name: str | None, data_dir: Any, revision: str | None)
             return _Place(_Kind.RAW, str(download.download(source)), "downloaded")
         except DownloadError as error:
             problem = f"The download failed: {error}"
-            raise SourceNotFoundError(_where_it_is_had(source, name, problem, revision)) from error
-    raise SourceNotFoundError(_where_it_is_had(source, name, "", revision))
+            raise SourceNotFoundError(_not_found(source, name, problem, revision)) from error
+    raise SourceNotFoundError(_not_found(source, name, "", revision))
 
 
 def _local(source: Source, path: str, why: str) -> _Place:
@@ -234,9 +234,9 @@ def _local(source: Source, path: str, why: str) -> _Place:
         path = str(Path(path).expanduser())
         if not Path(path).exists():
             raise SourceNotFoundError(
-                f"{why}={path}: there is no such folder or archive (looked at {Path(path).absolute()}). "
-                f"{source.name} is had from {source.download_page} "
-                f"and should look like this:\n{source.layout}"
+                f"{why}={path}: no such folder or archive (tried {Path(path).absolute()}). "
+                f"{source.name} is available from {source.download_page} "
+                f"and has this layout:\n{source.layout}"
             )
         if is_hub_folder(path):
             if (holds := prepared_source(path)) not in (None, source.name):
@@ -245,46 +245,46 @@ def _local(source: Source, path: str, why: str) -> _Place:
     return _Place(_Kind.RAW, path, why)
 
 
-def _where_it_is_had(source: Source, name: str | None, problem: str, revision: str | None) -> str:
+def _not_found(source: Source, name: str | None, problem: str, revision: str | None) -> str:
     config = name or source.config_names[0]
     arguments = f'"radikal_datasets/{source.name}"' + (f', "{config}"' if len(source.configs) > 1 else "")
     if revision is not None:
-        root = f"was not looked at, because revision {revision!r} was asked for, which a Hub alone has"
+        root = f"was not searched, because revision {revision!r} was requested, which only a Hub has"
     elif "RADIKAL_DATA" in os.environ:
-        root = f"is {os.environ['RADIKAL_DATA']!r}, without {source.name!r} in it"
+        root = f"is {os.environ['RADIKAL_DATA']!r}, which does not contain {source.name!r}"
     else:
         root = "is not set"
-    hub = "HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was asked"
+    hub = "HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was contacted"
     if repository := hub_repo(source.name):
         hub = f"{repository} on the Hub at {hub_name()}"
     return (
-        f"No data for {source.name}. {problem}\n"
-        f"Looked at: data_dir was not given; RADIKAL_DATA {root}; {hub}.\n"
-        f"It is had from: {source.download_page}\n"
+        f"No data found for {source.name}. {problem}\n"
+        f"Searched: data_dir was not given; RADIKAL_DATA {root}; {hub}.\n"
+        f"Download page: {source.download_page}\n"
         f"License: {source.license.name}. {source.license.summary}\n"
-        f"The folder should look like this:\n{source.layout}\n"
+        f"The folder should have this layout:\n{source.layout}\n"
         f'Then call: load_dataset({arguments}, data_dir="path/to/that/folder")\n'
-        f"Without data, try a made-up sample: radikal-datasets sample {source.name} sample/{source.name}"
+        f"To try it without data, generate a sample: radikal-datasets sample {source.name} sample/{source.name}"
     )
 
 
 def _check_prepared(where: str, card: dict[str, Any], name: str | None, protocol: str | None, strict: bool) -> None:
-    """A prepared set has the protocol it was prepared with, and its bad files are long gone."""
+    """Check the protocol with which a prepared dataset was prepared; warn that `strict` no longer has an effect."""
     if strict:
-        logger.warning("%s was prepared already: strict has no effect on it.", where)
+        logger.warning("%s is already prepared: strict has no effect on it.", where)
     if protocol is None:
         return
     there = dict((card.get(CARD_KEY) or {}).get("protocol") or {})
     if name is None and len(there) > 1:
-        raise ConfigNameError(f"{where} has several configs, pick one of {sorted(there)}.")
+        raise ConfigNameError(f"{where} has several configs. Choose one of {sorted(there)}.")
     found = there.get(name) if name is not None else next(iter(there.values()), None)
     if found != protocol:
-        has = f"was prepared with protocol {found!r}" if found else "does not say with which protocol it was prepared"
+        has = f"was prepared with protocol {found!r}" if found else "does not state the protocol of its preparation"
         raise ProtocolError(f"{where} {has}, not {protocol!r}. Prepare the raw tree again with that protocol.")
 
 
 def _card_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The metadata of a folder's card; empty where there is none."""
+    """Return the metadata of a folder's card; empty if there is none."""
     card = Path(folder, "README.md")
     if not card.is_file():
         return {}
@@ -292,7 +292,7 @@ def _card_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def install() -> None:
-    """Makes plain ``datasets.load_dataset("radikal_datasets/X", ...)`` work too, by wrapping one function of datasets.
+    """Make the stock ``datasets.load_dataset("radikal_datasets/X", ...)`` work too, by wrapping one of its functions.
 
     Only `dataset_module_factory` is replaced, in the two modules that hold it, so that an earlier
     ``from datasets import load_dataset`` works as well.
@@ -311,17 +311,17 @@ def install() -> None:
         place = _find(source, None, kwargs.pop("data_dir", None), revision)
         if place.kind is _Kind.RAW:
             module = f"radikal_datasets.sources.{source.name}"
-            # The builder computes the hash of the cache itself: it depends on the config, which is not known here.
+            # The builder computes the hash of the cache itself: it depends on the config, which is unknown here.
             return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
         if place.kind is _Kind.HUB:
-            with _told_where_it_is_had(source, None, revision):
+            with _naming_the_download_page(source, None, revision):
                 hub = Hub.current(kwargs.get("token", getattr(kwargs.get("download_config"), "token", None)))
                 if is_offline():
                     return module_offline(hub, place.address, revision, kwargs.get("cache_dir"))
                 commit = find_commit(hub, place.address, revision)
                 return module_at(commit, original, *args, **kwargs)
         prepared = original(place.address, revision, *args, **kwargs)
-        prepared.builder_kwargs["data_dir"] = None  # it named the folder and is no setting of the Parquet reader
+        prepared.builder_kwargs["data_dir"] = None  # it named the folder and is not a setting of the Parquet reader
         return prepared
 
     dataset_module_factory._radikal_datasets = True  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The sets behind `SOURCE [CONFIG] --data-dir DIR` and `FOLDER [CONFIG]` of the command line."""
+"""Open the datasets that `SOURCE [CONFIG] --data-dir DIR` and `FOLDER [CONFIG]` name on the command line."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def open_sets(
     data_dir: str | os.PathLike[str] | None = None,
     protocol: str | None = None,
 ) -> Iterator[tuple[str, DatasetDict]]:
-    """Every configuration that is there, one after another, as (its title, its splits).
+    """Yield every available configuration as (its title, its splits).
 
-    The titles are `neu_det` or `gdxray/castings`; of a folder, its own name. `rows` reads the splits without decoding.
+    The titles are `neu_det` or `gdxray/castings`; for a folder, its own name. `rows` reads the splits without decoding.
 
     Args:
-        name: a source, or a folder that `prepare` wrote (or any other folder with the schema's columns).
+        name: a source, or a folder written by `prepare` (or any other folder with the schema's columns).
         config: one configuration; None: all of them.
-        data_dir: a source's raw tree; where None, the places `load_dataset` looks at.
+        data_dir: a source's raw tree; if None, `load_dataset` looks for it.
 
     Raises:
         UnknownSourceError: neither a source nor a folder.
-        RadikalError: as `load_dataset` raises it.
+        RadikalError: as raised by `load_dataset`.
     """
     if name in source_names():
         path = f"{DEFAULT_NAMESPACE}/{name}"
@@ -42,11 +42,11 @@ def open_sets(
         path = name
         there = get_dataset_config_names(name)
         if config is not None and config not in there:
-            raise ConfigNameError(f"{name} has no configuration {config!r}; it has {', '.join(there)}")
+            raise ConfigNameError(f"{name} has no configuration {config!r}. Choose one of {', '.join(there)}.")
         configs = [config] if config else list(there)
     else:
         known = ", ".join(source_names())
-        raise UnknownSourceError(f"{name!r} is neither a folder nor a source. The sources are: {known}")
+        raise UnknownSourceError(f"{name!r} is neither a folder nor a source. The sources are {known}.")
     for one in configs:
         splits = load_dataset(path, one, data_dir=data_dir, protocol=protocol)
         base = Path(name).resolve().name
@@ -54,11 +54,11 @@ def open_sets(
 
 
 def rows(dataset: Dataset, columns: Sequence[str] | None = None, at_once: int = 64) -> Iterator[dict[str, Any]]:
-    """The rows as plain Python values, in order; images, masks and reference as `{"bytes": ..., "path": ...}`.
+    """Yield the rows as plain Python values, in order; images, masks and reference as `{"bytes": ..., "path": ...}`.
 
     Args:
-        columns: those to read; None: all. Leave `image`, `masks` and `reference` out where no pixels are needed.
-        at_once: rows held in memory.
+        columns: the columns to read; None: all. Omit `image`, `masks` and `reference` if no pixels are needed.
+        at_once: number of rows held in memory.
     """
     chosen = dataset if columns is None else dataset.select_columns(list(columns))
     for table in chosen.with_format("arrow").iter(at_once):
@@ -66,7 +66,7 @@ def rows(dataset: Dataset, columns: Sequence[str] | None = None, at_once: int = 
 
 
 def _configs_there(source: str, data_dir: str | os.PathLike[str] | None, protocol: str | None) -> list[str | None]:
-    """The configurations of a source with an image in the tree, without those that only gather others."""
+    """Return a source's configurations with an image in the tree, without those that only combine others."""
     builder_type = builder_class(source)
     names = [config.name for config in builder_type.SOURCE.configs if not config.parts]
     if len(names) == 1 or data_dir is None:

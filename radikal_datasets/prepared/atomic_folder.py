@@ -1,8 +1,8 @@
-"""Replacing parts of a folder all together: written beside them first, moved into place at the end.
+"""Replace parts of a folder atomically: they are written beside it first and moved into place at the end.
 
 A process that is killed in between leaves a hidden folder behind, from which the next one undoes or finishes what was
-begun. The manifest is moved after the parts and the card last; that the manifest is still staged means that nothing
-counts yet.
+begun. The manifest is moved after the parts and the card last; as long as the manifest is still staged, the commit is
+incomplete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PREFIX = ".prepare-"
 
 
 class Stage:
-    """A hidden folder in `output`; what is staged in `new` gets the same path there by `commit`.
+    """A hidden folder in `output`; what is staged in `new` gets the same path there on `commit`.
 
     Attributes:
         new: where configurations (folders) and previews (files) are written first.
@@ -32,8 +32,8 @@ class Stage:
         self.new.mkdir(parents=True)
 
     def commit(self, parts: list[str], manifest: str | None, card: str | None) -> None:
-        """Moves `parts` (paths below `new`; one not staged is removed) into place, then manifest and card, if given."""
-        # In this order, and the card under its name only when it is whole: see `recover`.
+        """Move `parts` (paths below `new`; one not staged is removed) into place, then manifest and card, if given."""
+        # In this order, and the card under its name only when it is complete: see `recover`.
         if manifest is not None:
             (self.folder / MANIFEST_FILENAME).write_text(manifest, encoding="utf-8")
         if card is not None:
@@ -59,18 +59,18 @@ class Stage:
             (self.new / part).rename(target)
 
     def close(self) -> None:
-        """Undoes a commit that was not finished, and removes the stage."""
+        """Undo an incomplete commit, and remove the stage."""
         recover(self.folder)
 
 
 def recover_all(output: Path) -> None:
-    """Undoes or finishes what killed processes left in a folder."""
+    """Undo or finish what killed processes left in a folder."""
     for folder in sorted(output.glob(f"{_PREFIX}{'[0-9a-f]' * 8}")):
         recover(folder)
 
 
 def recover(folder: Path) -> None:
-    """Brings one stage to an end: undone if its manifest is still there, else with its card moved into place."""
+    """Finish one stage: undo it if its manifest is still there, otherwise move its card into place."""
     output, card = folder.parent, folder / CARD_FILENAME
     if (folder / MANIFEST_FILENAME).exists():
         for gone in _parts(folder / "absent"):
@@ -80,7 +80,7 @@ def recover(folder: Path) -> None:
             (folder / "old" / part).rename(output / part)
     elif card.exists():
         there = output / CARD_FILENAME
-        # A person may have written into it since.
+        # Someone may have edited it since.
         if not there.exists() or there.stat().st_mtime_ns <= card.stat().st_mtime_ns:
             card.replace(there)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The generated parts of a card that people read."""
+"""Generate the human-readable parts of a card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BY_SHARE = "70 % train, 15 % validation, 15 % test of every class; groups are k
 
 
 def about(source: Source, configs: Sequence[str]) -> str:
-    """Title, how to load, license, notes."""
+    """Return title, how to load, license, notes."""
     name = "" if configs[0] == DEFAULT_CONFIG else f', "{configs[0]}"'
     license = source.license
     passing_on = (
@@ -33,21 +33,21 @@ def about(source: Source, configs: Sequence[str]) -> str:
         f'dataset = load_dataset("path/to/this/folder"{name})  # a copy on disk\n'
         f'dataset = load_dataset("NAMESPACE/NAME"{name}, revision="main")  # a repository of the Hub at HF_ENDPOINT\n'
         "```\n\n"
-        "Boxes are `x_min, y_min, x_max, y_max` in pixels, 0-based and half-open. `annotated` is false where nobody "
-        "looked: such an image is no negative. Images of the same `group` are in the same split, unless the publisher "
-        "separated them.\n\n"
+        "Boxes are `x_min, y_min, x_max, y_max` in pixels, 0-based and half-open. `annotated` is false for unannotated "
+        "images: such an image is not a negative. Images of the same `group` are in the same split, unless the "
+        "publisher separated them.\n\n"
         f"Homepage: <{source.homepage}>\n\n"
         f"## License\n\n{license.name}. {license.summary} {passing_on}\n" + (f"\n## Notes\n\n{notes}" if notes else "")
     )
 
 
 def citation(source: Source) -> str:
-    """The publisher's BibTeX."""
+    """Return the publisher's BibTeX."""
     return f"## Citation\n\n```bibtex\n{source.citation}\n```\n"
 
 
 def config_section(builder: InspectionBuilder, preview: str | None) -> str:
-    """Preview, images and boxes by split and by class, the protocol, and what was found in the raw tree."""
+    """Return the preview, images and boxes by split and by class, the protocol, and the problems in the raw tree."""
     by_split, name = builder.index().splits, builder.config.name
     lines = [f"## Configuration `{name}`", ""]
     if preview:
@@ -66,9 +66,9 @@ def config_section(builder: InspectionBuilder, preview: str | None) -> str:
 
 def _protocol(protocol: str, source: Source) -> str:
     if protocol == splits.OFFICIAL:
-        return "the publisher's split as it is; there is no validation set"
+        return "the publisher's split unchanged; there is no validation set"
     if protocol == splits.RECOMMENDED and source.keeps_publisher_test:
-        return "the publisher's test set; 15 % of its training set are the validation set"
+        return "the publisher's test set; 15 % of its training set form the validation set"
     return _BY_SHARE
 
 
@@ -85,7 +85,7 @@ def _by_class(classes: Sequence[str], by_split: dict[str, list[Example]]) -> lis
     for label in classes:
         cells = (f"{images[split, label]:,} / {boxes[split, label]:,}" for split in annotated)
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    return lines if annotated else ["Nobody annotated these images."]
+    return lines if annotated else ["These images are unannotated."]
 
 
 def _found(builder: InspectionBuilder) -> list[str]:

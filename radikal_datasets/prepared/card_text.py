@@ -1,4 +1,4 @@
-"""A card's text taken apart: YAML, blocks that are generated, and the prose between them, which people wrote."""
+"""Parse a card's text: YAML, generated blocks, and the prose between them, which people wrote."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..errors import HubFolderError
 
 CARD_FILENAME = "README.md"
 
-# A block never reaches over another's beginning: where a person removed an end marker, prose must not be swallowed.
+# A block never extends over another's beginning: if someone removed an end marker, prose must not be swallowed.
 _BLOCK = re.compile(
     r"<!-- radikal: begin (?P<name>[^\n]+?) -->\n"
     r"(?P<text>(?:(?!<!-- radikal: begin ).)*?)"
     r"<!-- radikal: end (?P=name) -->",
     re.DOTALL,
 )
-# What prepare wrote in its first version: only these blocks were marked.
+# What the first version of prepare wrote: only these blocks were marked.
 _OLD_BLOCK = re.compile(r"<!-- config: (?P<name>\S+) -->\n(?P<text>.*?)<!-- /config -->", re.DOTALL)
 _OLD_HEAD = re.compile(
     r"# [^\n]+\n\nConverted by radikal-datasets from the publisher's files; image bytes are unchanged\.\n\n"
@@ -33,7 +33,7 @@ _OLD_CITATION = re.compile(r"## Citation\n\n```bibtex\n[^`]*```\n\Z")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads `no` as the Hub does, which follows YAML 1.2: Norwegian, and not false."""
+    """Read `no` as the Hub does, which follows YAML 1.2: Norwegian, and not false."""
 
 
 _BOOLEAN = "tag:yaml.org,2002:bool"
@@ -62,22 +62,22 @@ class Card:
     blocks: list[Block] = field(default_factory=list)
 
     def block(self, name: str) -> Block | None:
-        """The block of that name, if there is one."""
+        """Return the block of that name, if there is one."""
         return next((block for block in self.blocks if block.name == name), None)
 
     def insert(self, block: Block, order: Sequence[str]) -> None:
-        """Puts a block behind its nearest predecessor in `order` that is there, else before its nearest successor.
+        """Insert a block after its nearest predecessor in `order` that exists, otherwise before its nearest successor.
 
-        So blocks that are added in any order end up in the same one, and those a person moved stay where they are.
+        So blocks that are added in any order end up in the same one, and blocks that someone moved stay where they are.
         """
         places = {there.name: place for place, there in enumerate(self.blocks)}
         rank = order.index(block.name)
         before = [places[name] for name in order[:rank] if name in places]
-        behind = [places[name] for name in order[rank + 1 :] if name in places]
-        self.blocks.insert(before[-1] + 1 if before else behind[0] if behind else len(self.blocks), block)
+        after = [places[name] for name in order[rank + 1 :] if name in places]
+        self.blocks.insert(before[-1] + 1 if before else after[0] if after else len(self.blocks), block)
 
     def to_text(self) -> str:
-        """The card as a file: one blank line between its parts, and one newline at its end."""
+        """Return the card as a file: one blank line between its parts, and one newline at its end."""
         parts = [self.before]
         for block in self.blocks:
             begin, end = f"<!-- radikal: begin {block.name} -->", f"<!-- radikal: end {block.name} -->"
@@ -87,10 +87,10 @@ class Card:
 
 
 def parse_card(text: str, where: str | Path) -> Card:
-    """Takes a card apart; `Card.to_text` puts it together again. `where` is told in errors.
+    """Parse a card; `Card.to_text` restores its text. `where` is named in errors.
 
     Raises:
-        HubFolderError: the YAML between the two lines of dashes does not parse, or is no mapping.
+        HubFolderError: the YAML between the two lines of dashes cannot be parsed, or is not a mapping.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     metadata: Any = None
@@ -102,12 +102,12 @@ def parse_card(text: str, where: str | Path) -> Card:
             mark = getattr(error, "problem_mark", None)
             line = f", line {first + mark.line}" if mark else ""
             raise HubFolderError(
-                f"{where}{line}: the YAML does not parse: {getattr(error, 'problem', None) or error}. "
-                "Correct it and run this again; nothing was changed."
+                f"{where}{line}: cannot parse the YAML: {getattr(error, 'problem', None) or error}. "
+                "Correct it and try again; nothing was changed."
             ) from None
         if not isinstance(metadata, dict | None):
             raise HubFolderError(
-                f"{where}, line {first}: the YAML is no mapping (`key: value`). Correct it and run this again; nothing "
+                f"{where}, line {first}: the YAML is not a mapping (`key: value`). Correct it and try again; nothing "
                 "was changed."
             )
         text = text[match.end() :]
@@ -120,7 +120,7 @@ def parse_card(text: str, where: str | Path) -> Card:
     end = 0
     for match in _BLOCK.finditer(text):
         _add_prose(card, text[end : match.start()])
-        if card.block(match["name"]) is None:  # a copy of a block is generated text too: it goes
+        if card.block(match["name"]) is None:  # a copy of a block is generated text too: it is dropped
             card.blocks.append(Block(match["name"], match["text"]))
         end = match.end()
     _add_prose(card, text[end:])
@@ -128,7 +128,7 @@ def parse_card(text: str, where: str | Path) -> Card:
 
 
 def read_card(path: Path) -> str:
-    """The text of a card.
+    """Return the text of a card.
 
     Raises:
         HubFolderError: it is not UTF-8.

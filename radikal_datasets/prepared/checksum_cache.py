@@ -1,7 +1,7 @@
-"""`.radikal.json`: what this machine remembers of a Hub folder, so that unchanged files are not read again.
+"""`.radikal.json`: this machine's cache of file checksums in a Hub folder, so that unchanged files are not read again.
 
-It is never pushed and may be missing or wrong: it only ever saves work. Times in it are this machine's, which is why
-they are not in the manifest.
+It is never pushed and may be missing or wrong: it only ever saves work. The times in it are this machine's, which is
+why they are not in the manifest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class NotedFile(NamedTuple):
 
 
 class NotedConfig(NamedTuple):
-    """The fingerprint of what a configuration was made from, and the digest of its entry in the manifest."""
+    """The fingerprint of what a configuration was built from, and the digest of its entry in the manifest."""
 
     fingerprint: str
     digest: str
@@ -34,14 +34,14 @@ class NotedConfig(NamedTuple):
 
 @dataclass
 class Notes:
-    """What is noted of a folder: its configurations by name, its files by posix path below it."""
+    """Cached facts about a folder: its configurations by name, its files by posix path below it."""
 
     configs: dict[str, NotedConfig] = field(default_factory=dict)
     files: dict[str, NotedFile] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Notes:
-        """The notes of a folder; empty where there are none or they can't be read."""
+        """Load the cache of a folder; empty if there is none or it cannot be read."""
         try:
             data = json.loads((folder / NOTES_FILENAME).read_text(encoding="utf-8"))
             configs = {name: NotedConfig(*map(str, values)) for name, values in data["configs"].items()}
@@ -51,19 +51,19 @@ class Notes:
         return cls(configs, files)
 
     def save(self, folder: Path) -> None:
-        """Writes them beside what they tell of, unless they are there already."""
+        """Write the cache into the folder, unless it is unchanged."""
         text = json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
         path = folder / NOTES_FILENAME
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_atomically(path, text)
 
     def note(self, folder: Path, path: str, sha256: str) -> None:
-        """Remembers a file as it is now."""
+        """Store a file's current size, time and checksum."""
         stat = (folder / path).stat()
         self.files[path] = NotedFile(stat.st_size, stat.st_mtime_ns, sha256)
 
     def unchanged(self, folder: Path, path: str) -> bool:
-        """True where a file has the size and time that were noted."""
+        """Return whether a file still has the size and time that were stored."""
         noted, file = self.files.get(path), folder / path
         if noted is None or not file.is_file():
             return False
@@ -71,13 +71,13 @@ class Notes:
         return (noted.bytes, noted.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
     def sha256(self, folder: Path, path: str) -> str | None:
-        """The checksum of a file: as noted where it is unchanged, else computed; None where there is no such file."""
+        """Return the checksum of a file, cached if it is unchanged, otherwise computed; None if there is no file."""
         if self.unchanged(folder, path):
             return self.files[path].sha256
         return sha256_of(folder / path) if (folder / path).is_file() else None
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digits of the sha256 of a file, read in small pieces."""
+    """Return the sha256 of a file in hex, read in small pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""`prepare`: a raw tree becomes a Hub folder, Parquet shards, manifest and card, whole or not at all."""
+"""`prepare`: convert a raw tree to a Hub folder with Parquet shards, manifest and card, atomically."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def build_hub_folder(
     num_proc: int | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> Path:
-    """Converts a raw tree into ``<output_dir>/<config>/<split>-00000-of-00003.parquet``, a manifest and a card.
+    """Convert a raw tree into ``<output_dir>/<config>/<split>-00000-of-00003.parquet``, a manifest and a card.
 
-    All configurations appear when all are whole, and replace older ones of their names; others in `output_dir` stay,
-    and so does what a person wrote into the card. Image bytes are the files' own. The same input gives the same bytes;
-    what is there already, and was made from the same files, is not made again. Row groups are small (about 16 MB):
-    streaming starts fast. What a prepare that was killed left behind is undone, or finished, by the next.
+    All configurations appear together once they are complete, and replace older ones of the same name; others in
+    `output_dir` stay, and so does any text that users wrote into the card. Image bytes are the files' own. The same
+    input gives the same bytes; existing output that was built from the same files is not built again. Row groups are
+    small (about 16 MB), so streaming starts fast. What a killed prepare left is undone, or finished, by the next.
 
     Args:
         source: name of a source.
@@ -60,16 +60,16 @@ def build_hub_folder(
         data_dir: a raw tree, its parent, or its archive.
         output_dir: the folder to write to.
         protocol, strict: as in `load_dataset`.
-        num_proc: processes that write shards at the same time.
-        max_shard_bytes: bytes of a shard; a single row may be larger.
+        num_proc: number of processes that write shards at the same time.
+        max_shard_bytes: maximum size of a shard in bytes; a single row may be larger.
 
     Returns:
         `output_dir`.
 
     Raises:
-        LayoutError: no image of a configuration that was named, or of any.
+        LayoutError: there is no image of a requested configuration, or of any.
         OutputError: `output_dir` overlaps the raw tree, or holds another source or other files.
-        HubFolderError: the YAML of the card that is there does not parse; nothing was changed.
+        HubFolderError: the YAML of the existing card cannot be parsed; nothing was changed.
     """
     output = Path(output_dir)
     facts = builder_class(source).SOURCE
@@ -78,7 +78,7 @@ def build_hub_folder(
         builder_class(source)(config_name=name, data_dir=data_dir, protocol=protocol, strict=strict)
         for name in dict.fromkeys(wanted or facts.config_names)
     ]
-    # In the system's temporary folder: a lock file must not lie among files that are pushed.
+    # In the system's temporary folder: a lock file must not be among the files that are pushed.
     lock = f"radikal-prepare-{hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]}.lock"
     for builder in builders:
         _check_apart(output, builder)
@@ -86,7 +86,7 @@ def build_hub_folder(
         there = _Folder.read(output, facts, max_shard_bytes)
         builders = [builder for builder in builders if there.has(builder) or _has_images(builder, wanted is not None)]
         if not builders:
-            raise LayoutError(f"{data_dir}: no image of {source}. It should look like this:\n{facts.layout}")
+            raise LayoutError(f"{data_dir} holds no image of {source}. The expected layout is:\n{facts.layout}")
         _check_output(output, builders)
         output.mkdir(parents=True, exist_ok=True)
         there.update(builders, num_proc)
@@ -98,13 +98,13 @@ def _has_images(builder: InspectionBuilder, wanted: bool) -> bool:
         return True
     facts, name, place = builder.SOURCE, builder.config.name, builder.config.data_dir
     if wanted:
-        raise LayoutError(f"{place}: no image of {facts.name}/{name}. It should look like this:\n{facts.layout}")
-    logger.info("%s/%s: no image in %s, left out", facts.name, name, place)
+        raise LayoutError(f"{place} holds no image of {facts.name}/{name}. The expected layout is:\n{facts.layout}")
+    logger.info("%s/%s: skipped, because %s holds no image of it", facts.name, name, place)
     return False
 
 
 def _check_apart(output: Path, builder: InspectionBuilder) -> None:
-    """Refuses an output that would touch the raw tree."""
+    """Reject an output that overlaps the raw tree."""
     raw, final = builder.tree.local, (output / builder.config.name).resolve()
     if raw is not None:
         refuse_inside(output, [raw], what="the raw tree")
@@ -112,31 +112,33 @@ def _check_apart(output: Path, builder: InspectionBuilder) -> None:
 
 
 def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:
-    """Refuses an output that holds another source's set, or files that are not ours in a place of ours."""
+    """Reject an output that holds another source's dataset, or foreign files where we would write."""
     facts, card = builders[0].SOURCE, output / CARD_FILENAME
     about = parse_card(read_card(card), card).metadata.get(CARD_KEY) if card.is_file() else None
     there = about.get("source") if isinstance(about, dict) else None
     if there not in (None, facts.name):
-        raise OutputError(f"{output} holds {there}. Give {facts.name} a folder of its own.")
+        raise OutputError(f"{output} already holds {there}. Choose a separate folder for {facts.name}.")
     if output.is_file():
-        raise OutputError(f"{output} is a file. Give a folder.")
+        raise OutputError(f"{output} is a file. Choose a folder.")
     others = sorted(path.name for path in output.glob("[!.]*") if path.name not in (CARD_FILENAME, MANIFEST_FILENAME))
     ours = there is not None or any((output / name).is_file() for name in (MANIFEST_FILENAME, NOTES_FILENAME))
-    if others and not ours:  # pictures, say, or another raw tree: nobody would find out which of the two is loaded
+    if others and not ours:  # images, say, or another raw tree: it would be unclear which of the two is loaded
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        raise OutputError(f"{output} holds other files ({names}) and no set of ours. Give a new or an empty folder.")
+        raise OutputError(
+            f"{output} holds other files ({names}) and no prepared dataset. Choose a new or an empty folder."
+        )
     for builder in builders:
         final = (output / builder.config.name).resolve()
         foreign = [path.name for path in final.glob("*") if path.suffix != ".parquet"] if final.is_dir() else []
         if foreign or final.is_file():
             raise OutputError(
-                f"{final} holds other files ({', '.join(foreign[:3])}), not replaced. Give another folder."
+                f"{final} holds other files ({', '.join(foreign[:3])}), which are not replaced. Choose another folder."
             )
 
 
 @dataclass
 class _Folder:
-    """A Hub folder as it is, or is not yet."""
+    """The current state of a Hub folder, which may not exist yet."""
 
     path: Path
     facts: Source
@@ -144,7 +146,7 @@ class _Folder:
     manifest: Manifest | None
     manifest_text: str | None
     notes: Notes
-    kept: dict[str, ConfigEntry] = field(default_factory=dict)  # made from the same files already, and whole
+    kept: dict[str, ConfigEntry] = field(default_factory=dict)  # already built from the same files, and intact
 
     @classmethod
     def read(cls, path: Path, facts: Source, max_shard_bytes: int) -> _Folder:
@@ -155,19 +157,19 @@ class _Folder:
                 manifest = Manifest.load(path)
                 text = (path / MANIFEST_FILENAME).read_text(encoding="utf-8")
             except HubFolderError as error:
-                logger.warning("%s It is written anew, with the configurations of this call alone.", error)
+                logger.warning("%s It is written anew, with only the configurations of this call.", error)
         if manifest is not None and manifest.source != facts.name:
-            raise OutputError(f"{path} holds {manifest.source}. Give {facts.name} a folder of its own.")
+            raise OutputError(f"{path} already holds {manifest.source}. Choose a separate folder for {facts.name}.")
         return cls(path, facts, max_shard_bytes, manifest, text, Notes.load(path))
 
     def fingerprint(self, builder: InspectionBuilder) -> str:
-        """Changes with any file that is read and with whatever else decides about the bytes that are written."""
+        """Return a hash that changes with any file that is read and with anything else that affects the output."""
         parts = (builder.hash, builder.config.protocol, builder.config.strict, self.max_shard_bytes)
         versions = (__version__, pa.__version__, PIL.__version__, datasets.__version__)
         return hashlib.sha256(repr((*parts, *versions)).encode()).hexdigest()
 
     def has(self, builder: InspectionBuilder) -> bool:
-        """Whether a configuration was made from the same files already, and is whole."""
+        """Return whether a configuration was already built from the same files and is intact."""
         name = builder.config.name
         entry, noted = self.manifest and self.manifest.configs.get(name), self.notes.configs.get(name)
         if (
@@ -180,14 +182,14 @@ class _Folder:
         return True
 
     def _in_place(self, name: str, entry: ConfigEntry) -> bool:
-        """Whether exactly the files of an entry are there."""
+        """Return whether exactly the files of an entry exist."""
         there = {f"{name}/{path.name}" for path in self.path.glob(f"{name}/*")}
         return there == {path for path in entry.files if path.startswith(f"{name}/")} and all(
             self.notes.sha256(self.path, path) == file.sha256 for path, file in entry.files.items()
         )
 
     def update(self, builders: list[InspectionBuilder], num_proc: int | None) -> None:
-        """Makes what is not there yet, and then puts all of it in place together."""
+        """Build what is missing, then put all of it in place together."""
         names = [builder.config.name for builder in builders]
         if self.kept.keys() >= {*names} and self.notes.unchanged(self.path, CARD_FILENAME):
             self._note(self.kept, builders)
@@ -211,7 +213,7 @@ class _Folder:
                 __version__,
                 entries,
             ).merged_onto(self.manifest)
-            # With anything replaced the manifest is too: while it is staged, a commit is not finished.
+            # If anything is replaced, so is the manifest: as long as it is staged, a commit is incomplete.
             text = manifest.to_json()
             manifest_text = text if parts or text != self.manifest_text else None
             stage.commit(parts, manifest_text, self._new_card(cards))
@@ -220,7 +222,7 @@ class _Folder:
         self._note(entries, builders)
 
     def _convert(self, builder: InspectionBuilder, folder: Path, num_proc: int | None) -> ConfigEntry:
-        """Writes shards and preview below a folder."""
+        """Write shards and preview below a folder."""
         name, files = builder.config.name, dict[str, FileEntry]()
         (folder / name).mkdir()
         planned = shards.plan(builder, self.max_shard_bytes)
@@ -237,7 +239,7 @@ class _Folder:
         return ConfigEntry(builder.config.protocol, files, builder.index().report.counts())
 
     def _new_card(self, cards: list[ConfigCard]) -> str | None:
-        """The text of the card, or None where it is there already."""
+        """Return the text of the card, or None if it is unchanged."""
         path = self.path / CARD_FILENAME
         there, fresh = read_card(path) if path.is_file() else None, new_card(self.facts, cards)
         text = merge_cards(there, fresh, self.facts, [card.name for card in cards], where=(path, "the new card"))

@@ -1,4 +1,4 @@
-"""`manifest.json`: which files a Hub folder holds, their checksums, and what they were made from."""
+"""`manifest.json`: the files of a Hub folder, their checksums, and what they were built from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import Notes, sha256_of
 
 MANIFEST_FILENAME = "manifest.json"
-#: The folder of the preview pictures, one a configuration.
+#: The folder of the preview images, one per configuration.
 PREVIEWS = "previews"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -40,7 +40,7 @@ class ConfigEntry:
     Attributes:
         protocol: its split protocol.
         files: posix path below the folder -> file, such as ``castings/train-00000-of-00001.parquet``.
-        counters: kind -> how often, of what was repaired or lost, see `radikal_datasets.report`.
+        counters: kind -> number of occurrences of what was repaired or lost, see `radikal_datasets.report`.
     """
 
     protocol: str
@@ -49,13 +49,13 @@ class ConfigEntry:
 
     @property
     def digest(self) -> str:
-        """16 hex digits that change with anything in it; the card repeats them to show that the two belong together."""
+        """16 hex digits that change with anything in it; the card repeats them to show that the two match."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass
 class Manifest:
-    """What `manifest.json` says. It holds no time and nothing of this machine: the same input gives the same text.
+    """The contents of `manifest.json`. It holds no time or machine data: the same input gives the same text.
 
     Attributes:
         source: name of the source.
@@ -78,10 +78,10 @@ class Manifest:
 
     @classmethod
     def parse(cls, text: str, where: str | Path = MANIFEST_FILENAME) -> Manifest:
-        """Reads what `to_json` wrote; `where` is told in errors.
+        """Read what `to_json` wrote; `where` is named in errors.
 
         Raises:
-            HubFolderError: no JSON, a field that is missing or of another type, or a path that leaves the folder.
+            HubFolderError: invalid JSON, a field that is missing or of another type, or a path that leaves the folder.
         """
         try:
             data = _typed(json.loads(text), dict)
@@ -89,19 +89,19 @@ class Manifest:
             names = [_typed(data[key], str) for key in ("source", "version", "library_version")]
             return cls(names[0], names[1], _typed(data["schema_version"], int), names[2], configs)
         except (ValueError, KeyError, RecursionError) as error:
-            found = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise HubFolderError(f"{where} is no manifest of radikal-datasets: {found}. {_REMEDY}") from None
+            found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise HubFolderError(f"{where} is not a manifest of radikal-datasets: {found}. {_REMEDY}") from None
 
     def to_json(self) -> str:
-        """The text of the file, keys sorted."""
+        """Return the text of the file, keys sorted."""
         return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def load(cls, folder: str | Path) -> Manifest:
-        """Reads the manifest of a folder.
+        """Read the manifest of a folder.
 
         Raises:
-            HubFolderError: there is none, or it can't be read.
+            HubFolderError: there is none, or it cannot be read.
         """
         path = Path(folder, MANIFEST_FILENAME)
         if not path.is_file():
@@ -112,34 +112,34 @@ class Manifest:
         try:
             return cls.parse(path.read_text(encoding="utf-8"), path)
         except UnicodeDecodeError as error:
-            raise HubFolderError(f"{path} is no text: {error}. {_REMEDY}") from None
+            raise HubFolderError(f"{path} is not a text file: {error}. {_REMEDY}") from None
 
     def merged_onto(self, older: Manifest | None) -> Manifest:
-        """This manifest, with the configurations that only `older` has.
+        """Return this manifest with the additional configurations of `older`.
 
         Raises:
-            HubFolderError: the two are of different sources.
+            HubFolderError: the two describe different sources.
         """
         if older is None:
             return self
         if older.source != self.source:
             raise HubFolderError(
-                f"{self.source} can't be added to a manifest of {older.source}: take another folder or repository."
+                f"{self.source} cannot be added to a manifest of {older.source}. Choose another folder or repository."
             )
         return replace(self, configs=older.configs | self.configs)
 
 
 def check_folder(folder: str | Path, *, rehash: bool = False) -> Manifest:
-    """The manifest of a folder, after making sure that every file is as it says and that the card belongs to it.
+    """Return the manifest of a folder, after checking that every file matches it and that the card belongs to it.
 
-    A file whose size and time are those noted when it was written is taken to be that file; any other is hashed.
+    A file whose size and time match the checksum cache is assumed to be unchanged; any other is hashed.
 
     Args:
         folder: as `build_hub_folder` wrote it, or a copy.
         rehash: hash every file.
 
     Raises:
-        HubFolderError: a file is missing, damaged or not listed, or manifest and card don't belong together.
+        HubFolderError: a file is missing, damaged or not listed, or manifest and card do not match.
     """
     folder = Path(folder)
     manifest, notes = Manifest.load(folder), Notes.load(folder)
@@ -148,9 +148,11 @@ def check_folder(folder: str | Path, *, rehash: bool = False) -> Manifest:
         if not file.is_file():
             raise HubFolderError(f"{file} is missing. {_REMEDY}")
         if (size := file.stat().st_size) != entry.bytes:
-            raise HubFolderError(f"{file} has {size:,} bytes, {MANIFEST_FILENAME} says {entry.bytes:,}. {_REMEDY}")
+            raise HubFolderError(
+                f"{file} has {size:,} bytes, but {MANIFEST_FILENAME} states {entry.bytes:,}. {_REMEDY}"
+            )
         if (sha256_of(file) if rehash else notes.sha256(folder, path)) != entry.sha256:
-            raise HubFolderError(f"{file} was damaged or changed: its sha256 is not the manifest's. {_REMEDY}")
+            raise HubFolderError(f"{file} was damaged or changed: its sha256 differs from the manifest's. {_REMEDY}")
     _check_card(folder, manifest)
     _check_not_listed(folder, manifest)
     return manifest
@@ -161,13 +163,13 @@ def _check_card(folder: Path, manifest: Manifest) -> None:
     if not path.is_file():
         raise HubFolderError(f"{path} is missing. {_REMEDY}")
     about = parse_card(read_card(path), path).metadata.get(CARD_KEY)
-    told = about.get("contents") if isinstance(about, Mapping) else None
+    recorded = about.get("contents") if isinstance(about, Mapping) else None
     contents = {name: entry.digest for name, entry in manifest.configs.items()}
-    if told != contents:
-        told = told if isinstance(told, Mapping) else {}
-        differ = sorted(name for name in contents.keys() | told.keys() if contents.get(name) != told.get(name))
+    if recorded != contents:
+        recorded = recorded if isinstance(recorded, Mapping) else {}
+        differ = sorted(name for name in contents.keys() | recorded.keys() if contents.get(name) != recorded.get(name))
         raise HubFolderError(
-            f"{path} and {MANIFEST_FILENAME} don't belong together (they differ in {', '.join(differ) or CARD_KEY}): "
+            f"{path} and {MANIFEST_FILENAME} do not match (they differ in {', '.join(differ) or CARD_KEY}): "
             f"a prepare was interrupted, or one of them was changed. {_REMEDY}"
         )
 
@@ -177,7 +179,7 @@ def _check_not_listed(folder: Path, manifest: Manifest) -> None:
     for name in {*known, *manifest.configs}:
         for path in folder.glob(f"{name}/*.parquet"):
             if f"{name}/{path.name}" not in manifest.files:
-                raise HubFolderError(f"{path} is not in {MANIFEST_FILENAME}. Remove it, or run prepare again.")
+                raise HubFolderError(f"{path} is not listed in {MANIFEST_FILENAME}. Remove it, or run prepare again.")
 
 
 def _config(name: str, data: Any) -> ConfigEntry:
@@ -187,10 +189,10 @@ def _config(name: str, data: Any) -> ConfigEntry:
         pure = PurePosixPath(path)
         folder_of_ours = pure.parts[:-1] in ((name,), (PREVIEWS,)) and name not in (".", "..")
         if not folder_of_ours or pure.name == ".." or str(pure) != path or "\\" in path:
-            raise ValueError(f"{path!r} is no path of configuration {name!r}")
+            raise ValueError(f"{path!r} is not a valid path for configuration {name!r}")
         sha256, rows = _typed(entry, dict)["sha256"], entry.get("rows")
         if not _SHA256.fullmatch(_typed(sha256, str)):
-            raise ValueError(f"{path}: {sha256!r} is no sha256")
+            raise ValueError(f"{path}: {sha256!r} is not a sha256")
         files[path] = FileEntry(sha256, _count(entry["bytes"]), None if rows is None else _count(rows))
     counters = {kind: _count(count) for kind, count in _typed(data.get("counters", {}), dict).items()}
     return ConfigEntry(_typed(data["protocol"], str), files, counters)
@@ -198,11 +200,11 @@ def _config(name: str, data: Any) -> ConfigEntry:
 
 def _typed(value: Any, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{str(value)[:50]!r} where {kind.__name__} should be")
+        raise ValueError(f"{kind.__name__} expected, {str(value)[:50]!r} found")
     return value
 
 
 def _count(value: Any) -> int:
     if _typed(value, int) < 0:
-        raise ValueError(f"{value} where a count should be")
+        raise ValueError(f"a count expected, {value} found")
     return value

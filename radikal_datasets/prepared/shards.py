@@ -1,4 +1,4 @@
-"""Parquet shards: bounded by bytes, the same bytes for the same input, in row groups that stream."""
+"""Write Parquet shards: bounded by bytes, identical for identical input, in row groups that stream."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..schema import Example, features
 from .checksum_cache import sha256_of
 from .manifest import FileEntry
 
-#: Bytes of a shard; one row may be larger.
+#: Maximum size of a shard in bytes; a single row may be larger.
 MAX_SHARD_BYTES = 256 * 10**6
 
-# What a shard holds beside its images, estimated from above because shards are cut before masks are drawn: footer and
-# schema; columns of numbers and names; PNGs of masks, each of a single component (the worst of the samples has 0.008
-# bytes a pixel).
+# What a shard holds in addition to its images, estimated from above because rows are assigned to shards before masks are
+# drawn: footer and schema; columns of numbers and names; PNGs of masks, each of a single component (the worst of the
+# samples has 0.008 bytes per pixel).
 _FILE_BYTES = 16 * 1024
 _ROW_BYTES = 400
 _BOX_BYTES = 32
@@ -29,7 +29,7 @@ _MASK_BYTES, _MASK_BYTES_PER_PIXEL = 500, 1 / 32
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive rows of a split, and the name of the file they go to."""
+    """Consecutive rows of a split, and the name of the file that holds them."""
 
     split: str
     name: str
@@ -37,7 +37,7 @@ class Shard:
 
 
 def plan(builder: InspectionBuilder, max_shard_bytes: int) -> list[Shard]:
-    """Cuts every split into shards of consecutive rows."""
+    """Divide every split into shards of consecutive rows."""
     shards = []
     for split, examples in builder.index().splits.items():
         cuts: list[list[Example]] = [[]]
@@ -66,7 +66,7 @@ def _bytes_of(example: Example, builder: InspectionBuilder) -> int:
 def write(
     builder: InspectionBuilder, folder: Path, shards: list[Shard], num_proc: int | None
 ) -> Iterator[tuple[Shard, FileEntry]]:
-    """Writes the shards into a folder, in up to `num_proc` processes; yields them in order, as they are done."""
+    """Write the shards into a folder, in up to `num_proc` processes; yield them in order, as they are completed."""
     if (num_proc or 1) <= 1 or len(shards) == 1:
         for shard in shards:
             yield shard, write_shard(builder, folder, shard)
@@ -78,10 +78,10 @@ def write(
 
 
 def write_shard(builder: InspectionBuilder, folder: Path, shard: Shard) -> FileEntry:
-    """Writes one Parquet file; its rows are counted and its bytes hashed from the file itself."""
+    """Write one Parquet file; its rows are counted and its bytes hashed from the file itself."""
     path = folder / shard.name
     schema = features(builder.class_names).arrow_schema
-    # Image bytes are compressed already, and statistics over them would put whole images into the file's footer.
+    # Image bytes are already compressed, and statistics over them would put entire images into the file's footer.
     with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False, write_statistics=False) as writer:
         for _, table in builder.tables(shard.examples):
             writer.write_table(table, row_group_size=len(table))
