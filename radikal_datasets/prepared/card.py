@@ -1,4 +1,4 @@
-"""The dataset card: metadata that Hub clients read, and tables that people read, both made from what was written."""
+"""The dataset card: metadata for Hub clients and tables for people, both generated from what was written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _ABOUT, _CITATION = "about", "citation"
-# Ours whether we write them or not; all other keys are a person's.
+# Ours whether we write them or not; all other keys are the user's.
 _OUR_KEYS = {
     *("license", "license_name", "license_link", "pretty_name", "task_categories", "size_categories", "tags"),
     *("configs", "dataset_info", CARD_KEY),
@@ -35,7 +35,7 @@ _OUR_KEYS = {
 
 @dataclass(frozen=True)
 class ConfigCard:
-    """What the card says of one configuration.
+    """The part of the card about one configuration.
 
     Attributes:
         name, protocol: of the configuration.
@@ -52,7 +52,7 @@ class ConfigCard:
 
     @classmethod
     def of(cls, builder: InspectionBuilder, entry: ConfigEntry, folder: Path) -> ConfigCard:
-        """From a builder and its shards, which lie in `folder` at the paths of `entry`."""
+        """Create it from a builder and its shards, which are in `folder` at the paths of `entry`."""
         shards = {path: file for path, file in entry.files.items() if file.rows is not None}
         splits = SplitDict(dataset_name=builder.SOURCE.name)
         for split in builder.index().splits:
@@ -81,7 +81,7 @@ class ConfigCard:
 
 
 def new_card(source: Source, configs: Iterable[ConfigCard]) -> str:
-    """The text of a card that tells of these configurations alone."""
+    """Return the text of a card about these configurations alone."""
     configs = list(configs)
     card = Card()
     for config in configs:
@@ -106,29 +106,31 @@ def merge_cards(
     *,
     where: tuple[str | Path, str | Path] = ("the card on the Hub", "the card of the folder"),
 ) -> str:
-    """The text of the card that tells of what is on the Hub and of what is added or replaced.
+    """Return the text of a card about what is on the Hub and what is added or replaced.
 
-    Configurations are merged in any order with the same result, and twice is as good as once. What stands between
-    generated blocks is a person's: that on the Hub stays; that of the folder comes where the Hub's card has none in
-    that place. The same holds for metadata under keys that are not ours, and for further tags. Prose right after the
-    block of a configuration belongs to that configuration.
+    Configurations can be merged in any order with the same result, and merging twice changes nothing. Text between
+    generated blocks is the user's: that on the Hub stays; that of the folder is used where the Hub's card has none in
+    the same position. The same holds for metadata under keys that are not ours, and for additional tags. Prose right
+    after the block of a configuration belongs to that configuration.
 
     Args:
-        on_hub: the card that is there; None where there is none.
+        on_hub: the existing card; None if there is none.
         local: the card of a prepared folder.
-        source: what both tell of.
+        source: the source that both describe.
         configs: names of the configurations that come from `local`; all others come from `on_hub`.
         where: how to call the two in an error.
 
     Raises:
-        HubFolderError: a card whose YAML does not parse, of another source, or a `local` without one of `configs`.
+        HubFolderError: a card's YAML cannot be parsed, it describes another source, or `local` lacks one of `configs`.
     """
     newer = parse_card(local, where[1])
     older = None if on_hub is None else parse_card(on_hub, where[0])
     for card, name in ((newer, where[1]), (older, where[0])):
-        told = _ours(card.metadata if card else {}, name).get("source", source.name)
-        if told != source.name:
-            raise HubFolderError(f"{name} tells of {told}, not of {source.name}: take another folder or repository.")
+        described = _ours(card.metadata if card else {}, name).get("source", source.name)
+        if described != source.name:
+            raise HubFolderError(
+                f"{name} describes {described}, not {source.name}. Choose another folder or repository."
+            )
     names = list(configs)
     if older is None:
         others = {_block_name(n) for n in _by_name(newer.metadata, "configs", where[1])} - {*map(_block_name, names)}
@@ -148,7 +150,7 @@ def _merge(
     fresh = {_ABOUT: about(source, there), _CITATION: citation(source)}
     for name in names:
         if (block := newer.block(_block_name(name))) is None:
-            raise HubFolderError(f"{where[1]} has no section of {name}. Run prepare again.")
+            raise HubFolderError(f"{where[1]} has no section about {name}. Run prepare again.")
         fresh[block.name] = block.text
     card = Card(metadata, older.before or newer.before, [Block(b.name, b.text, b.after) for b in older.blocks])
     order = [_ABOUT, *(_block_name(name) for name in there), _CITATION]
@@ -159,7 +161,7 @@ def _merge(
         block.text = fresh[name]
         prose = written.after if (written := newer.block(name)) else ""
         if block.after and prose and block.after != prose:
-            logger.info("%s has other prose after %r than %s: its own stays", where[0], name, where[1])
+            logger.info("%s has different prose after %r than %s: it keeps its own", where[0], name, where[1])
         block.after = block.after or prose
     return card
 
@@ -170,12 +172,12 @@ def _merged_metadata(
     def merged(key: str, join: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:
         there, added = (_by_name(data, key, place) for data, place in ((older, where[0]), (newer, where[1])))
         if missing := [name for name in names if name not in added]:
-            raise HubFolderError(f"{where[1]} has no `{key}` of {', '.join(missing)}. Run prepare again.")
+            raise HubFolderError(f"{where[1]} has no `{key}` for {', '.join(missing)}. Run prepare again.")
         there |= {name: join(there.get(name, {}), added[name]) for name in names}
         listed = [name for name in source.config_names if name in there]
         return [there[name] for name in [*listed, *sorted(there.keys() - {*listed})]]
 
-    # A person may have added to an entry of `configs` (`default: true`); `dataset_info` tells of the shards alone.
+    # Users may have added to an entry of `configs` (`default: true`); `dataset_info` describes only the shards.
     configs = merged("configs", lambda old, new: old | new)
     infos = merged("dataset_info", lambda _, new: new)
     ours = [_ours(older, where[0]), _ours(newer, where[1])]
@@ -197,7 +199,7 @@ def _merged_metadata(
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "10M<n<100M")],
         "tags": _with_others(tags, older, newer, "tags"),
         "configs": configs,
-        # As `datasets` writes it: a mapping where there is one configuration, else a list.
+        # As `datasets` writes it: a mapping for a single configuration, otherwise a list.
         "dataset_info": infos if len(infos) > 1 else infos[0],
         CARD_KEY: about_us,
     }
@@ -208,21 +210,21 @@ def _merged_metadata(
 def _ours(metadata: dict[str, Any], where: str | Path) -> dict[str, Any]:
     found = metadata.get(CARD_KEY) or {}
     if not isinstance(found, dict) or not all(isinstance(found.get(k) or {}, dict) for k in ("protocol", "contents")):
-        raise HubFolderError(f"{where}: `{CARD_KEY}` in the YAML is not as prepare wrote it. Remove it.")
+        raise HubFolderError(f"{where}: `{CARD_KEY}` in the YAML is not in the form that prepare writes. Remove it.")
     return found
 
 
 def _by_name(metadata: dict[str, Any], key: str, where: str | Path) -> dict[str, dict[str, Any]]:
-    """The entries of `configs` or `dataset_info` by the names of their configurations."""
+    """Return the entries of `configs` or `dataset_info` by the names of their configurations."""
     found = metadata.get(key) or []
     entries = found if isinstance(found, list) else [found]
     if not all(isinstance(entry, dict) for entry in entries):
-        raise HubFolderError(f"{where}: `{key}` in the YAML is no list of mappings. Correct or remove it.")
+        raise HubFolderError(f"{where}: `{key}` in the YAML is not a list of mappings. Correct or remove it.")
     return {name: {"config_name": name} | entry for entry in entries if (name := entry.get("config_name", "default"))}
 
 
 def _with_others(ours: list[str], older: dict[str, Any], newer: dict[str, Any], key: str) -> list[str]:
-    """Our own values, then a person's."""
+    """Return our own values, followed by the user's."""
     theirs: set[str] = set()
     for metadata in (older, newer):
         value = metadata.get(key) or []

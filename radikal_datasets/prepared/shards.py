@@ -18,7 +18,7 @@ from .manifest import FileEntry
 #: Maximum size of a shard in bytes; a single row may be larger.
 MAX_SHARD_BYTES = 256 * 10**6
 
-# What a shard holds in addition to its images, estimated from above because rows are assigned to shards before masks are
+# What a shard holds in addition to its images, estimated from above because shards are planned before masks are
 # drawn: footer and schema; columns of numbers and names; PNGs of masks, each of a single component (the worst of the
 # samples has 0.008 bytes per pixel).
 _FILE_BYTES = 16 * 1024
