@@ -40,9 +40,9 @@
     · ExportError (RuntimeError)
     · StepFailedError (RuntimeError)
 
-In parentheses: the built-in exception that a class derives from as well. Not in the tree, because no caller has to handle
-them as errors: `training.run.signals.StoppedError`, a KeyboardInterrupt, and
-`hub_server.client_faults.RequestError`, which becomes an HTTP answer.
+In parentheses: the built-in exception from which a class derives as well. Not in the tree, because no caller has to
+handle them as errors: `training.run.signals.StoppedError`, a KeyboardInterrupt, and
+`hub_server.client_faults.RequestError`, which becomes an HTTP response.
 
 Each message says what happened, in which file and line, and what to do about it.
 """
@@ -202,7 +202,7 @@ class UnsafePathError(BadFileError):
 
 
 class TrainingError(RadikalError):
-    """Base of the errors of `training`: settings, models, runs and what is done with them."""
+    """Base class of the errors of `training`: settings, models, runs and their use."""
 
 
 class SettingsError(TrainingError, ValueError):
@@ -210,35 +210,35 @@ class SettingsError(TrainingError, ValueError):
 
 
 class TrainingDataError(TrainingError, ValueError):
-    """A dataset that can't be trained or scored on: it can't be loaded, or lacks a split or annotated images."""
+    """A dataset cannot be trained or scored on: it cannot be loaded, or lacks a split or annotated images."""
 
 
 class ClassNamesError(TrainingError, ValueError):
-    """Data whose classes are not those of the model."""
+    """The classes of the data differ from those of the model."""
 
 
 class ModelError(TrainingError, ValueError):
-    """A model that can't be built from these settings, can't be loaded, or is of the wrong kind for what was asked."""
+    """A model cannot be built from these settings, cannot be loaded, or does not support the request."""
 
 
 class RunNotFoundError(TrainingError, ValueError):
-    """A folder that holds no training run, or a run without the checkpoint or model that is needed."""
+    """The folder holds no training run, or the run lacks the required checkpoint or model."""
 
 
 class ImageFileError(TrainingError, ValueError):
-    """Image files to predict on that are missing or can't be read, or lack their templates."""
+    """Image files for prediction are missing or unreadable, or lack their templates."""
 
 
 class OperatingPointError(TrainingError, ValueError):
-    """A rule for the threshold that no threshold meets, or two rules at once."""
+    """No threshold satisfies the rule, or two rules were given."""
 
 
 class NonFiniteError(TrainingError, RuntimeError):
-    """Too many steps in a row had a loss or gradients that are not numbers."""
+    """Too many consecutive steps had a loss or gradients that are not finite."""
 
 
 class ExportError(TrainingError, RuntimeError):
-    """The model can't be written as ONNX, or what was written gives other boxes than torch."""
+    """The model cannot be exported to ONNX, or the exported model gives other boxes than torch."""
 
 
 class StepFailedError(TrainingError, RuntimeError):
