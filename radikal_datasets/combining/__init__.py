@@ -1,4 +1,4 @@
-"""Several sources as one: one label space, every source's own splits, no image in two of them."""
+"""Combine several sources into one: one label space, every source's own splits, no image in two of them."""
 
 from .combine import combine
 

@@ -1,4 +1,4 @@
-"""Byte-identical images of different sources: found by size and SHA-256, without decoding one."""
+"""Find byte-identical images of different sources, by size and SHA-256, without decoding any."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 from ..errors import CombiningError
 from ..splits import TEST, TRAIN, UNLABELED, VALIDATION
 
-#: The most held-out split first: its copy of an image is the one that stays.
+#: The most held-out split first: its copy of an image is the one that is kept.
 HELD_OUT = (TEST, VALIDATION, TRAIN, UNLABELED)
 
 
 @dataclass(frozen=True)
-class Twin:
-    """One of several images with the same bytes: its place, counted among what was searched."""
+class Duplicate:
+    """One of several images with the same bytes: its position in what was searched."""
 
     item: int
     part: int
@@ -29,11 +29,11 @@ class Twin:
 
 
 def sizes(images: pa.ChunkedArray) -> np.ndarray:
-    """Bytes of every file, from Arrow's offsets: no image is read."""
+    """Return the number of bytes of every file, from Arrow's offsets: no image is read."""
     found = []
     for chunk in images.chunks:
         stored = pc.call_function("binary_length", [chunk.field("bytes")])
-        if stored.null_count:  # a folder of files, read in place: the column has paths alone
+        if stored.null_count:  # a folder of files, read in place: the column has only paths
             paths = chunk.field("path")
             filled = [
                 length if length is not None else _file(path.as_py()).stat().st_size
@@ -44,13 +44,13 @@ def sizes(images: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def find_twins(parts: Sequence[tuple[int, pa.ChunkedArray, np.ndarray]]) -> list[list[Twin]]:
-    """Sets of byte-identical images that more than one item holds.
+def find_duplicates(parts: Sequence[tuple[int, pa.ChunkedArray, np.ndarray]]) -> list[list[Duplicate]]:
+    """Return sets of byte-identical images that more than one item holds.
 
-    Only files of a size that two items have are read, one at a time.
+    Only files whose size occurs in two items are read, one at a time.
 
     Args:
-        parts: (item, column `image` as Arrow stores it, row numbers in it that count).
+        parts: (item, column `image` as Arrow stores it, the row numbers in it that count).
 
     Returns:
         The sets, each in the order of `parts`.
@@ -61,31 +61,32 @@ def find_twins(parts: Sequence[tuple[int, pa.ChunkedArray, np.ndarray]]) -> list
         for size in np.unique(found):
             held_by[size].add(item)
     shared = [size for size, items in held_by.items() if len(items) > 1]
-    by_content: dict[bytes, list[Twin]] = defaultdict(list)
+    by_content: dict[bytes, list[Duplicate]] = defaultdict(list)
     for number, ((item, images, rows), found) in enumerate(zip(parts, part_sizes, strict=True)):
         for row in rows[np.isin(found, shared)]:
-            by_content[_digest(images, int(row))].append(Twin(item, number, int(row)))
-    return [twins for twins in by_content.values() if len({twin.item for twin in twins}) > 1]
+            by_content[_digest(images, int(row))].append(Duplicate(item, number, int(row)))
+    return [copies for copies in by_content.values() if len({copy.item for copy in copies}) > 1]
 
 
 def _digest(images: pa.ChunkedArray, row: int) -> bytes:
     image = images[row]
-    data = image["bytes"].as_buffer()  # a view: the bytes stay where they are
+    data = image["bytes"].as_buffer()  # a view: the bytes are not copied
     return hashlib.sha256(_file(image["path"].as_py()).read_bytes() if data is None else data).digest()
 
 
 def _file(path: str | None) -> Path:
-    """Where an image's bytes are that the column does not hold."""
+    """Return the file that holds an image's bytes if the column does not."""
     if path is None or not Path(path).is_file():
         raise CombiningError(
-            f"An image has no bytes in the set and its path, {path}, is no file here: it can't be compared with those "
-            "of the other sets. Store the bytes (image={'bytes': ..., 'path': ...}), or give an absolute path."
+            f"An image has no bytes in the dataset and its path {path} is not a local file, so it cannot be compared "
+            "with those of the other datasets. Store the bytes (image={'bytes': ..., 'path': ...}), or give an "
+            "absolute path."
         )
     return Path(path)
 
 
 def common_groups(pairs: Iterable[Sequence[str]]) -> dict[str, str]:
-    """Old group -> the smallest name among all groups that hang together; groups that keep their name are left out."""
+    """Return old group -> the smallest name among all connected groups; groups that keep their name are omitted."""
     parent: dict[str, str] = {}
 
     def root(group: str) -> str:
@@ -100,6 +101,6 @@ def common_groups(pairs: Iterable[Sequence[str]]) -> dict[str, str]:
 
 
 def losers(splits: Sequence[str]) -> list[bool]:
-    """Which of the copies, given by their splits, would leak: all but those in the most held-out one."""
+    """Return which of the copies, given by their splits, would leak: all but those in the most held-out one."""
     best = min(splits, key=HELD_OUT.index)
     return [split != best for split in splits]

@@ -1,4 +1,4 @@
-"""Several sources' classes as one list of class names, and Arrow labels moved to it without touching an image."""
+"""Map several sources' classes to one list of class names, and relabel Arrow data without touching an image."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import pyarrow.compute as pc
 from ..errors import CombiningError
 
 UNION, SOURCE, DEFECT = "union", "source", "defect"
-#: Key of a mapping for every class that it does not name.
+#: Key in a mapping for every class that it does not name.
 OTHERS = "*"
-#: In a lookup: boxes of this class are not in the label space.
+#: In a lookup: boxes of this class are not part of the label space.
 DROPPED = -1
 
-#: Class names by source: (the source's name, or None where it has none; its class names in label order).
+#: Class names by source: (the source's name, or None if it has none; its class names in label order).
 Classes = Sequence[tuple[str | None, Sequence[str]]]
 
 
 def label_space(sources: Classes, labels: str | Mapping[str, str | None]) -> tuple[list[str], list[dict[str, int]]]:
-    """The common class names, and for every source its class name -> number among them, or `DROPPED`.
+    """Return the common class names, and for every source its class name -> number among them, or `DROPPED`.
 
     Order: of first appearance; with a mapping, the order of its values.
 
     Raises:
-        CombiningError: classes that the mapping does not name, names in it that are no class, nothing left, a source
-            without a name where one is needed.
+        CombiningError: classes that the mapping does not name, names in it that are not classes, no class left, or a
+            source without a name where one is needed.
     """
     if isinstance(labels, Mapping):
         targets = _mapped(sources, labels)
@@ -38,7 +38,9 @@ def label_space(sources: Classes, labels: str | Mapping[str, str | None]) -> tup
         targets = [{name: _named(source, name, labels) for name in names} for source, names in sources]
         order = []
     else:
-        raise CombiningError(f"labels={labels!r} is none of 'union', 'source', 'defect' and no mapping of class names.")
+        raise CombiningError(
+            f"labels={labels!r} is neither 'union', 'source' or 'defect' nor a mapping of class names."
+        )
     used = dict.fromkeys(target for source in targets for target in source.values() if target is not None)
     names = [str(name) for name in dict.fromkeys(order) if name in used] or list(used)
     if not names:
@@ -55,14 +57,14 @@ def _named(source: str | None, name: str, labels: str) -> str:
         return DEFECT if labels == DEFECT else name
     if source is None:
         raise CombiningError(
-            f"labels='source' needs a name for the set with the class {name!r}: its image_ids do not begin with one. "
-            "Give the sets as a mapping {name: set}."
+            f"labels='source' needs a name for the dataset with the class {name!r}, but its image_ids do not begin "
+            "with one. Give the datasets as a mapping {name: dataset}."
         )
     return f"{source}_{name}"
 
 
 def _mapped(sources: Classes, labels: Mapping[str, str | None]) -> list[dict[str, str | None]]:
-    """What a person wrote, per source; a name with its source is stronger than one without."""
+    """Return the user's mapping, per source; a name with its source takes precedence over one without."""
     if odd := [key for key, value in labels.items() if value is not None and not (isinstance(value, str) and value)]:
         raise CombiningError(f"labels maps {odd} to something that is neither a class name nor None.")
     unused, unnamed = set(labels) - {OTHERS}, []
@@ -82,7 +84,9 @@ def _mapped(sources: Classes, labels: Mapping[str, str | None]) -> list[dict[str
             f"labels does not name {', '.join(unnamed)}. Name each (None drops its boxes), or add a '*' for the rest."
         )
     if unused:
-        raise CombiningError(f"labels names {', '.join(sorted(unused))}, which no set has. There are {there}.")
+        raise CombiningError(
+            f"labels names {', '.join(sorted(unused))}, which no dataset has. The classes are {there}."
+        )
     return targets
 
 
@@ -91,13 +95,13 @@ def _full(source: str | None, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Relabelled:
-    """What became of a table's truth.
+class Relabeled:
+    """The result of relabeling a table.
 
     Attributes:
         columns: those that changed, of `labels`, `boxes`, `masks` and `annotated`.
-        lost: bool, one a row: a class of it was dropped, so the row has no truth any more.
-        duplicates: boxes that another one says already, now that their classes are one.
+        lost: bool, one per row: one of its classes was dropped, so the row is no longer annotated.
+        duplicates: boxes that repeat another one, now that their classes are the same.
     """
 
     columns: dict[str, pa.ChunkedArray]
@@ -105,19 +109,19 @@ class Relabelled:
     duplicates: int
 
 
-def relabel(table: pa.Table, lookup: Sequence[int]) -> Relabelled:
-    """Moves labels to another label space.
+def relabel(table: pa.Table, lookup: Sequence[int]) -> Relabeled:
+    """Convert labels to another label space.
 
-    An image with a box of a dropped class loses all its boxes and is no longer annotated: its defect is there, the
-    rest of its boxes would call it background. Where two classes become one, boxes that are equal in class, box and
-    mask (as PNG bytes) are one box.
+    An image with a box of a dropped class loses all its boxes and is no longer annotated: its defect is still there,
+    and the rest of its boxes would declare it background. If two classes become one, boxes that are equal in class, box and
+    mask (as PNG bytes) become one box.
 
     Args:
         table: `image_id`, `boxes`, `labels`, `masks`, `annotated` in the schema's types; no image.
-        lookup: by old label its new one, or `DROPPED`.
+        lookup: old label -> new label, or `DROPPED`.
 
     Raises:
-        CombiningError: a row whose labels are not one a box, or a label that has no name.
+        CombiningError: a row does not have one label per box, or a label has no name.
     """
     kept = [number for number in lookup if number != DROPPED]
     merges = len(set(kept)) < len(kept)
@@ -128,7 +132,7 @@ def relabel(table: pa.Table, lookup: Sequence[int]) -> Relabelled:
         for name in sorted({name for now, *_ in new for name in now})
     }
     lost = np.concatenate([lost for _, lost, _ in new]) if new else np.zeros(0, bool)
-    return Relabelled(columns, lost, sum(duplicates for *_, duplicates in new))
+    return Relabeled(columns, lost, sum(duplicates for *_, duplicates in new))
 
 
 def _relabel_batch(batch: pa.RecordBatch, lookup: np.ndarray, merges: bool) -> tuple[dict[str, Any], np.ndarray, int]:
@@ -155,7 +159,7 @@ def _relabel_batch(batch: pa.RecordBatch, lookup: np.ndarray, merges: bool) -> t
         "boxes": _lists(kept_lengths, boxes.flatten().filter(pa.array(keep)), boxes.type),
     }
     if mask_lengths.any():
-        keep_masks = pa.array(keep[mask_lengths[rows] > 0])  # a row has a mask a box, or none at all
+        keep_masks = pa.array(keep[mask_lengths[rows] > 0])  # a row has one mask per box, or none at all
         columns["masks"] = _lists(
             np.where(mask_lengths, kept_lengths, 0), masks.flatten().filter(keep_masks), masks.type
         )
@@ -167,19 +171,19 @@ def _relabel_batch(batch: pa.RecordBatch, lookup: np.ndarray, merges: bool) -> t
 def _check(batch: pa.RecordBatch, lengths: np.ndarray, rows: np.ndarray, labels: np.ndarray, classes: int) -> None:
     def fail(row: Any, what: str) -> None:
         image_id = batch.column("image_id")[int(row)]
-        raise CombiningError(f"{image_id}: {what}. Correct it, or leave it out: filter(), then flatten_indices().")
+        raise CombiningError(f"{image_id}: {what}. Correct it, or omit it with filter() and flatten_indices().")
 
     boxes, masks = _lengths(batch.column("boxes")), _lengths(batch.column("masks"))
     for row in np.flatnonzero(boxes != lengths)[:1]:
         fail(row, f"{boxes[row]} boxes, but {lengths[row]} labels")
     for row in np.flatnonzero((masks != lengths) & (masks > 0))[:1]:
-        fail(row, f"{masks[row]} masks for {lengths[row]} boxes: there must be one a box, or none")
+        fail(row, f"{masks[row]} masks for {lengths[row]} boxes, but there must be one per box or none")
     for place in np.flatnonzero(~((labels >= 0) & (labels < classes)))[:1]:
-        fail(rows[place], f"label {labels[place]} is none of the {classes} classes")
+        fail(rows[place], f"label {labels[place]} is not one of the {classes} classes")
 
 
 def _repeated(rows: np.ndarray, labels: np.ndarray, boxes: pa.ListArray, masks: pa.ListArray) -> np.ndarray:
-    """bool, one a box: an earlier one of the same row has the same class, box and mask."""
+    """Return bool, one per box: an earlier one of the same row has the same class, box and mask."""
     corners = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
     keys = np.column_stack([rows, labels, corners]).astype(np.float64)
     _, first, same = np.unique(keys, axis=0, return_index=True, return_inverse=True)
@@ -189,7 +193,7 @@ def _repeated(rows: np.ndarray, labels: np.ndarray, boxes: pa.ListArray, masks: 
         return repeated
     start = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(masks)))])
     same, seen = same.reshape(-1), set()
-    for box in np.flatnonzero(np.isin(same, same[repeated])):  # few: only these masks are looked at
+    for box in np.flatnonzero(np.isin(same, same[repeated])):  # few: only these masks are compared
         row = rows[box]
         held = masks[row]
         mask = held[box - start[row]]["bytes"].as_py() if len(held) else None

@@ -1,4 +1,4 @@
-"""The sets that `combine` is given, loaded, named and checked."""
+"""Load, name and check the datasets given to `combine`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ..splits import SPLITS
 
 _NEEDED = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")
 
-#: What may stand for a set: see `radikal_datasets.combine`.
+#: What may stand for a dataset: see `radikal_datasets.combine`.
 Item = str | os.PathLike[str] | tuple[str, str] | Mapping[str, Any] | DatasetDict
 
 
 @dataclass(frozen=True)
 class NamedSet:
-    """A loaded set.
+    """A loaded dataset.
 
     Attributes:
-        called: how messages call it.
-        name: its source's name, or the one it was given; None where it has neither.
+        called: its name in messages.
+        name: its source's name, or the one it was given; None if it has neither.
         splits: its splits, of those in `splits.SPLITS`.
-        classes: its class names; where its splits differ, all of them.
+        classes: its class names; if its splits differ, all of them.
     """
 
     called: str
@@ -39,27 +39,27 @@ class NamedSet:
 
 
 def load_sets(items: Sequence[Item] | Mapping[str, Item]) -> list[NamedSet]:
-    """Loads what `combine` was given, and checks each set by itself.
+    """Load what `combine` was given, and check each dataset by itself.
 
     Raises:
-        CombiningError: something that is no set, is streamed, or lacks a column or any image.
-        RadikalError: as `load_dataset` raises it.
+        CombiningError: an item is not a dataset, is streamed, or lacks a column or any image.
+        RadikalError: as raised by `load_dataset`.
     """
     single = isinstance(items, DatasetDict | IterableDatasetDict) or (isinstance(items, Mapping) and "path" in items)
     if single or isinstance(items, str) or not isinstance(items, Sequence | Mapping):
         raise CombiningError(
-            "combine takes a list of sets, or a mapping {name: set}: put the one you gave into a list."
+            "combine takes a list of datasets, or a mapping {name: dataset}. Put the one you gave into a list."
         )
     named: list[tuple[Any, Any]] = (
         list(items.items()) if isinstance(items, Mapping) else [(None, item) for item in items]
     )
     if not named:
-        raise CombiningError("combine needs at least one set, got none.")
+        raise CombiningError("combine needs at least one dataset, but got none.")
     return [_load_one(number, name, item) for number, (name, item) in enumerate(named, start=1)]
 
 
 def _load_one(number: int, name: str | None, item: Item) -> NamedSet:
-    called, folder = f"set {number}", None
+    called, folder = f"dataset {number}", None
     if isinstance(item, DatasetDict | IterableDatasetDict):
         splits = item
     elif isinstance(item, str | os.PathLike):
@@ -73,14 +73,14 @@ def _load_one(number: int, name: str | None, item: Item) -> NamedSet:
         splits = load_dataset(**item)
     else:
         raise CombiningError(
-            f"{called} is {type(item).__name__}. Give a path, a tuple (path, config), a dict of load_dataset's "
-            'arguments with "path", or a DatasetDict (of a single Dataset: DatasetDict({"train": dataset})).'
+            f"{called} is a {type(item).__name__}. Give a path, a tuple (path, config), a dict of load_dataset's "
+            'arguments with "path", or a DatasetDict (for a single Dataset: DatasetDict({"train": dataset})).'
         )
     called += f" ({name or folder})" if name or folder else ""
     if isinstance(splits, IterableDatasetDict) or not isinstance(splits, DatasetDict):
         raise CombiningError(
             f"{called} was loaded as {type(splits).__name__}. combine needs all splits, not streamed (a stream "
-            "can't be searched for images that are in two sets): leave out streaming= and split=."
+            "cannot be searched for images that are in two datasets). Omit streaming= and split=."
         )
     classes: dict[str, None] = {}
     for split, dataset in splits.items():
@@ -98,7 +98,7 @@ def _load_one(number: int, name: str | None, item: Item) -> NamedSet:
         raise CombiningError(f"{called} holds no image.")
     name = name or _source_name(splits, folder)
     if folder is None and name is not None:
-        called = f"set {number} ({name})"
+        called = f"dataset {number} ({name})"
     return NamedSet(called, name, splits, list(classes))
 
 

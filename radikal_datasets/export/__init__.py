@@ -1,4 +1,4 @@
-"""Sets in formats that other tools read: COCO, YOLO, Pascal VOC, and the columns of transformers' detection example."""
+"""Export to formats of other tools: COCO, YOLO, Pascal VOC, and the columns of transformers' detection example."""
 
 from .exporting import FORMATS, Exported, export_sets
 

@@ -17,14 +17,14 @@ from .shared import About, ImageFolders, Record, short_split
 
 
 class CocoWriter:
-    """Writes COCO detection files.
+    """Write COCO detection files.
 
-    Ids of images, annotations and categories count from 1: the COCO tools take annotation 0 for "no match", torchvision
-    keeps class 0 for the background, and ultralytics subtracts one.
+    Ids of images, annotations and categories start at 1: the COCO tools take annotation 0 for "no match", torchvision
+    reserves class 0 for the background, and ultralytics subtracts one.
     """
 
     HOLDS_MASKS: ClassVar[bool] = True
-    REMARK: ClassVar[str] = "category ids count from 1 (transformers' image processors expect them from 0: use objects)"
+    REMARK: ClassVar[str] = "category ids start at 1 (transformers' image processors expect them from 0: use objects)"
 
     def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None:
         self._folder = folder
@@ -42,7 +42,7 @@ class CocoWriter:
         return self
 
     def add(self, record: Record) -> None:
-        """Writes the image; its annotations follow when the export ends."""
+        """Write the image; its annotations are written when the export ends."""
         split = short_split(record.split)
         self._images.add(record, f"images/{split}")
         size = {"width": record.width, "height": record.height}
@@ -61,7 +61,7 @@ class CocoWriter:
             (self._folder / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
 
     def not_held(self) -> list[str]:
-        """Nothing: boxes are floats, and group and image_id are in images.csv."""
+        """Return nothing: boxes are floats, and group and image_id are in images.csv."""
         return []
 
 
@@ -84,9 +84,9 @@ def _annotation(record: Record, index: int, number: int) -> dict[str, Any]:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run lengths of a boolean mask of shape (height, width).
+    """Return COCO's uncompressed run lengths of a boolean mask of shape (height, width).
 
-    Lengths of background and defect in turn, background first, down the columns.
+    Lengths of background and defect alternate, background first, down the columns.
     """
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1

@@ -18,7 +18,7 @@ from ..schema import require_columns
 from ..sources import source_info, source_names
 from .coco import CocoWriter
 from .objects import ObjectsWriter
-from .shared import About, Record, Writer, extension_of, file_stems, short_split, whole_or_not
+from .shared import About, Record, Writer, atomic_output, extension_of, file_stems, short_split
 from .voc import VocWriter
 from .yolo import YoloWriter
 
@@ -37,16 +37,16 @@ _ROWS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written of one configuration.
+    """What was written for one configuration.
 
     Attributes:
-        title: of the set, `neu_det` or `gdxray/castings`.
-        folder: where it is.
-        images: images a split, boxes or not; the splits are the set's own.
-        boxes: in all.
-        left_out: images that nobody annotated; not written.
-        not_held: what the format could not keep, a phrase each.
-        remark: what to know of class numbers and files.
+        title: of the dataset, `neu_det` or `gdxray/castings`.
+        folder: where it was written.
+        images: number of images per split, with or without boxes; the splits are the dataset's own.
+        boxes: in total.
+        left_out: unannotated images, which are not written.
+        not_held: what the format could not keep, one phrase each.
+        remark: what to know about class numbers and files.
     """
 
     title: str
@@ -58,13 +58,13 @@ class Exported:
     remark: str
 
     def lines(self) -> list[str]:
-        """The same in words, for people."""
+        """Return the same in words."""
         splits = ", ".join(f"{name} {count:,}" for name, count in self.images.items())
         total = sum(self.images.values())
-        told = [f"{self.title}: {total:,} images ({splits}), {self.boxes:,} boxes in {self.folder}", self.remark]
+        lines = [f"{self.title}: {total:,} images ({splits}), {self.boxes:,} boxes in {self.folder}", self.remark]
         if self.left_out:
-            told.append(f"left out, since nobody annotated them: {self.left_out:,} (they are no defect-free images)")
-        return told + [f"not held: {phrase}" for phrase in self.not_held]
+            lines.append(f"left out: {self.left_out:,} unannotated images (they must not pass for defect-free)")
+        return lines + [f"not held: {phrase}" for phrase in self.not_held]
 
 
 def export_sets(
@@ -76,31 +76,31 @@ def export_sets(
     data_dir: str | os.PathLike[str] | None = None,
     protocol: str | None = None,
 ) -> list[Exported]:
-    """Writes a set into a folder, whole or not at all.
+    """Write a dataset into a folder, atomically.
 
-    Images are the files' own bytes. Images that nobody annotated are left out; defect-free ones are written.
+    Images are the files' own bytes. Unannotated images are left out; defect-free ones are written.
 
     Args:
-        name: a source, or a folder that `prepare` wrote (or any other folder with the schema's columns).
-        config: one configuration, written into `output` itself. None: all that are there, each in a folder of its name
-            below `output`; that of a set with a single one in `output` itself.
+        name: a source, or a folder written by `prepare` (or any other folder with the schema's columns).
+        config: one configuration, written into `output` itself. None: all that are present, each in a folder of its
+            name below `output`; for a dataset with a single one, in `output` itself.
         format: a key of `FORMATS`.
-        output: a folder that is empty or not there yet.
+        output: a folder that is empty or does not exist yet.
         data_dir, protocol: of a source, as in `load_dataset`.
 
     Raises:
-        OutputError: `output` holds files, or lies in the tree or folder that is read.
-        LayoutError: nothing in it is annotated, a column is missing, or an image_id stands there twice.
+        OutputError: `output` holds files, or is inside the tree or folder that is read.
+        LayoutError: no image is annotated, a column is missing, or an image_id occurs twice.
         ValueError: no such format.
-        RadikalError: as `load_dataset` raises it.
+        RadikalError: as raised by `load_dataset`.
     """
     if format not in FORMATS:
-        raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+        raise ValueError(f"There is no format {format!r}. The formats are {', '.join(FORMATS)}.")
     final = Path(output)
     license = _license(name)
     done: list[Exported] = []
     unlabeled: list[str] = []
-    with whole_or_not(final, data_dir, name if name not in source_names() else None) as stage:
+    with atomic_output(final, data_dir, name if name not in source_names() else None) as stage:
         for title, splits in open_sets(name, config, data_dir=data_dir, protocol=protocol):
             part = title.partition("/")[2] if config is None else ""
             if any(any(split["annotated"]) for split in _checked(title, splits).values()):
@@ -109,7 +109,7 @@ def export_sets(
             else:
                 unlabeled.append(title)
         if not done:
-            raise LayoutError(f"{', '.join(unlabeled)}: no image is annotated: nothing to export.")
+            raise LayoutError(f"No image of {', '.join(unlabeled)} is annotated, so there is nothing to export.")
     return done
 
 
@@ -124,23 +124,23 @@ def _export(splits: DatasetDict, folder: Path, final: Path, writer_type: type[Wr
             images[record.split] += 1
             boxes += len(record.boxes)
             masks += len(record.masks)
-    not_held = [f"{masks:,} masks, one a box"] if masks and not writer.HOLDS_MASKS else []
+    not_held = [f"{masks:,} masks, one per box"] if masks and not writer.HOLDS_MASKS else []
     if lacking.references:
-        not_held.append(f"{lacking.references:,} reference images (the defect-free twins)")
+        not_held.append(f"{lacking.references:,} reference images (the defect-free counterparts)")
     not_held += writer.not_held()
     return Exported(about.title, final, dict(images), boxes, lacking.unlabeled, not_held, writer.REMARK)
 
 
 @dataclass
 class _Lacking:
-    """What no format takes, counted while the rows are read."""
+    """What no format accepts, counted while the rows are read."""
 
     unlabeled: int = 0
     references: int = 0
 
 
 def _records(splits: DatasetDict, lacking: _Lacking, title: str) -> Iterator[Record]:
-    """The annotated images of all splits, in order."""
+    """Yield the annotated images of all splits, in order."""
     stems = file_stems(image_id for split in splits.values() for image_id in split["image_id"])
     number = 0
     with tqdm(total=sum(split.num_rows for split in splits.values()), unit=" images", desc=title) as bar:
@@ -174,7 +174,7 @@ def _record(row: dict[str, Any], number: int, split: str, stem: str) -> Record:
 
 
 def _bytes(image: dict[str, Any]) -> bytes:
-    """The bytes of an undecoded image, which sets that others made may keep in a file beside them."""
+    """Return the bytes of an undecoded image, which third-party datasets may keep in a separate file."""
     return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
 
 
@@ -183,12 +183,14 @@ def _checked(title: str, splits: DatasetDict) -> DatasetDict:
         require_columns(split, _COLUMNS, what=f"{title}, split {name},")
     short = Counter(short_split(str(name)) for name in splits)
     if twice := [name for name, count in short.items() if count > 1]:
-        raise LayoutError(f"{title}: splits {', '.join(map(str, splits))} would both be called {twice[0]}: rename one.")
+        raise LayoutError(
+            f"{title}: two of the splits {', '.join(map(str, splits))} would be called {twice[0]}. Rename one of them."
+        )
     return splits
 
 
 def _license(name: str) -> str:
-    """Name and summary of a source's license; "" for a folder, whose card tells it."""
+    """Return name and summary of a source's license; "" for a folder, whose card states it."""
     if name not in source_names():
         return ""
     license = source_info(name).license

@@ -21,7 +21,7 @@ _GROUP_BYTES = 16 * 2**20
 
 
 def objects_features(classes: Sequence[str]) -> Features:
-    """The columns: boxes are x_min, y_min, width, height in pixels, 0-based; areas are square pixels."""
+    """Return the columns: boxes are x_min, y_min, width, height in pixels, 0-based; areas are square pixels."""
     objects = {
         "id": List(Value("int64")),
         "area": List(Value("float32")),
@@ -40,10 +40,10 @@ def objects_features(classes: Sequence[str]) -> Features:
 
 
 class ObjectsWriter:
-    """Writes one Parquet file a split, and a card. The image's `path` holds image_id and extension."""
+    """Write one Parquet file per split, and a card. The image's `path` holds image_id and extension."""
 
     HOLDS_MASKS: ClassVar[bool] = False
-    REMARK: ClassVar[str] = "categories count from 0; the path of an image is its image_id"
+    REMARK: ClassVar[str] = "category numbers start at 0; the path of an image is its image_id"
 
     def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None:
         self._folder, self._about = folder, about
@@ -57,7 +57,7 @@ class ObjectsWriter:
         return self
 
     def add(self, record: Record) -> None:
-        """Adds a row; the rows of a split must come together."""
+        """Add a row; the rows of a split must be consecutive."""
         if record.split != self._split or self._bytes >= _GROUP_BYTES:
             self._flush()
         self._split = record.split
@@ -72,7 +72,7 @@ class ObjectsWriter:
         if self._split not in self._files:
             (self._folder / "data").mkdir(exist_ok=True)
             path = self._folder / "data" / f"{self._split}-00000-of-00001.parquet"
-            # As in hub/shards.py: images are compressed already, and statistics would put them into the footer.
+            # As in prepared/shards.py: images are already compressed, and statistics would put them into the footer.
             self._files[self._split] = pq.ParquetWriter(
                 path, self._schema, compression="none", use_dictionary=False, write_statistics=False
             )
@@ -95,9 +95,9 @@ class ObjectsWriter:
         return f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n\n# {self._about.title}\n{license}"
 
     def not_held(self) -> list[str]:
-        """The column `group`; and the split without which the example stops."""
+        """Return the column `group`, and missing splits without which the example stops."""
         missing = [name for name in ("train", "test") if name not in self._files]
-        phrases = [f"no {name} split, without which transformers' example stops" for name in missing]
+        phrases = [f"no {name} split, which transformers' example needs" for name in missing]
         return ["group (which images must stay in one split)", *phrases]
 
 

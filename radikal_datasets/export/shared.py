@@ -1,4 +1,4 @@
-"""What the formats share: the images that are exported, names of files, and writing whole or not at all."""
+"""What the formats share: the exported images, names of files, and atomic writing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..errors import LayoutError, OutputError
 from ..files import refuse_inside
 from ..schema import Box
 
-#: The names of splits that readers of COCO, YOLO and VOC expect, where they differ from ours.
+#: The names of splits that readers of COCO, YOLO and VOC expect, if they differ from ours.
 SHORT_SPLITS = {"validation": "val"}
 
 _STAGE = ".export-"
@@ -32,18 +32,18 @@ _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Record:
-    """One annotated image on its way into a file format.
+    """One annotated image to be written in a file format.
 
     Attributes:
         number: from 1 over all splits, in their order.
         image_id: as in the schema.
         split: as in the DatasetDict.
-        stem, extension: of the file's name, safe on every system; the extension with its dot, in small letters.
+        stem, extension: of the file's name, safe on every system; the extension with its dot, in lower case.
         data: the image file's own bytes.
         width, height: pixels.
         boxes: x_min, y_min, x_max, y_max in pixels, 0-based and half-open.
-        labels: one a box, from 0.
-        masks: PNG of the image's size, 0 and 255, one a box; or none at all.
+        labels: one per box, from 0.
+        masks: PNG of the image's size, 0 and 255, one per box; or none at all.
         group: as in the schema.
     """
 
@@ -68,18 +68,18 @@ class Record:
 
 @dataclass(frozen=True)
 class About:
-    """What is written about a set as a whole: its title, and its license where that is known ("" if not)."""
+    """The description of a dataset: its title, and its license if it is known (otherwise "")."""
 
     title: str
     license: str = ""
 
 
 class Writer(Protocol):
-    """A format: gets a folder, then the images one after another; leaving it without an error completes the files."""
+    """A format: receives a folder, then the images one by one; leaving it without an error completes the files."""
 
     #: Whether the format keeps masks.
     HOLDS_MASKS: ClassVar[bool]
-    #: What to know of class numbers and files, a sentence.
+    #: What to know about class numbers and files, in one sentence.
     REMARK: ClassVar[str]
 
     def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None: ...
@@ -89,16 +89,16 @@ class Writer(Protocol):
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None: ...
 
     def add(self, record: Record) -> None:
-        """Writes one image with its truth."""
+        """Write one image with its annotation."""
         ...
 
     def not_held(self) -> list[str]:
-        """What of these very images the format could not keep, beside masks and references; a phrase each."""
+        """Return what the format could not keep of these images, beside masks and references; one phrase each."""
         ...
 
 
 class ImageFolders:
-    """Image files below folders, and `images.csv`, which keeps what their names can't: image_id and group."""
+    """Image files in folders, and `images.csv`, which keeps what their names cannot: image_id and group."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -108,13 +108,13 @@ class ImageFolders:
         self._lines.writerow(["file", "split", "image_id", "group"])
 
     def add(self, record: Record, folder: str) -> None:
-        """Writes the image into a folder, given as a posix path below the export."""
+        """Write the image into a folder, given as a posix path below the export."""
         path = f"{folder}/{record.file}"
         self.write(path, record.data)
         self._lines.writerow([path, record.split, record.image_id, record.group])
 
     def write(self, path: str, data: bytes) -> None:
-        """Writes a file, given as a posix path below the export."""
+        """Write a file, given as a posix path below the export."""
         target = self._folder / path
         if target.parent not in self._made:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,21 +122,21 @@ class ImageFolders:
         target.write_bytes(data)
 
     def close(self) -> None:
-        """Completes `images.csv`."""
+        """Complete `images.csv`."""
         self._table.close()
 
 
 def short_split(split: str) -> str:
-    """The name of a split's folder or list: `validation` becomes `val`."""
+    """Return the name of a split's folder or list: `validation` becomes `val`."""
     return SHORT_SPLITS.get(split, split)
 
 
 def file_stems(image_ids: Iterable[str]) -> dict[str, str]:
-    """For each image_id the name of its files, without extension, and no name twice.
+    """Return, for each image_id, the name of its files without extension; no name occurs twice.
 
-    Slashes become `__`. Only ASCII letters, digits, `.`, `_` and `-` stay (OpenCV on Windows opens no other
-    names), names that Windows reserves get a `_` in front, long ones are cut, and where two names differ in nothing but
-    small and capital letters, or not at all, each gets a piece of its id's sha256.
+    Slashes become `__`. Only ASCII letters, digits, `.`, `_` and `-` are kept (OpenCV on Windows cannot open other
+    names), names that Windows reserves get a `_` in front, long ones are truncated, and names that are equal, or differ
+    only in case, each get a part of their id's sha256.
 
     Raises:
         LayoutError: the same image_id twice.
@@ -144,7 +144,7 @@ def file_stems(image_ids: Iterable[str]) -> dict[str, str]:
     stems: dict[str, str] = {}
     for image_id in image_ids:
         if image_id in stems:
-            raise LayoutError(f"image_id {image_id!r} stands there twice: names must be unique. Mend the set first.")
+            raise LayoutError(f"image_id {image_id!r} occurs twice. The ids must be unique: correct the dataset first.")
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", image_id.replace("/", "__"))
         stem = f"_{stem}" if not stem or stem[0] in ".-" or _RESERVED.match(stem) else stem
         stems[image_id] = stem if len(stem) <= _LONGEST_STEM else _with_hash(stem, image_id)
@@ -153,7 +153,7 @@ def file_stems(image_ids: Iterable[str]) -> dict[str, str]:
 
 
 def extension_of(path: str | None, data: bytes) -> str:
-    """The extension for an image's bytes: that of its path, or where this is no image's the one of its format."""
+    """Return the extension for an image's bytes: that of its path, or if it is not an image's, the format's own."""
     suffix = PurePosixPath(path or "").suffix.lower()
     if suffix in PIL.Image.registered_extensions():
         return suffix
@@ -170,11 +170,11 @@ def extension_of(path: str | None, data: bytes) -> str:
 
 
 @contextmanager
-def whole_or_not(output: Path, *inputs: str | os.PathLike[str] | None) -> Iterator[Path]:
-    """A hidden folder in `output`, whose contents move up when the block ends without an error; else all is removed.
+def atomic_output(output: Path, *inputs: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """Create a hidden folder in `output`, whose contents move up if the block succeeds; otherwise all is removed.
 
     Raises:
-        OutputError: `output` is a file, holds anything already, or lies in one of `inputs`.
+        OutputError: `output` is a file, is not empty, or is inside one of `inputs`.
     """
     _check(output, inputs)
     made = [folder for folder in (output, *output.parents) if not folder.exists()]
@@ -199,16 +199,16 @@ def whole_or_not(output: Path, *inputs: str | os.PathLike[str] | None) -> Iterat
 
 def _check(output: Path, inputs: Iterable[str | os.PathLike[str] | None], stage: Path | None = None) -> None:
     if output.exists() and not output.is_dir():
-        raise OutputError(f"{output} is a file. Give a folder.")
+        raise OutputError(f"{output} is a file. Choose a folder.")
     refuse_inside(output, inputs, what="the input folder")
     there = sorted(path.name for path in output.iterdir() if path != stage) if output.is_dir() else []
     if there and all(name.startswith(_STAGE) for name in there):
         raise OutputError(
-            f"{output} holds {there[0]}: another export writes here, or one was killed. In the second case remove it."
+            f"{output} holds {there[0]}: another export is writing here, or was killed. In the latter case, remove it."
         )
     if there:
         names = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
-        raise OutputError(f"{output} holds other files ({names}). Give a new or an empty folder.")
+        raise OutputError(f"{output} holds other files ({names}). Choose a new or an empty folder.")
 
 
 def _with_hash(stem: str, image_id: str) -> str:

@@ -22,14 +22,14 @@ from .shared import About, ImageFolders, Record, short_split
 
 
 class VocWriter:
-    """Writes VOC files.
+    """Write VOC files.
 
-    Into `X/VOCdevkit/VOC2012` they lie where `torchvision.datasets.VOCDetection("X", "2012", split)` looks, which reads
-    images named `.jpg` alone.
+    In `X/VOCdevkit/VOC2012` they are where `torchvision.datasets.VOCDetection("X", "2012", split)` looks, which reads
+    only images named `.jpg`.
     """
 
     HOLDS_MASKS: ClassVar[bool] = False
-    REMARK: ClassVar[str] = "classes stand by name; boxes are whole pixels, 1-based and inclusive"
+    REMARK: ClassVar[str] = "classes are given by name; boxes are integer pixels, 1-based and inclusive"
 
     def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None:
         self._folder, self._classes, self._about = folder, classes, about
@@ -41,7 +41,7 @@ class VocWriter:
         return self
 
     def add(self, record: Record) -> None:
-        """Writes the image and its XML file."""
+        """Write the image and its XML file."""
         self._splits[short_split(record.split)].append(record.stem)
         self._images.add(record, "JPEGImages")
         self._images.write(f"Annotations/{record.stem}.xml", self._xml(record))
@@ -75,17 +75,17 @@ class VocWriter:
             (folder / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
 
     def not_held(self) -> list[str]:
-        """Fractions of a pixel."""
+        """Return fractions of a pixel."""
         phrases = []
         if self._rounded:
-            phrases.append(f"fractions of a pixel: {self._rounded:,} boxes rounded, by half a pixel at most")
+            phrases.append(f"fractions of a pixel: {self._rounded:,} boxes rounded, by at most half a pixel")
         if self._widened:
             phrases.append(f"{self._widened:,} boxes so thin that they were widened to one pixel")
         return phrases
 
 
 def voc_box(box: Box) -> tuple[int, int, int, int]:
-    """`xmin, ymin, xmax, ymax` of VOC for a box of the schema: each edge moves by half a pixel at most.
+    """Return `xmin, ymin, xmax, ymax` of VOC for a box of the schema: each edge moves by at most half a pixel.
 
     An edge that would round onto its opposite is the exception: the box becomes the pixel that holds its middle.
     """
@@ -103,11 +103,11 @@ def _pixels(low: float, high: float) -> tuple[int, int]:
 
 
 def _round(value: float) -> int:
-    """Halves up, unlike `round`: a box between two halves keeps its size."""
+    """Round halves up, unlike `round`: a box between two halves keeps its size."""
     return math.floor(value + 0.5)
 
 
-#: Characters that XML 1.0 can't hold.
+#: Characters that XML 1.0 does not allow.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -1,6 +1,6 @@
 """YOLO as ultralytics reads it: `images/<split>/`, `labels/<split>/`, `data.yaml`; boxes, no polygons.
 
-A polygon can't hold a mask to the pixel (holes, single pixels, parts that touch at a corner), so none is written.
+A polygon cannot represent a mask exactly (holes, single pixels, parts that touch at a corner), so none is written.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import yaml
 from ..schema import Box
 from .shared import About, ImageFolders, Record, short_split
 
-# In data.yaml, and the order they stand in there; ultralytics knows no others.
+# The names in data.yaml, in this order; ultralytics knows no others.
 _KNOWN = ("train", "val", "test")
 
 
 class YoloWriter:
-    """Writes YOLO detection files; an image without a defect gets an empty label file."""
+    """Write YOLO detection files; an image without a defect gets an empty label file."""
 
     HOLDS_MASKS: ClassVar[bool] = False
-    REMARK: ClassVar[str] = "classes count from 0, in the order of data.yaml"
+    REMARK: ClassVar[str] = "class numbers start at 0, in the order of data.yaml"
 
     def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None:
         self._folder, self._classes, self._about = folder, classes, about
@@ -35,7 +35,7 @@ class YoloWriter:
         return self
 
     def add(self, record: Record) -> None:
-        """Writes the image and its label file."""
+        """Write the image and its label file."""
         split = short_split(record.split)
         self._splits.add(split)
         self._images.add(record, f"images/{split}")
@@ -50,7 +50,7 @@ class YoloWriter:
         self._images.close()
         if kind is not None:
             return
-        # Without `path`, ultralytics takes the folder of data.yaml: the export can be moved.
+        # Without `path`, ultralytics uses the folder of data.yaml: the export can be moved.
         splits = [*(name for name in _KNOWN if name in self._splits), *sorted(self._splits - {*_KNOWN})]
         data: dict[str, Any] = {name: f"images/{name}" for name in splits}
         data["names"] = dict(enumerate(self._classes))
@@ -59,14 +59,15 @@ class YoloWriter:
         (self._folder / "data.yaml").write_text(text, encoding="utf-8")
 
     def not_held(self) -> list[str]:
-        """Boxes that differ in their masks alone; and the splits that ultralytics needs and are not there."""
-        phrases = [f"{self._equal:,} boxes equal to one of their class: ultralytics drops them"] if self._equal else []
+        """Return boxes that differ only in their masks, and missing splits that ultralytics needs."""
+        phrases = [f"{self._equal:,} boxes identical to another of their class: dropped by ultralytics"]
+        phrases = phrases if self._equal else []
         missing = [name for name in ("train", "val") if name not in self._splits]
-        return phrases + [f"no {name} split, without which ultralytics does not train" for name in missing]
+        return phrases + [f"no {name} split, which ultralytics needs for training" for name in missing]
 
 
 def yolo_line(label: int, box: Box, width: int, height: int) -> str:
-    """Class and box as YOLO writes them: centre x, centre y, width, height, as shares of the image's size."""
+    """Return class and box as YOLO writes them: center x, center y, width, height, as shares of the image's size."""
     x_min, y_min, x_max, y_max = box
     shares = (
         (x_min + x_max) / 2 / width,

@@ -1,4 +1,4 @@
-"""Images that are in several splits, whole or in part, and boxes that somebody should look at."""
+"""Find images that are in several splits, entirely or in part, and boxes that deserve a second look."""
 
 from .finding import Leaks, examine, find_leaks, without_leaks
 

@@ -1,4 +1,4 @@
-"""`find_leaks`: looks at every image and box of a set, and tells what is in several splits and what may be wrong."""
+"""`find_leaks`: examine every image and box of a dataset; report what is in several splits and what may be wrong."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from datasets import Dataset, DatasetDict
 
 from ..errors import LayoutError
 from ..splits import UNLABELED
-from .identical import joined, look_at_all, twins
+from .identical import duplicates, joined, look_at_all
 from .image_set import ImageSet, Item, of_rows
 from .mistakes import Mistake, find_mistakes, iou
 from .near_duplicates import Match, connected, near_duplicates
 
-#: What each kind of pair means.
+#: The meaning of each kind of pair.
 PAIRS = {
     "identical_file": "the same bytes",
     "identical_pixels": "the same pixels in two files",
-    "near_identical": "near-identical: one picture changed in light, compression or size, flipped, or cut elsewhere",
+    "near_identical": "near-identical: one image with other light, compression or size, flipped, or cropped elsewhere",
 }
 
-#: Of splits that show the same, the first of these keeps its images.
+#: Among splits that show the same, the first of these keeps its images.
 _HELD_OUT = ("test", "validation")
-_MOST_IN_FULL = 6  # twins of which every pair is told; of more, each with the first
+_MOST_IN_FULL = 6  # duplicates of which every pair is reported; beyond that, each with the first
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Pair:
 
     Attributes:
         kind: one of `PAIRS`.
-        how: of near-identical ones, in words: how alike, how much of the picture they share, and how turned.
-        conflict: of identical ones, in words: how their truths differ; "" where they agree.
+        how: for near-identical images, in words: their similarity, the shared part, and the orientation.
+        conflict: for identical images, in words: how their annotations differ; "" if they agree.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Pair:
 
     @property
     def leaks(self) -> bool:
-        """Whether they are in different splits that take part in training or testing."""
+        """Whether they are in different splits that are used for training or testing."""
         return self.first.split != self.second.split and UNLABELED not in (self.first.split, self.second.split)
 
     @property
@@ -60,7 +60,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class SplitGroup:
-    """A group (a series, a board) whose images are in several splits, and how many in each."""
+    """A group (a series, a board) whose images are in several splits, and the number in each."""
 
     group: str
     images: dict[str, int]
@@ -68,14 +68,14 @@ class SplitGroup:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What was found in a set.
+    """The findings for a dataset.
 
     Attributes:
-        images: what was looked at.
+        images: what was examined.
         pairs: those that leak first, then by kind.
-        lookalikes: sets of images that show one scene many times: whether two of them are one picture can't be told.
-        groups: those that splits separate.
-        mistakes: boxes to look at.
+        lookalikes: sets of images that show one scene many times: whether two are the same image is undecidable.
+        groups: groups that are spread over splits.
+        mistakes: boxes to check.
         undecodable: images without pixels, and why.
     """
 
@@ -93,11 +93,11 @@ class Leaks:
 
     @property
     def conflicts(self) -> list[Pair]:
-        """Identical images with different truths."""
+        """Identical images with different annotations."""
         return [pair for pair in self.pairs if pair.conflict]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """Return everything, for JSON."""
         return {
             "images": len(self.images.items),
             "pairs": [
@@ -123,29 +123,29 @@ class Leaks:
 
 
 def find_leaks(dataset_dict: Mapping[Any, Dataset]) -> Leaks:
-    """Looks at every image and every box of a set; see `examine`.
+    """Examine every image and every box of a dataset; see `examine`.
 
     Args:
-        dataset_dict: split -> rows with the schema's columns, as `load_dataset` gives them. To examine another cut of
-            the same images, give its splits: `{"train": rows.select(...), "test": rows.select(...)}`.
+        dataset_dict: split -> rows with the schema's columns, as `load_dataset` returns them. To examine another split
+            of the same images, pass it: `{"train": rows.select(...), "test": rows.select(...)}`.
 
     Raises:
-        LayoutError: a column is missing, or splits have other classes.
+        LayoutError: a column is missing, or splits have different classes.
     """
     return examine(of_rows(dataset_dict))
 
 
 def without_leaks(dataset_dict: Mapping[Any, Dataset], found: Leaks | None = None) -> DatasetDict:
-    """The set without images that a more held-out split shows as well: training gives way to validation, both to test.
+    """Return the dataset without images that a more held-out split also shows: test outranks validation, and train.
 
-    Images that hang together over pairs (one like the next, that like a third) count as one. Lookalikes stay: nobody
-    can tell whether they are one picture. A split of which nothing is left goes.
+    Images that are connected through pairs (one like the next, that like a third) count as one. Lookalikes stay:
+    whether they are the same image is undecidable. A split that becomes empty is removed.
 
     Args:
-        found: of `find_leaks(dataset_dict)`; without it, it is worked out here.
+        found: the result of `find_leaks(dataset_dict)`; computed here if it is not given.
 
     Raises:
-        LayoutError: images are in two splits of which none is called `validation` or `test`.
+        LayoutError: images are in two splits, neither of which is called `validation` or `test`.
     """
     found = find_leaks(dataset_dict) if found is None else found
     dropped = _less_held_out(found)
@@ -159,7 +159,7 @@ def without_leaks(dataset_dict: Mapping[Any, Dataset], found: Leaks | None = Non
 
 
 def _less_held_out(found: Leaks) -> set[tuple[str, str]]:
-    """(split, image id) of images that hang together with one of a more held-out split."""
+    """Return (split, image id) of images that are connected to one in a more held-out split."""
     items, dropped = found.images.items, set()
     labeled = [pair for pair in found.pairs if UNLABELED not in (pair.first.split, pair.second.split)]
     for numbers in connected([(pair.first.number, pair.second.number) for pair in labeled]):
@@ -167,21 +167,21 @@ def _less_held_out(found: Leaks) -> set[tuple[str, str]]:
         most = next((split for split in _HELD_OUT if split in splits), min(splits))
         if len(splits) > 1 and most not in _HELD_OUT:
             raise LayoutError(
-                f"{items[numbers[0]].image_id} is in {' and '.join(sorted(splits))}, and none of these is held out by "
-                "its name: call the one that keeps it `validation` or `test`"
+                f"{items[numbers[0]].image_id} is in {' and '.join(sorted(splits))}, and neither name says which is "
+                "held out. Rename the one that keeps the image to `validation` or `test`."
             )
         dropped |= {(items[n].split, items[n].image_id) for n in numbers if items[n].split != most}
     return dropped
 
 
 def examine(images: ImageSet) -> Leaks:
-    """Decodes every image once, compares all pairs, and looks at the boxes.
+    """Decode every image once, compare all pairs, and check the boxes.
 
-    Memory: about 40 KB an image, and 64 images decoded.
+    Memory: about 40 KB per image, and 64 decoded images.
     """
     seen, thumbnails = look_at_all(images)
     undecodable = [(images.items[number], one.error) for number, one in enumerate(seen) if one.error]
-    sets = twins(seen)
+    sets = duplicates(seen)
     pairs = [pair for kind, members in sets for pair in _identical(kind, [images.items[n] for n in members])]
     members_of = {members[0]: members for members in joined(sets)}
     others = {number for members in members_of.values() for number in members[1:]}
@@ -200,42 +200,42 @@ def examine(images: ImageSet) -> Leaks:
 
 
 def _identical(kind: str, items: list[Item]) -> Iterator[Pair]:
-    items = sorted(items, key=lambda item: item.is_unlabeled)  # of many, all are held against one that has a truth
+    items = sorted(items, key=lambda item: item.is_unlabeled)  # if there are many, all are compared to an annotated one
     pairs = combinations(items, 2) if len(items) <= _MOST_IN_FULL else ((items[0], other) for other in items[1:])
     for first, second in pairs:
         yield Pair(kind, first, second, conflict=_conflict(first, second))
 
 
 def _conflict(first: Item, second: Item) -> str:
-    """How the truths of two identical images differ; an image that nobody looked at says nothing."""
+    """Describe how the annotations of two identical images differ; "" if one of them is unannotated."""
     if first.is_unlabeled or second.is_unlabeled:
         return ""
     counts = [Counter(item.labels) for item in (first, second)]
-    told = " against ".join(
+    labels = " against ".join(
         ", ".join(f"{count} {label}" for label, count in sorted(counted.items())) or "no defect" for counted in counts
     )
     if counts[0] != counts[1]:
-        return told
+        return labels
     if not first.boxes or sorted(zip(first.labels, first.boxes, strict=True)) == sorted(
         zip(second.labels, second.boxes, strict=True)
     ):
         return ""
     overlaps = iou(np.asarray(first.boxes, float), np.asarray(second.boxes, float))
     overlaps = np.where(np.asarray(first.labels)[:, None] == np.asarray(second.labels), overlaps, 0.0)
-    least = min(overlaps.max(0).min(), overlaps.max(1).min())  # of each box with the nearest one of its class
-    return f"{told}, in other places (least IoU {least:.2f})"
+    least = min(overlaps.max(0).min(), overlaps.max(1).min())  # of each box with the closest one of its class
+    return f"{labels}, at different positions (lowest IoU {least:.2f})"
 
 
 def _near(match: Match, firsts: list[Item], seconds: list[Item]) -> Pair:
-    """Of each image's copies, two in different splits if there are any."""
+    """Of each image's copies, choose two in different splits if there are any."""
     every = (Pair("near_identical", first, second) for first in firsts for second in seconds)
     chosen = next((pair for pair in every if pair.leaks), Pair("near_identical", firsts[0], seconds[0]))
-    told = [f"similarity {match.similarity:.2f}"]
+    how = [f"similarity {match.similarity:.2f}"]
     if match.overlap < 0.98:
-        told.append(f"{match.overlap:.0%} in common")
+        how.append(f"{match.overlap:.0%} in common")
     if match.turned:
-        told.append(f"the second {match.turned}")
-    return Pair("near_identical", chosen.first, chosen.second, match.similarity, ", ".join(told))
+        how.append(f"the second {match.turned}")
+    return Pair("near_identical", chosen.first, chosen.second, match.similarity, ", ".join(how))
 
 
 def _split_groups(items: Sequence[Item]) -> list[SplitGroup]:

@@ -1,7 +1,7 @@
-"""Hashes of 64 bits of small images, and the pairs of images whose hashes are nearly the same, among all pairs.
+"""64-bit hashes of small images, and the pairs of images with nearly equal hashes, among all pairs.
 
-A bit is the sign of one of the 64 lowest DCT coefficients, against its median over the set: what all images have in
-common (a part always in the same place) does not count.
+A bit is the sign of one of the 64 lowest DCT coefficients, relative to its median over the dataset: what all images
+have in common (a part always in the same position) does not count.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 _MOST_BITS = 20  # of 64 that may differ
-_CANDIDATES = 20  # told of each image, at most
-_FEW = 50  # images of which a median says little
+_CANDIDATES = 20  # maximum number of candidates per image
+_FEW = 50  # images for which a median means little
 _BLOCK = 32  # images whose hashes are compared with all others at once: about what fits into a cache
 
-_WINDOW = 44  # pixels: edge of the part that is compared where images are shifted
+_WINDOW = 44  # pixels: edge of the crop that is compared for shifted images
 _OFFSETS = (0, 5, 10, 15, 20)
-_CENTRE = (10, 10)
+_CENTER = (10, 10)
 
 #: The flips and turns of a square, as arrays of shape (..., y, x).
 ORIENTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -35,13 +35,13 @@ ORIENTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def parts(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Some hundred images at a time, so that what is worked out of them stays small."""
+    """Yield some hundred images at a time, so that what is computed from them stays small."""
     for start in range(0, len(images), 512):
         yield images[start : start + 512]
 
 
 def candidates(small: np.ndarray) -> list[tuple[int, int, int]]:
-    """Pairs with few different bits, in any orientation, or with one of the two shifted by up to 16 % of its edge.
+    """Return pairs with few different bits, in any orientation, or with one shifted by up to 16 % of its edge.
 
     All pairs are compared, by XOR and popcount, in blocks.
 
@@ -49,7 +49,7 @@ def candidates(small: np.ndarray) -> list[tuple[int, int, int]]:
         small: uint8 (n, 64, 64).
 
     Returns:
-        (first, second, number of the second's orientation), first < second; of each image the nearest few.
+        (first, second, number of the second's orientation), first < second; for each image the closest few.
     """
     whole = _coefficients(small)
     median = _common(whole)
@@ -58,23 +58,23 @@ def candidates(small: np.ndarray) -> list[tuple[int, int, int]]:
     views = [(plain, plain, 0)]
     for number, turn in list(enumerate(ORIENTATIONS.values()))[1:]:
         views.append((plain, _bits(_coefficients(turn(small)), median), number))
-    centre = _window(small, *_CENTRE)
-    median = _common(centre)
-    centre = _bits(centre, median)
+    center = _window(small, *_CENTER)
+    median = _common(center)
+    center = _bits(center, median)
     places = [(y, x) for y in _OFFSETS for x in _OFFSETS]
-    for y, x in places[: len(places) // 2]:  # the other half are the same shifts, the two images exchanged
+    for y, x in places[: len(places) // 2]:  # the other half are the same shifts with the two images swapped
         moved = _bits(_window(small, y, x), median)
-        views += [(centre, moved, 0), (moved, centre, 0)]
+        views += [(center, moved, 0), (moved, center, 0)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         blocks = threads.map(lambda start: _nearest(views, start), range(0, len(small), _BLOCK))
         return [pair for block in blocks for pair in block]
 
 
 def _nearest(views: list[tuple[np.ndarray, np.ndarray, int]], start: int) -> list[tuple[int, int, int]]:
-    """For each image of a block, the images behind it that are nearest in any view."""
+    """Return, for each image of a block, the later images that are closest in any view."""
     rows = min(_BLOCK, len(views[0][0]) - start)
     best = np.full((rows, len(views[0][0]) - start), np.iinfo(np.uint16).max, np.uint16)
-    upright = np.full(best.shape, np.iinfo(np.uint8).max, np.uint8)  # most views are: in bytes they take half the time
+    upright = np.full(best.shape, np.iinfo(np.uint8).max, np.uint8)  # most views are: bytes take half the time
     for first, second, orientation in views:
         distance = np.bitwise_count(first[start : start + rows, None] ^ second[None, start:])
         if orientation:
@@ -95,7 +95,7 @@ def _nearest(views: list[tuple[np.ndarray, np.ndarray, int]], start: int) -> lis
 
 
 def _coefficients(images: np.ndarray) -> np.ndarray:
-    """float32 (n, 64): the lowest DCT coefficients of (n, e, e) images but the mean."""
+    """Return float32 (n, 64): the lowest DCT coefficients of (n, e, e) images, except for the mean."""
     edge = images.shape[-1]
     waves = np.outer(np.arange(9), np.arange(edge) + 0.5) * (np.pi / edge)
     basis = np.cos(waves).astype(np.float32)
@@ -110,10 +110,10 @@ def _window(images: np.ndarray, y: int, x: int) -> np.ndarray:
 
 
 def _common(coefficients: np.ndarray) -> np.ndarray:
-    """What is common to a set: the medians; of few images less, or two copies among three would lie at it."""
+    """Return what a dataset has in common: the medians; less for few images, or two copies of three would equal it."""
     return np.median(coefficients, axis=0) * (len(coefficients) / (len(coefficients) + _FEW))
 
 
 def _bits(coefficients: np.ndarray, median: np.ndarray) -> np.ndarray:
-    """uint64 (n,): one bit a coefficient."""
+    """Return uint64 (n,): one bit per coefficient."""
     return np.ascontiguousarray(np.packbits(coefficients > median, axis=1)).view(np.uint64)[:, 0]

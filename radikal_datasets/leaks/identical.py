@@ -1,4 +1,4 @@
-"""Every image of a set decoded once: which are identical, and a thumbnail of each for those that are nearly so."""
+"""Decode every image of a dataset once: find identical ones, and make a thumbnail of each for near-duplicates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AT_ONCE = 64  # images in memory
 
 @dataclass(frozen=True)
 class Seen:
-    """Of one image: digests of its file and of its pixels; or why there are none."""
+    """Digests of one image's file and of its pixels; or why there are none."""
 
     file: bytes = b""
     pixels: bytes = b""
@@ -32,7 +32,7 @@ class Seen:
 
 
 def look_at_all(images: ImageSet) -> tuple[list[Seen], np.ndarray]:
-    """What was seen of every image, and the thumbnails, uint8 (n, SIDE, SIDE)."""
+    """Return the digests of every image, and the thumbnails, uint8 (n, SIDE, SIDE)."""
     found: list[Seen] = []
     thumbnails = np.zeros((len(images.items), SIDE, SIDE), np.uint8)
     files = images.stream()
@@ -48,9 +48,9 @@ def look_at_all(images: ImageSet) -> tuple[list[Seen], np.ndarray]:
 
 
 def _look(data: bytes | None, place: np.ndarray) -> Seen:
-    """Decodes one image; its thumbnail goes to `place`."""
+    """Decode one image; its thumbnail is written to `place`."""
     if data is None:
-        return Seen(error="no bytes can be read")
+        return Seen(error="its bytes cannot be read")
     try:
         with PIL.Image.open(BytesIO(data)) as image:
             image.load()
@@ -59,12 +59,12 @@ def _look(data: bytes | None, place: np.ndarray) -> Seen:
             pixels = hashlib.blake2b(f"{plain.mode} {plain.size}".encode(), digest_size=16)
             pixels.update(plain.tobytes())
             return Seen(hashlib.sha256(data).digest(), pixels.digest())
-    except Exception as error:  # a decoder raises what it likes
-        return Seen(error=f"does not decode: {error}")
+    except Exception as error:  # a decoder may raise anything
+        return Seen(error=f"cannot be decoded: {error}")
 
 
 def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The same pixels in the same mode, whatever the file's: without a palette, and one plane where all are equal."""
+    """Return the same pixels in a canonical mode: without a palette, and in one plane if all are equal."""
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
     if image.mode == "1":
@@ -76,8 +76,8 @@ def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
     return image
 
 
-def twins(seen: Sequence[Seen]) -> list[tuple[str, list[int]]]:
-    """Sets of identical images: of one file's bytes, then of the same pixels in different files."""
+def duplicates(seen: Sequence[Seen]) -> list[tuple[str, list[int]]]:
+    """Return sets of identical images: first with the same file bytes, then with the same pixels in different files."""
     by_file: dict[bytes, list[int]] = defaultdict(list)
     by_pixels: dict[bytes, list[int]] = defaultdict(list)
     for number, one in enumerate(seen):
@@ -94,11 +94,11 @@ def twins(seen: Sequence[Seen]) -> list[tuple[str, list[int]]]:
 
 
 def joined(sets: list[tuple[str, list[int]]]) -> list[list[int]]:
-    """What `twins` gave, each set of the same pixels with all copies of its files; no image is in two."""
+    """Merge the result of `duplicates`: sets of the same pixels include all copies of their files; no image repeats."""
     files = {members[0]: members for kind, members in sets if kind == "identical_file"}
-    whole = {}
+    merged = {}
     for kind, members in sets:
         if kind == "identical_pixels":
             every = sorted({copy for member in members for copy in files.pop(member, [member])})
-            whole[every[0]] = every
-    return [*files.values(), *whole.values()]
+            merged[every[0]] = every
+    return [*files.values(), *merged.values()]

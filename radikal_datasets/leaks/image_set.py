@@ -1,4 +1,4 @@
-"""The images of a set with their truth, from prepared rows or straight from a raw tree, one in memory at a time."""
+"""A dataset's images with their annotations, from prepared rows or a raw tree, one in memory at a time."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..raw.tree import Tree
 from ..schema import Example, require_columns
 from ..splits import UNLABELED
 
-_TRUTH = ("image_id", "width", "height", "boxes", "labels", "annotated", "group")
+_ANNOTATION = ("image_id", "width", "height", "boxes", "labels", "annotated", "group")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image and its truth, without pixels.
+    """One image and its annotation, without pixels.
 
     Attributes:
-        number: its place in the set.
+        number: its position in the dataset.
         boxes: xyxy, pixels, 0-based, half-open.
-        labels: one class name a box.
-        annotated: False where nobody looked.
+        labels: one class name per box.
+        annotated: False if the image is unannotated.
     """
 
     number: int
@@ -40,19 +40,19 @@ class Item:
 
     @property
     def is_unlabeled(self) -> bool:
-        """Whether it takes no part in training and testing."""
+        """Whether it is used for neither training nor testing."""
         return self.split == UNLABELED or not self.annotated
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A set's images.
+    """The images of a dataset.
 
     Attributes:
-        classes: the classes' names.
+        classes: the class names.
         items: in the order of splits and rows.
-        stream: the files' bytes, in the order of `items`; None where there are none.
-        read: the bytes of one.
+        stream: the files' bytes, in the order of `items`; None for an unreadable file.
+        read: the bytes of one item.
     """
 
     classes: list[str]
@@ -62,30 +62,32 @@ class ImageSet:
 
 
 def of_rows(dataset_dict: Mapping[Any, Dataset]) -> ImageSet:
-    """The images of prepared splits.
+    """Return the images of prepared splits.
 
     Args:
-        dataset_dict: split -> rows with the schema's columns, as `load_dataset` gives them.
+        dataset_dict: split -> rows with the schema's columns, as `load_dataset` returns them.
 
     Raises:
         ColumnsError: a column is missing.
-        LayoutError: splits have other classes.
+        LayoutError: splits have different classes.
     """
     splits = {str(split): dataset for split, dataset in dataset_dict.items()}
     classes: list[str] | None = None
     items: list[Item] = []
     places: list[tuple[Dataset, int]] = []
     for split, dataset in splits.items():
-        require_columns(dataset, (*_TRUTH, "image"), what=f"Split {split}")
+        require_columns(dataset, (*_ANNOTATION, "image"), what=f"Split {split}")
         own = dataset.features["labels"].feature.names
         classes = own if classes is None else classes
         if own != classes:
-            raise LayoutError(f"split {split} has the classes {own}, another split {classes}")
-        for number, row in enumerate(rows(dataset, _TRUTH, at_once=4096)):
+            raise LayoutError(
+                f"Split {split} has the classes {own}, but another has {classes}. Give all splits the same classes."
+            )
+        for number, row in enumerate(rows(dataset, _ANNOTATION, at_once=4096)):
             labels = tuple(own[label] for label in row["labels"])
             boxes = tuple(tuple(box) for box in row["boxes"])
-            truth = (row["width"], row["height"], boxes, labels, row["annotated"], row["group"])
-            items.append(Item(len(items), row["image_id"], split, *truth))
+            annotation = (row["width"], row["height"], boxes, labels, row["annotated"], row["group"])
+            items.append(Item(len(items), row["image_id"], split, *annotation))
             places.append((dataset, number))
 
     def stream() -> Iterator[bytes | None]:
@@ -101,20 +103,20 @@ def of_rows(dataset_dict: Mapping[Any, Dataset]) -> ImageSet:
 
 
 def of_tree(tree: Tree, examples: Mapping[str, Sequence[Example]], classes: Sequence[str]) -> ImageSet:
-    """The images of a raw tree; one that can't be read has no bytes."""
+    """Return the images of a raw tree; one that cannot be read has no bytes."""
     items: list[Item] = []
     paths: list[str] = []
     for split, found in examples.items():
         for one in found:
             boxes, labels = tuple(i.box for i in one.instances), tuple(i.label for i in one.instances)
-            truth = (one.width, one.height, boxes, labels, one.annotated, one.group or one.image_id)
-            items.append(Item(len(items), one.image_id, split, *truth))
+            annotation = (one.width, one.height, boxes, labels, one.annotated, one.group or one.image_id)
+            items.append(Item(len(items), one.image_id, split, *annotation))
             paths.append(one.image)
 
     def read(item: Item) -> bytes | None:
         try:
             return tree.read(paths[item.number])
-        except RadikalError:  # told as an image without bytes
+        except RadikalError:  # reported as an image without bytes
             return None
 
     return ImageSet(list(classes), items, lambda: map(read, items), read)

@@ -1,4 +1,4 @@
-"""Boxes that somebody should look at: large, tiny, doubled, or of another class than the file's name says."""
+"""Find suspicious boxes: large, tiny, doubled, or of a class other than the one in the file's name."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 
 from .image_set import Item
 
-#: Share of the image's area over which a box is called large.
+#: A box is called large if it covers more than this share of the image's area.
 LARGE = 0.9
-#: Pixels of the file under which a box's shorter side is called tiny.
+#: A box is called tiny if its shorter side is under this many pixels of the file.
 TINY = 2.0
-#: Intersection over union over which two boxes of one class are called one box drawn twice.
+#: Two boxes of one class are called one box drawn twice if their intersection over union exceeds this.
 DOUBLED = 0.9
 
-#: What each kind means.
+#: The meaning of each kind.
 MEANINGS = {
-    "large_box": f"a box over {LARGE:.0%} of its image",
+    "large_box": f"a box that covers over {LARGE:.0%} of its image",
     "tiny_box": f"a box with a side under {TINY:.0f} pixels",
     "doubled_box": f"two boxes of one class that overlap by more than {DOUBLED:.0%} (IoU)",
-    "class_not_name": "a box of another class than the one in its image's file or folder name",
+    "class_not_name": "a box whose class differs from the one in its image's file or folder name",
 }
 
 
@@ -33,7 +33,7 @@ class Mistake:
 
     Attributes:
         kind: one of `MEANINGS`.
-        boxes: numbers of the boxes it is about.
+        boxes: numbers of the boxes concerned.
         found: in words.
     """
 
@@ -44,7 +44,7 @@ class Mistake:
 
 
 def find_mistakes(items: Sequence[Item], classes: Sequence[str]) -> list[Mistake]:
-    """All of them, kind by kind in the order of `MEANINGS`, then in the order of the items."""
+    """Return all of them, in the order of `MEANINGS`, then in the order of the items."""
     found = [mistake for item in items for mistake in _mistakes(item, classes)]
     kinds = list(MEANINGS)
     return sorted(found, key=lambda mistake: kinds.index(mistake.kind))
@@ -70,19 +70,19 @@ def _mistakes(item: Item, classes: Sequence[str]) -> Iterator[Mistake]:
     others = [i for i, label in enumerate(item.labels) if named and label not in named]
     if others:
         labels = ", ".join(dict.fromkeys(item.labels[i] for i in others))
-        found = f"{labels} ({len(others)} of {len(item.labels)} boxes) where the name says {' and '.join(named)}"
+        found = f"{labels} ({len(others)} of {len(item.labels)} boxes), but the name says {' and '.join(named)}"
         yield Mistake("class_not_name", item, tuple(others), found)
 
 
 def _named(image_id: str, classes: Sequence[str]) -> list[str]:
-    """The classes that stand in an id: as a folder, or in the file's name before its number."""
+    """Return the classes that an id names: as a folder, or in the file's name before its number."""
     place = PurePosixPath(image_id)
     stem = re.sub(r"[_-]?\d+$", "", place.stem)
     return [name for name in classes if name == stem or name in place.parts[:-1]]
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union, (n, m), of (n, 4) and (m, 4) boxes as xyxy."""
+    """Return intersection over union, (n, m), of (n, 4) and (m, 4) boxes as xyxy."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(2)

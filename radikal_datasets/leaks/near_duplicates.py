@@ -1,12 +1,12 @@
-"""Near-identical images among thousands: a perceptual hash over all pairs, then a comparison of fine structure.
+"""Find near-identical images among thousands: a perceptual hash over all pairs, then a comparison of fine structure.
 
 An image is a thumbnail of `SIDE` x `SIDE` gray values, stretched to a square. Three steps, each for fewer pairs:
 
-1. `hashes.candidates` compares hashes of 64 bits of all pairs, flipped, turned and shifted as well.
-2. Cross-correlation of the most alike, in five scales, gives scale and shift.
-3. `registration.refined` fits both and correlates what fine structure the two share.
+1. `hashes.candidates` compares 64-bit hashes of all pairs, also flipped, turned and shifted.
+2. Cross-correlation of the most similar, at five scales, gives scale and shift.
+3. `registration.refined` refines both and correlates the fine structure that the two share.
 
-A pair is told if it is more alike than either is to other images, and to itself in another place.
+A pair is reported if it is more similar than either is to other images, and to itself at another position.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from .registration import (
     repeats,
 )
 
-#: Fine structure that two images must share to be called near-identical where they stand out, and to be called alike
-#: where they do not, as correlation coefficients.
+#: Fine structure that two images must share to be called near-identical if they stand out, and to be called alike
+#: if they do not, as correlation coefficients.
 SIMILAR, ALIKE = 0.85, 0.9
-#: An image that as many others resemble nearly as much shows what all of them show: a pair of them must stand out.
+#: An image that as many others resemble almost as much shows what all of them show: a pair of them must stand out.
 CROWD = 5
-#: And standing out is to lack at most this part of what it usually lacks in being the same. Of the true pairs of
-#: NEU-DET and DeepPCB, 99 of 100 lack less; of drawn parts that only resemble one another, 0.3 and more.
+#: To stand out is to be at most this fraction as far from identical as usual. Of the true pairs of
+#: NEU-DET and DeepPCB, 99 of 100 are closer; of drawn parts that only resemble one another, it is 0.3 and more.
 STANDS_OUT = 1 / 4
 
-_FINE = 6  # of an image's candidates that are compared in full, at least
+_FINE = 6  # minimum number of an image's candidates that are compared in full
 _LEAST_COARSE = 0.35  # correlation after step 2
 
 
@@ -59,7 +59,7 @@ class Match:
         first, second: their numbers, first < second.
         similarity: correlation of the fine structure where they overlap, 0 to 1.
         turned: how the second was flipped or turned to fit: one of `ORIENTATIONS`, or "".
-        shift: (x, y), how far the second has things from where the first has them, fractions of the edge.
+        shift: (x, y), offset of the second's contents from the first's, as fractions of the edge.
         overlap: share of the image that both show.
     """
 
@@ -73,10 +73,10 @@ class Match:
 
 @dataclass(frozen=True)
 class Matches:
-    """What was found.
+    """The findings.
 
     Attributes:
-        pairs: near-identical ones that stand out, most alike first.
+        pairs: near-identical pairs that stand out, most similar first.
         lookalikes: sets of images that resemble one another as much as any two of them do: one scene, many times.
     """
 
@@ -85,16 +85,16 @@ class Matches:
 
 
 def thumbnail(image: PIL.Image.Image) -> np.ndarray:
-    """uint8 (SIDE, SIDE): gray values of the whole image, stretched to a square; deeper images as `drawing.to_rgb`."""
+    """Return uint8 (SIDE, SIDE): gray values, stretched to a square; deeper images as in `drawing.to_rgb`."""
     gray = (to_rgb(image) if image.mode[0] in "IF" else image).convert("L")
     larger = min(gray.size) >= SIDE
     return np.asarray(gray.resize((SIDE, SIDE), PIL.Image.Resampling.BOX if larger else PIL.Image.Resampling.BICUBIC))
 
 
 def near_duplicates(thumbnails: np.ndarray) -> Matches:
-    """Every pair of near-identical images.
+    """Find every pair of near-identical images.
 
-    Memory: about 20 KB an image on top of the thumbnails, and 100 MB.
+    Memory: about 20 KB per image in addition to the thumbnails, and 100 MB.
 
     Args:
         thumbnails: uint8 (n, SIDE, SIDE), of images no two of which are known to be identical.
@@ -118,11 +118,11 @@ def near_duplicates(thumbnails: np.ndarray) -> Matches:
         unsure = {image for match in _standing_out(alike, matches) for image in (match.first, match.second)}
         beside = _in_the_same_place(structures, unsure)
         matches += [match for match in threads.map(lambda placed: _match(structure, placed), beside) if match]
-    return _told(alike, matches, structure)
+    return _selected(alike, matches, structure)
 
 
 def _placed(structures: np.ndarray, item: tuple[int, list[tuple[int, int]]]) -> list[Placed]:
-    """Scale and shift of the candidates of one image, without those that do not correlate."""
+    """Return scale and shift of the candidates of one image, without those that do not correlate."""
     first, others = item
     turns = list(ORIENTATIONS.values())
     turned = np.stack([turns[orientation](structures[second]) for second, orientation in others])
@@ -132,7 +132,7 @@ def _placed(structures: np.ndarray, item: tuple[int, list[tuple[int, int]]]) -> 
 
 
 def _closest(placed: list[Placed]) -> list[Placed]:
-    """The few best of each image: more of them say nothing new."""
+    """Return the best few of each image: more of them add no information."""
     used: dict[int, int] = defaultdict(int)
     kept = []
     for one in sorted(placed, key=lambda one: -one.correlation):
@@ -140,14 +140,14 @@ def _closest(placed: list[Placed]) -> list[Placed]:
             kept.append(one)
             used[one.first] += 1
             used[one.second] += 1
-    return sorted(kept, key=lambda one: one.first)  # so that the structure of an image is worked out once
+    return sorted(kept, key=lambda one: one.first)  # so that the structure of an image is computed once
 
 
 def _in_the_same_place(structures: np.ndarray, images: set[int]) -> list[Placed]:
-    """For each of `images` the few others that are most like it, neither shifted nor turned.
+    """Return, for each of `images`, the few others that are most similar to it, neither shifted nor turned.
 
-    The hash does not tell a part that is always in the same place from another: what all have in common does not count.
-    So whether two of them are more alike than any two is looked up here.
+    The hash does not distinguish parts that are always in the same position: what all have in common does not count.
+    So whether two of them are more similar than any two is determined here.
     """
     if not images:
         return []
@@ -174,7 +174,7 @@ def _match(structure: Callable[[int], np.ndarray], placed: Placed) -> Match | No
 
 
 def _standing_out(alike: list[Match], matches: list[Match]) -> list[Match]:
-    """Those of `alike` whose images resemble few others nearly as much; `matches`: all that were compared in full."""
+    """Return those of `alike` whose images resemble few others almost as much; `matches`: all compared in full."""
     similar: dict[int, dict[int, float]] = defaultdict(dict)
     for match in matches:
         for image, other in ((match.first, match.second), (match.second, match.first)):
@@ -188,13 +188,13 @@ def _stands_out(match: Match, usual: float) -> bool:
 
 
 def _fine_structures(thumbnails: np.ndarray) -> Callable[[int], np.ndarray]:
-    """The fine structure of an image by its number; some thousand are kept, in bytes."""
+    """Return a function from an image's number to its fine structure; some thousand are cached, in bytes."""
     kept = lru_cache(maxsize=4096)(lambda image: in_bytes(fine_structure(thumbnails[image])))
     return lambda image: kept(image).astype(np.float32) / STEPS
 
 
-def _told(alike: list[Match], matches: list[Match], structure: Callable[[int], np.ndarray]) -> Matches:
-    """Pairs that stand out, from other images and from either in another place, and the crowds of those that do not."""
+def _selected(alike: list[Match], matches: list[Match], structure: Callable[[int], np.ndarray]) -> Matches:
+    """Return pairs that stand out, from other images and from either at another position, and crowds of the rest."""
 
     def repeated(image: int) -> float:
         mine = structure(image)
@@ -205,13 +205,13 @@ def _told(alike: list[Match], matches: list[Match], structure: Callable[[int], n
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         own = dict(zip(images, threads.map(repeated, images), strict=True))
     pairs = [match for match in likely if _stands_out(match, max(own[match.first], own[match.second]))]
-    told = {(match.first, match.second) for match in pairs}
-    crowded = {(match.first, match.second) for match in alike if match.similarity >= ALIKE} - told
+    reported = {(match.first, match.second) for match in pairs}
+    crowded = {(match.first, match.second) for match in alike if match.similarity >= ALIKE} - reported
     return Matches(sorted(pairs, key=lambda match: -match.similarity), connected(sorted(crowded)))
 
 
 def connected(pairs: list[tuple[int, int]]) -> list[list[int]]:
-    """The sets of numbers that hang together, largest first."""
+    """Return the connected sets of numbers, largest first."""
     if not pairs:
         return []
     numbers, ends = np.unique(np.array(pairs), return_inverse=True)

@@ -1,4 +1,4 @@
-"""The page of `verify --deep`: pairs side by side with their boxes, then what else somebody should look at."""
+"""The page of `verify --deep`: pairs side by side with their boxes, then everything else that deserves a look."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..view.pages import embedded, facts, table, write_page
 from .finding import PAIRS, Leaks, Pair
 from .image_set import Item
 from .mistakes import MEANINGS, Mistake
-from .tables import crosses, group_told, mistakes_by_kind, pair_counts, summary
+from .tables import crosses, group_text, mistakes_by_kind, pair_counts, summary
 
-#: Shown of each section, at most: a page of 60 pairs is about 3 MB.
+#: Maximum number of examples in each section: a page of 60 pairs is about 3 MB.
 MOST_LEAKS, MOST_OTHERS, MOST_OF_A_CROWD = 60, 12, 6
 
-_EDGE = 360  # pixels of a picture
+_EDGE = 360  # pixels of an image
 _STYLE = """
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 520px), 1fr)); gap: 1.25rem }
 .row { display: grid; grid-template-columns: 1fr 1fr; gap: 4px; align-items: start }
@@ -34,11 +34,11 @@ ul { padding-left: 1.25rem } li { overflow-wrap: anywhere; max-width: 80ch }
 
 
 def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
-    """Writes one self-contained HTML page; an older one stays until this one is whole.
+    """Write one self-contained HTML page; an older one stays until this one is complete.
 
     Args:
         name: of the source or folder, for the heading.
-        sets: title -> what was found; several are folded, those with something to tell open.
+        sets: title -> what was found; several are folded, those with findings open.
     """
     if len(sets) == 1:
         ((title, found),) = sets.items()
@@ -55,8 +55,8 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
             len(found.mistakes),
         )
         for title, found in sets.items()
-    ]
-    header = "set", "images", "pairs across splits", "groups split", "conflicting truths", "lookalikes", "boxes to see"
+    ]  # fmt: skip
+    header = "dataset", "images", "pairs across splits", "groups split", "conflicts", "lookalikes", "boxes to check"
     folded = "".join(
         f"<details{' open' if found.across or found.conflicts else ''}><summary><h2>{html.escape(title)}</h2></summary>"
         f"{_set(found)}</details>"
@@ -70,9 +70,9 @@ def _set(found: Leaks) -> str:
         "images": f"{len(found.images.items):,}",
         "pairs across splits": f"{len(found.across):,}",
         "groups split": f"{len(found.groups):,}",
-        "conflicting truths": f"{len(found.conflicts):,}",
+        "conflicting annotations": f"{len(found.conflicts):,}",
     }
-    told = "".join(f"<li>{html.escape(line)}</li>" for line in summary(found))
+    notes = "".join(f"<li>{html.escape(line)}</li>" for line in summary(found))
     header = ("pairs of images with", "across splits", "one unlabeled", "within a split")
     counts = [(PAIRS[kind].partition(":")[0], *numbers) for kind, numbers in pair_counts(found).items()]
     others = [pair for pair in found.pairs if not pair.leaks and not pair.conflict]
@@ -80,10 +80,10 @@ def _set(found: Leaks) -> str:
     return "".join(
         (
             facts(numbers),
-            f"<ul>{told}</ul>" if told else "<p>No leak found.</p>",
+            f"<ul>{notes}</ul>" if notes else "<p>No leaks found.</p>",
             table(header, counts),
             _pairs(found, "Across splits", found.across, MOST_LEAKS),
-            _pairs(found, "Identical images with different truths", found.conflicts, MOST_LEAKS),
+            _pairs(found, "Identical images with different annotations", found.conflicts, MOST_LEAKS),
             _groups(found),
             _pairs(found, "Within a split, or with an image of the split unlabeled", others, MOST_OTHERS),
             _crowds(found, crowds),
@@ -104,18 +104,18 @@ def _pairs(found: Leaks, heading: str, pairs: Sequence[Pair], most: int) -> str:
     figures = []
     for pair in pairs[:most]:
         cells = "".join(_picture(found, item) for item in (pair.first, pair.second))
-        told = f'<span class="kind">{PAIRS[pair.kind].partition(":")[0]}</span>'
-        told += f": {html.escape(pair.how)}" if pair.how else ""
-        told += f"<br>Truths differ: {html.escape(pair.conflict)}" if pair.conflict else ""
-        figures.append(f'<figure><div class="row">{cells}</div><figcaption>{told}</figcaption></figure>')
+        text = f'<span class="kind">{PAIRS[pair.kind].partition(":")[0]}</span>'
+        text += f": {html.escape(pair.how)}" if pair.how else ""
+        text += f"<br>Annotations differ: {html.escape(pair.conflict)}" if pair.conflict else ""
+        figures.append(f'<figure><div class="row">{cells}</div><figcaption>{text}</figcaption></figure>')
     return _heading(heading, len(pairs), len(figures)) + f'<div class="pairs">{"".join(figures)}</div>'
 
 
 def _groups(found: Leaks) -> str:
     if not found.groups:
         return ""
-    lines = "".join(f"<li>{html.escape(group_told(group))}</li>" for group in found.groups)
-    return _heading("Groups that splits separate", len(found.groups), len(found.groups)) + f"<ul>{lines}</ul>"
+    lines = "".join(f"<li>{html.escape(group_text(group))}</li>" for group in found.groups)
+    return _heading("Groups spread over splits", len(found.groups), len(found.groups)) + f"<ul>{lines}</ul>"
 
 
 def _crowds(found: Leaks, crowds: Sequence[Sequence[Item]]) -> str:
@@ -123,13 +123,13 @@ def _crowds(found: Leaks, crowds: Sequence[Sequence[Item]]) -> str:
         return ""
     figures = []
     for items in crowds[:MOST_OTHERS]:
-        # One of each split first, so that a set across splits shows it.
+        # One of each split first, so that a set across splits is visible as such.
         first = list({item.split: item for item in reversed(items)}.values())
         shown = [*first, *(item for item in items if item not in first)][:MOST_OF_A_CROWD]
         cells = "".join(_picture(found, item, 200) for item in shown)
-        told = f"{len(items):,} images" + (", across splits" if crosses(items) else "")
-        figures.append(f'<figure><div class="row many">{cells}</div><figcaption>{told}</figcaption></figure>')
-    note = "<p>One scene taken many times. Whether two of them are one picture can't be told.</p>"
+        text = f"{len(items):,} images" + (", across splits" if crosses(items) else "")
+        figures.append(f'<figure><div class="row many">{cells}</div><figcaption>{text}</figcaption></figure>')
+    note = "<p>The same scene taken many times. Whether two of these are the same image cannot be determined.</p>"
     heading = _heading("Sets that look alike", len(crowds), len(figures))
     return f'{heading}{note}<div class="pairs">{"".join(figures)}</div>'
 
@@ -140,7 +140,7 @@ def _mistakes(found: Leaks, kind: str, mistakes: Sequence[Mistake]) -> str:
         f"<figcaption>{html.escape(mistake.found)}</figcaption></figure>"
         for mistake in mistakes[:MOST_OTHERS]
     ]
-    return _heading(f"To look at: {MEANINGS[kind]}", len(mistakes), len(figures)) + (
+    return _heading(f"To check: {MEANINGS[kind]}", len(mistakes), len(figures)) + (
         f'<div class="grid">{"".join(figures)}</div>'
     )
 
@@ -153,7 +153,7 @@ def _undecodable(found: Leaks) -> str:
 
 
 def _picture(found: Leaks, item: Item, edge: int = _EDGE, only: Sequence[int] | None = None) -> str:
-    """An image with its boxes (or `only` some), its name and its split."""
+    """Return an image with its boxes (or `only` some of them), its name and its split."""
     name = f'{html.escape(item.image_id)} <span class="split">{html.escape(item.split)}</span>'
     data = found.images.read(item)
     try:
@@ -162,6 +162,6 @@ def _picture(found: Leaks, item: Item, edge: int = _EDGE, only: Sequence[int] | 
             boxes = [item.boxes[i] for i in numbers]
             labels = [found.images.classes.index(item.labels[i]) for i in numbers]
             source = embedded(draw(image, boxes, labels, found.images.classes, edge=edge), edge)
-    except Exception:  # told in the caption: it is an image that was decoded before, or never could be
-        return f"<div><p>{name}: can't be shown</p></div>"
+    except Exception:  # stated in the caption: the image could be decoded before, or never could be
+        return f"<div><p>{name}: cannot be shown</p></div>"
     return f'<div><img src="{source}" alt="{html.escape(item.image_id)}" loading="lazy"><p>{name}</p></div>'

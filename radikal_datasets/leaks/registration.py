@@ -1,7 +1,7 @@
 """Scale and shift between two thumbnails, and how much fine structure they share where they overlap.
 
-Fine structure is what is left of an image without its slow changes and its noise, divided by its local strength: faint
-texture counts as much as a hard edge, light and exposure do not count, and even areas are 0.
+Fine structure is an image without its slow changes and its noise, divided by its local strength: faint texture counts
+as much as a hard edge, light and exposure do not count, and uniform areas are 0.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-#: Edges of the thumbnails, pixels: what is compared in the end, and what is searched.
+#: Edges of the thumbnails in pixels: for the final comparison, and for the search.
 SIDE, COARSE = 128, 64
-#: Structure is about 1; kept in bytes it has as many steps.
+#: Structure is about 1; stored in bytes, 1 corresponds to this many steps.
 STEPS = 32
 
-#: Of the first image against the second.
+#: Scale of the first image relative to the second.
 _SCALES = tuple(1.06**step for step in (0, -1, 1, -2, 2))
-_HOPELESS_COARSE = 0.12  # correlation in the same size, below which no other size is tried
-_FARTHEST = COARSE // 4  # shift that is looked for
+_HOPELESS_COARSE = 0.12  # correlation at the same size, below which no other size is tried
+_FARTHEST = COARSE // 4  # largest shift that is searched
 _LEAST_OVERLAP = 0.4  # of the image
-_LEAST_STRUCTURE = 0.04  # mean square of the fine structure; 1 where all of the image has some
+_LEAST_STRUCTURE = 0.04  # mean square of the fine structure; 1 if the entire image has some
 _STEPS, _LEAST_GAIN, _HOPELESS = 6, 0.002, 0.25
-_NEAR = 4  # pixels of COARSE: less is no shift
-_CENTRE = (SIDE - 1) / 2
-_LINES = np.arange(SIDE, dtype=np.float32) - np.float32(_CENTRE)
+_NEAR = 4  # pixels of COARSE: anything less counts as no shift
+_CENTER = (SIDE - 1) / 2
+_LINES = np.arange(SIDE, dtype=np.float32) - np.float32(_CENTER)
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A pair of images and how they lie: second(at) = first(scale * (at - centre) + centre + shift).
+    """A pair of images and their alignment: second(at) = first(scale * (at - center) + center + shift).
 
     Attributes:
         orientation: number of the flip or turn of the second.
@@ -49,7 +49,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Fit:
-    """How two images fit: a correlation coefficient, the shift as in `Match`, the share of the area that both show."""
+    """How well two images fit: a correlation coefficient, the shift as in `Match`, the share of the area in both."""
 
     similarity: float
     shift: tuple[float, float]
@@ -57,17 +57,17 @@ class Fit:
 
 
 def coarse_structure(images: np.ndarray) -> np.ndarray:
-    """int8 (n, COARSE, COARSE), in steps of 1 / `STEPS`, for searching."""
+    """Return int8 (n, COARSE, COARSE), in steps of 1 / `STEPS`, for searching."""
     return in_bytes(_structure(images, 0.6, 2.5, 4))
 
 
 def in_bytes(structure: np.ndarray) -> np.ndarray:
-    """The same as int8, in steps of 1 / `STEPS`."""
+    """Convert a structure to int8, in steps of 1 / `STEPS`."""
     return np.clip(np.round(structure * STEPS), -127, 127).astype(np.int8)
 
 
 def fine_structure(image: np.ndarray) -> np.ndarray:
-    """float32 (SIDE, SIDE), for comparing."""
+    """Return float32 (SIDE, SIDE), for comparing."""
     return _structure(image[None], 1.2, 4, 8)[0]
 
 
@@ -75,13 +75,13 @@ def _structure(images: np.ndarray, low: float, high: float, reach: float) -> np.
     images = images.astype(np.float32)
     band = ndimage.gaussian_filter(images, (0, low, low)) - ndimage.gaussian_filter(images, (0, high, high))
     strength = np.sqrt(ndimage.gaussian_filter(band * band, (0, reach, reach)))
-    return band / (strength + 1)  # 1 gray level: noise of an even area is no structure
+    return band / (strength + 1)  # 1 gray level: the noise of a uniform area is not structure
 
 
 def placements(
     first: int, structure: np.ndarray, others: list[tuple[int, int]], structures: np.ndarray
 ) -> list[Placed]:
-    """The best scale and shift of each of `others`, (number, orientation), by cross-correlation.
+    """Return the best scale and shift of each of `others`, (number, orientation), by cross-correlation.
 
     Args:
         structure: (COARSE, COARSE), of image `first`.
@@ -114,11 +114,11 @@ def placements(
 
 
 def refined(first: np.ndarray, second: np.ndarray, placed: Placed) -> Fit | None:
-    """Fits scale and shift along both edges (Gauss-Newton), and correlates; None where too little is in both.
+    """Fit scale and shift along both edges (Gauss-Newton), and correlate; None if the two share too little.
 
     Args:
         first, second: (SIDE, SIDE) fine structure.
-        placed: where to start from.
+        placed: where to start.
     """
     scale = np.array([placed.scale, placed.scale])
     shift = np.array(placed.shift) * (SIDE / COARSE)
@@ -141,7 +141,7 @@ def refined(first: np.ndarray, second: np.ndarray, placed: Placed) -> Fit | None
             return best
         y, x = (_LINES[part] for part in inside)
         jacobian = np.stack([(down * y[:, None]).ravel(), down.ravel(), (right * x).ravel(), right.ravel()])
-        # einsum and not @: BLAS would start threads of its own in each of ours.
+        # einsum and not @: BLAS would start its own threads in each of ours.
         normal = np.einsum("ip,jp->ij", jacobian, jacobian)
         step = np.linalg.lstsq(normal, np.einsum("ip,p->i", jacobian, (fixed - moved).ravel()), rcond=None)[0]
         scale = scale + step[[0, 2]]
@@ -150,7 +150,7 @@ def refined(first: np.ndarray, second: np.ndarray, placed: Placed) -> Fit | None
 
 
 def repeats(structure: np.ndarray, turned: Sequence[np.ndarray]) -> float:
-    """How much an image resembles itself shifted, flipped or turned, 0 to 1: near 1 for a grid, stripes or a ring.
+    """Return how much an image resembles itself shifted, flipped or turned, 0 to 1; near 1 for grids, stripes, rings.
 
     Args:
         structure: (SIDE, SIDE) fine structure.
@@ -163,8 +163,8 @@ def repeats(structure: np.ndarray, turned: Sequence[np.ndarray]) -> float:
 
 
 def _likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Correlation coefficient of what overlaps, for every shift up to `_FARTHEST`."""
-    shape = (2 * COARSE, 2 * COARSE)  # so that nothing comes round from the other side
+    """Return the correlation coefficient of the overlap, for every shift up to `_FARTHEST`."""
+    shape = (2 * COARSE, 2 * COARSE)  # so that nothing wraps around from the other side
     spectra = [np.fft.rfft2(image, s=shape) for image in (one, other, one**2, other**2, np.ones_like(one))]
     reach = np.arange(-_FARTHEST, _FARTHEST + 1)
     products, energy, other_energy = (
@@ -182,20 +182,20 @@ def _similarity(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def _inside(scale: np.ndarray, shift: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns of the second image that lie on the first."""
+    """Return the rows and columns of the second image that lie on the first."""
     ends = []
     for s, t in zip(scale, shift, strict=True):
-        lines = np.flatnonzero(np.abs(s * _LINES + t) <= _CENTRE)
+        lines = np.flatnonzero(np.abs(s * _LINES + t) <= _CENTER)
         ends.append(slice(int(lines[0]), int(lines[-1]) + 1) if len(lines) else slice(0, 0))
     return ends[0], ends[1]
 
 
 def _sampled(image: np.ndarray, scale: Sequence[float] | np.ndarray, shift: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The image at scale * (position - centre) + centre + shift, interpolated linearly, 0 outside."""
+    """Return the image at scale * (position - center) + center + shift, interpolated linearly, 0 outside."""
     for axis in (0, 1):
         lines = np.arange(image.shape[axis], dtype=np.float32)
-        centre = np.float32((len(lines) - 1) / 2)
-        at = np.float32(scale[axis]) * (lines - centre) + centre + np.float32(shift[axis])
+        center = np.float32((len(lines) - 1) / 2)
+        at = np.float32(scale[axis]) * (lines - center) + center + np.float32(shift[axis])
         before = np.clip(np.floor(at).astype(int), 0, len(lines) - 2)
         part = at - before.astype(np.float32)
         inside = (at >= 0) & (at <= len(lines) - 1)

@@ -1,4 +1,4 @@
-"""What `verify --deep` found, in the terminal."""
+"""Print the findings of `verify --deep`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .finding import PAIRS, Leaks, Pair, SplitGroup
 from .image_set import Item
 from .mistakes import MEANINGS, Mistake
 
-#: Examples of each kind that are listed.
+#: How many examples of each kind are listed.
 _MOST_LEAKS, _MOST_OTHERS = 8, 3
 
 
 def pair_counts(found: Leaks) -> dict[str, tuple[int, int, int]]:
-    """Kind -> pairs across splits, pairs with an image of the split unlabeled, pairs within a split."""
+    """Return kind -> pairs across splits, pairs with an image of the split unlabeled, pairs within a split."""
     counts = {}
     for kind in PAIRS:
         pairs = [pair for pair in found.pairs if pair.kind == kind]
@@ -29,54 +29,54 @@ def pair_counts(found: Leaks) -> dict[str, tuple[int, int, int]]:
 
 
 def mistakes_by_kind(found: Leaks) -> dict[str, list[Mistake]]:
-    """Kind -> mistakes, without kinds of which there are none."""
+    """Return kind -> mistakes, without kinds that do not occur."""
     by_kind = {kind: [m for m in found.mistakes if m.kind == kind] for kind in MEANINGS}
     return {kind: mistakes for kind, mistakes in by_kind.items() if mistakes}
 
 
 def summary(found: Leaks) -> list[str]:
-    """Sentences, the weightiest first; empty where there is nothing to tell."""
+    """Return sentences, the most important first; empty if there is nothing to report."""
     lines = []
     if found.across:
         places = Counter(pair.where for pair in found.across)
-        told = ", ".join(f"{count:,} in {where}" for where, count in places.most_common())
-        lines.append(f"{_of(len(found.across), 'pair')} of images across splits: {told}.")
+        counts = ", ".join(f"{count:,} in {where}" for where, count in places.most_common())
+        lines.append(f"{_of(len(found.across), 'pair')} of images across splits: {counts}.")
     if found.groups:
-        told = ", ".join(map(group_told, found.groups[:_MOST_LEAKS]))
+        groups = ", ".join(map(group_text, found.groups[:_MOST_LEAKS]))
         more = " ..." if len(found.groups) > _MOST_LEAKS else "."
-        lines.append(f"{_of(len(found.groups), 'group')} split: {told}{more}")
+        lines.append(f"{_of(len(found.groups), 'group')} spread over splits: {groups}{more}")
     if found.conflicts:
-        lines.append(f"{_of(len(found.conflicts), 'pair')} of identical images with different truths.")
+        lines.append(f"{_of(len(found.conflicts), 'pair')} of identical images with different annotations.")
     if found.lookalikes:
         crossing = sum(crosses(items) for items in found.lookalikes)
         lines.append(
             f"{_of(len(found.lookalikes), 'set')} of images that all look alike, {crossing:,} of them across splits: "
-            "one scene taken many times; whether two are one picture can't be told."
+            "the same scene taken many times; whether two are the same image cannot be determined."
         )
     if found.undecodable:
-        lines.append(f"{_of(len(found.undecodable), 'image')} without pixels: not compared.")
+        lines.append(f"{_of(len(found.undecodable), 'image')} could not be decoded and were not compared.")
     return lines
 
 
 def crosses(items: Sequence[Item]) -> bool:
-    """Whether lookalikes are in several splits, apart from unlabeled."""
+    """Return whether lookalikes are in several splits, apart from unlabeled."""
     return len({item.split for item in items} - {UNLABELED}) > 1
 
 
-def group_told(group: SplitGroup) -> str:
-    """`deeppcb/group20085 (40 train, 3 test)`."""
+def group_text(group: SplitGroup) -> str:
+    """Return `deeppcb/group20085 (40 train, 3 test)`."""
     return f"{group.group} ({', '.join(f'{count:,} {split}' for split, count in group.images.items())})"
 
 
-def pair_told(pair: Pair) -> str:
-    """One line: both images with their splits, and how they are alike or differ."""
+def pair_text(pair: Pair) -> str:
+    """Return one line: both images with their splits, and how they are alike or differ."""
     details = PAIRS[pair.kind].partition(":")[0] + (f" ({pair.how})" if pair.how else "")
-    details += f"; truths differ: {pair.conflict}" if pair.conflict else ""
+    details += f"; annotations differ: {pair.conflict}" if pair.conflict else ""
     return f"{pair.first.image_id} [{pair.first.split}] = {pair.second.image_id} [{pair.second.split}]: {details}"
 
 
 def print_leaks(console: Console, title: str, found: Leaks) -> None:
-    """Counts, sentences and the first examples of each kind."""
+    """Print counts, sentences and the first examples of each kind."""
     console.rule(f"{escape(title)}: leaks and mistakes", align="left")
     table = Table("pairs of images with", "across splits", "one unlabeled", "within a split")
     for kind, counts in pair_counts(found).items():
@@ -87,12 +87,12 @@ def print_leaks(console: Console, title: str, found: Leaks) -> None:
     conflicts = [pair for pair in found.conflicts if not pair.leaks]
     for pairs, most in ((found.across, _MOST_LEAKS), (conflicts, _MOST_OTHERS)):
         for pair in pairs[:most]:
-            console.print(f"  {pair_told(pair)}", highlight=False, markup=False)
+            console.print(f"  {pair_text(pair)}", highlight=False, markup=False)
         if len(pairs) > most:
             console.print(f"  ... and {len(pairs) - most:,} more: --html shows them, --json lists all", highlight=False)
     by_kind = mistakes_by_kind(found)
     if by_kind:
-        table = Table("to look at", "images", "what")
+        table = Table("to check", "images", "what")
         for kind, mistakes in by_kind.items():
             table.add_row(kind, f"{len({m.item.number for m in mistakes}):,}", MEANINGS[kind])
         console.print(table)

@@ -1,4 +1,4 @@
-"""What `statistics` keeps of a split while it reads it once: flat arrays of the truth, and sampled gray levels."""
+"""Read a split once for `statistics`: flat arrays of the annotations, and sampled gray levels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAGIC = {
 FORMATS = (*MAGIC, "other", "not embedded")
 
 _COLUMNS = ("image", "width", "height", "boxes", "labels", "annotated")
-_AT_ONCE = 64  # rows; the bytes of their sampled images are in memory together
+_AT_ONCE = 64  # rows; the bytes of their sampled images are in memory at the same time
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Columns:
     Attributes:
         sizes: int64 (N, 2): width and height, pixels.
         annotated: bool (N,).
-        counts: int64 (N,): boxes of each image; `boxes` and `labels` stand in the images' order.
+        counts: int64 (N,): boxes of each image; `boxes` and `labels` are in the order of the images.
         boxes: float32 (B, 4): xyxy, pixels, 0-based, half-open.
         labels: int64 (B,).
         formats: int64 (N,): index into `FORMATS`.
         file_bytes: int64 (N,).
-        gray: float32 (S, 256): of each decoded image the share of its pixels that have each gray level.
+        gray: float32 (S, 256): for each decoded image, the share of its pixels at each gray level.
         undecodable: int64 (1,): sampled images that could not be decoded.
     """
 
@@ -61,7 +61,7 @@ class Columns:
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
-    """All images of the parts, in order."""
+    """Return all images of the parts, in order."""
     names = [field.name for field in fields(Columns)]
     whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     whole["undecodable"] = whole["undecodable"].sum(keepdims=True)
@@ -69,37 +69,39 @@ def joined(parts: Sequence[Columns]) -> Columns:
 
 
 def checked_classes(splits: Mapping[str, Dataset]) -> list[str]:
-    """The class names that all splits share.
+    """Return the class names that all splits share.
 
     Raises:
         ColumnsError: a column of the schema is missing.
-        LayoutError: no split, or splits have other classes.
+        LayoutError: there is no split, or splits have different classes.
     """
     found: list[str] | None = None
     for split, dataset in splits.items():
         require_columns(dataset, _COLUMNS, what=f"Split {split}")
         feature = dataset.features["labels"]
         if not isinstance(feature, List) or not isinstance(feature.feature, ClassLabel):
-            raise LayoutError(f"split {split}: labels is {feature}, not a list of ClassLabel as in the schema")
+            raise LayoutError(f"Split {split}: labels is {feature}, but the schema requires a list of ClassLabel.")
         names = cast("list[str]", feature.feature.names)
         if found not in (None, names):
-            raise LayoutError(f"split {split} has the classes {names}, another one {found}: give all splits the same")
+            raise LayoutError(
+                f"Split {split} has the classes {names}, but another has {found}. Give all splits the same classes."
+            )
         found = names
     if found is None or not any(map(len, splits.values())):
-        raise LayoutError("no split with an image: nothing to describe")
+        raise LayoutError("No split holds an image, so there is nothing to describe.")
     return found
 
 
 def read(dataset: Dataset, sampled: np.ndarray, advance: Callable[[int], object]) -> Columns:
-    """Reads a split once, `_AT_ONCE` rows in memory.
+    """Read a split once, `_AT_ONCE` rows in memory.
 
     Args:
         dataset: with the schema's columns.
         sampled: int64: rows whose image is decoded, sorted.
-        advance: called with the rows read since the last call.
+        advance: called with the number of rows read since the last call.
 
     Raises:
-        LayoutError: an image with as many labels as boxes it has not.
+        LayoutError: an image has a different number of labels and boxes.
     """
     kept: list[Columns] = []
     start = 0
@@ -115,10 +117,12 @@ def read(dataset: Dataset, sampled: np.ndarray, advance: Callable[[int], object]
 
 def _batch(table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, start: int) -> Columns:
     data = _compute("struct_field", table["image"], "bytes")
-    counts, labelled = (_lengths(table[name]) for name in ("boxes", "labels"))
-    if (wrong := np.flatnonzero(counts != labelled)).size:
+    counts, label_counts = (_lengths(table[name]) for name in ("boxes", "labels"))
+    if (wrong := np.flatnonzero(counts != label_counts)).size:
         row = wrong[0]
-        raise LayoutError(f"row {start + row} has {counts[row]} boxes and {labelled[row]} labels: give each box one")
+        raise LayoutError(
+            f"Row {start + row} has {counts[row]} boxes, but {label_counts[row]} labels. Give each box one label."
+        )
     decoded = list(pool.map(_gray_shares, [data[int(row)].as_py() for row in sampled]))
     known = [shares for shares in decoded if shares is not None]
     corners = _compute("list_flatten", _compute("list_flatten", table["boxes"]))
@@ -136,7 +140,7 @@ def _batch(table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, start
 
 
 def _compute(name: str, *arguments: Any) -> Any:
-    # pyarrow makes these functions at run time: a type checker can't see them.
+    # pyarrow creates these functions at run time: a type checker cannot see them.
     return getattr(pc, name)(*arguments)
 
 
@@ -154,13 +158,13 @@ def _format(head: bytes | None) -> int:
 
 
 def _gray_shares(data: bytes | None) -> np.ndarray | None:
-    """float32 (256,): the share of pixels of each gray level; None if the image can't be decoded."""
+    """Return float32 (256,), the share of pixels at each gray level; None if the image cannot be decoded."""
     try:
         with Image.open(io.BytesIO(data or b"")) as image:
-            image.draft("L", None)  # of a JPEG the luminance alone is decoded, at full size
+            image.draft("L", None)  # for JPEG, only the luminance is decoded, at full size
             if image.mode.startswith("I;16"):  # 16-bit X-rays: convert("L") would clip all above 255 to white
                 levels = np.bincount((np.asarray(image).astype(np.uint16) >> 8).ravel(), minlength=256)
-            elif image.mode[0] in "IF":  # 32 bits, or floats: nobody knows what black and white are
+            elif image.mode[0] in "IF":  # 32 bits, or floats: black and white are not defined
                 return None
             else:
                 levels = np.array(image.convert("L").histogram())

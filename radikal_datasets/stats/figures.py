@@ -1,4 +1,4 @@
-"""The figures on the page of `stats`: each a plot or a table with a sentence that tells what it shows, as HTML."""
+"""The figures on the page of `stats`: each a plot or a table with a sentence that describes it, as HTML."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..view.palette import ON_PAPER
 from .split_statistics import COCO_AREAS, GRID, SetStatistics
 from .statistics import Statistics
 
-# On the page; `--json` has all.
+# On the page; `--json` contains everything.
 _MOST_BARS, _MOST_MAPS, _MOST_IN_MATRIX, _MOST_COLUMNS, _MOST_POINTS = 20, 12, 16, 24, 1500
 
 
 def grid(*figures: str, kind: str = "plots") -> str:
-    """Figures side by side; `kind`: plots, pair (one narrow, one wide) or maps."""
+    """Arrange figures side by side; `kind`: plots, pair (one narrow, one wide) or maps."""
     return f'<div class="{kind}">{"".join(figures)}</div>'
 
 
@@ -27,7 +27,7 @@ def _figure(title: str, told: str, *content: str) -> str:
 
 
 def splits_figure(found: Statistics) -> str:
-    """Images by split: with boxes, defect-free, not annotated."""
+    """Plot images by split: with boxes, defect-free, not annotated."""
     kinds = ("with boxes", "defect-free", "not annotated")
     rows, texts = {}, []
     for split, part in found.splits.items():
@@ -43,31 +43,31 @@ def splits_figure(found: Statistics) -> str:
 
 
 def boxes_an_image_figure(whole: SetStatistics) -> str:
-    """A histogram of boxes an image."""
+    """Plot a histogram of boxes per image."""
     histogram = whole.boxes_an_image
     if not histogram.sum():
-        return _figure("Boxes an image", "No image is annotated.")
+        return _figure("Boxes per image", "No image is annotated.")
     counts = np.repeat(np.arange(len(histogram)), histogram)
     told = f"An annotated image has {counts.mean():.1f} boxes on average, half have {np.median(counts):.0f} or fewer, "
-    told += f"the most is {counts.max()}."
+    told += f"and the maximum is {counts.max()}."
     step = -(-len(histogram) // _MOST_COLUMNS)
     heights = [int(histogram[start : start + step].sum()) for start in range(0, len(histogram), step)]
     labels = [str(i * step) if step == 1 else f"{i * step}-{i * step + step - 1}" for i in range(len(heights))]
-    return _figure("Boxes an image", told, plots.columns(heights, labels, "boxes", f"Histogram. {told}"))
+    return _figure("Boxes per image", told, plots.columns(heights, labels, "boxes", f"Histogram. {told}"))
 
 
 def classes_figure(found: Statistics) -> str:
-    """Boxes by class and split, and a table of all numbers."""
+    """Plot boxes by class and split, with a table of all numbers."""
     boxes, images = found.whole.class_boxes, found.whole.class_images
     there = [(split, part) for split, part in found.splits.items() if part.class_boxes.any()]
     if not there:
-        return _figure("Classes", "No box.")
+        return _figure("Classes", "There are no boxes.")
     order = np.argsort(-boxes, kind="stable")
     most, least = order[0], order[-1]
     told = f"Boxes by class. Most: {found.classes[most]} ({boxes[most]:,})"
     told += f", fewest: {found.classes[least]} ({boxes[least]:,})." if len(order) > 1 else "."
     if len(order) > _MOST_BARS:
-        told += f" The {_MOST_BARS} most frequent of {len(order)} are drawn; the table has all."
+        told += f" The {_MOST_BARS} most frequent of {len(order)} are drawn; the table lists all."
     drawn = order[:_MOST_BARS]
     rows = {found.classes[i]: [float(part.class_boxes[i]) for _, part in there] for i in drawn}
     texts = [f"{boxes[i]:,} in {images[i]:,} images" for i in drawn]
@@ -81,7 +81,7 @@ def classes_figure(found: Statistics) -> str:
 
 
 def together_figure(whole: SetStatistics) -> str:
-    """Which classes stand in one image; empty for a single class."""
+    """Plot which classes occur in the same image; empty for a single class."""
     pairs = np.triu(whole.together, 1)
     if len(whole.classes) < 2:
         return ""
@@ -89,7 +89,7 @@ def together_figure(whole: SetStatistics) -> str:
         return _figure("Classes together", "No image holds two classes.")
     i, j = np.unravel_index(pairs.argmax(), pairs.shape)
     names = whole.classes
-    told = f"Most often in one image: {names[i]} and {names[j]}, {pairs[i, j]:,} times. {(pairs > 0).sum()} of "
+    told = f"Most often in the same image: {names[i]} and {names[j]}, {pairs[i, j]:,} times. {(pairs > 0).sum()} of "
     told += f"{len(names) * (len(names) - 1) // 2} pairs of classes occur."
     chosen = np.arange(len(names))
     if len(names) > _MOST_IN_MATRIX:
@@ -97,12 +97,12 @@ def together_figure(whole: SetStatistics) -> str:
         chosen = np.sort(np.argsort(-reach, kind="stable")[: min(_MOST_IN_MATRIX, int((reach > 0).sum()))])
         told += f" {len(chosen)} of {len(names)} classes are drawn."
     picture = plots.matrix([names[c] for c in chosen], whole.together[np.ix_(chosen, chosen)], told)
-    note = "Numbers: images that hold both; on the diagonal, images that hold the class."
+    note = "Numbers: images that hold both classes; on the diagonal, images that hold the class."
     return _figure("Classes together", told, picture, f"<figcaption>{note}</figcaption>")
 
 
 def sizes_figure(whole: SetStatistics) -> str:
-    """Width and height of the boxes, and COCO's limits; the set has a box."""
+    """Plot width and height of the boxes, and COCO's limits; the dataset must have a box."""
     sizes, coco = whole.box_sizes, whole.box_sizes.coco
     (w1, w2), (h1, h2) = (np.quantile(edge, (0.25, 0.75)) for edge in (sizes.width, sizes.height))
     total = len(sizes.width)
@@ -125,7 +125,7 @@ def sizes_figure(whole: SetStatistics) -> str:
 
 
 def size_table_figure(whole: SetStatistics) -> str:
-    """Medians and counts of the boxes, by class."""
+    """Tabulate medians and counts of the boxes, by class."""
     header = ("class", "boxes", "width", "height", "of image", "aspect", "small", "medium", "large", "tiny")
     rows = []
     for label in np.argsort(-whole.class_boxes, kind="stable"):
@@ -152,17 +152,17 @@ def size_table_figure(whole: SetStatistics) -> str:
 
 
 def places_figures(found: Statistics) -> str:
-    """Maps of where boxes are: whole, by split, by class; the set has a box."""
+    """Draw maps of box positions: in total, by split, by class; the dataset must have a box."""
     whole = found.whole
     every = whole.places.sum(axis=0)
     aspect = float(np.median(whole.columns.sizes[:, 0] / whole.columns.sizes[:, 1]))
     half = slice(round(GRID / 4), round(GRID * 3 / 4))
     middle = every[half, half].sum() / every.sum()
     told = (
-        f"The middle quarter of the image holds {middle:.0%} of what boxes cover (25 % if they were everywhere alike). "
+        f"The middle quarter of the image holds {middle:.0%} of the box area (25 % if boxes were evenly distributed). "
     )
     told += (
-        "Where a map is uneven, a model can learn the place instead of the defect: shift and flip images in training."
+        "If a map is uneven, a model can learn the position instead of the defect: shift and flip images in training."
     )
     top = max([every.max(), *(part.places.sum(axis=0).max() for part in found.splits.values())])
     figures = [_map("all splits", every, top, aspect)]
@@ -170,7 +170,7 @@ def places_figures(found: Statistics) -> str:
         _map(split, part.places.sum(axis=0), top, aspect) for split, part in found.splits.items() if part.places.any()
     ]
     text = f"<p>{told}</p><p class=dim>Brightness: boxes that cover a cell, on average over the annotated images.</p>"
-    content = f"<h3>Places</h3>{text}{grid(*figures, kind='maps')}"
+    content = f"<h3>Positions</h3>{text}{grid(*figures, kind='maps')}"
     order = np.argsort(-whole.class_boxes, kind="stable")
     order = order[whole.class_boxes[order] > 0]
     if len(order) < 2:
@@ -180,19 +180,19 @@ def places_figures(found: Statistics) -> str:
         for label in order[:_MOST_MAPS]
     ]
     more = f" The {_MOST_MAPS} most frequent of {len(order)}." if len(order) > _MOST_MAPS else ""
-    return f"{content}<p>By class, each on a scale of its own.{more}</p>{grid(*by_class, kind='maps')}"
+    return f"{content}<p>By class, each on its own scale.{more}</p>{grid(*by_class, kind='maps')}"
 
 
 def _map(name: str, values: np.ndarray, top: float, aspect: float) -> str:
     row, column = np.unravel_index(values.argmax(), values.shape)
-    where = f"{('upper', 'middle', 'lower')[3 * row // GRID]} {('left', 'centre', 'right')[3 * column // GRID]}"
-    told = f"Map of places, {name}: most boxes at the {where}, {values.max():.2g} boxes an image."
+    where = f"{('upper', 'middle', 'lower')[3 * row // GRID]} {('left', 'center', 'right')[3 * column // GRID]}"
+    told = f"Map of positions, {name}: most boxes at the {where}, {values.max():.2g} boxes per image."
     caption = f"<figcaption>{html.escape(name)}: most at the {where}</figcaption>"
     return f"<figure>{plots.heat(values, top, aspect, told)}{plots.scale(f'{top:.2g}')}{caption}</figure>"
 
 
 def image_sizes_figure(whole: SetStatistics) -> str:
-    """The most frequent image sizes."""
+    """Plot the most frequent image sizes."""
     sizes = whole.image_sizes
     (width, height, count), *others = sizes
     if not others:
@@ -209,17 +209,15 @@ def image_sizes_figure(whole: SetStatistics) -> str:
 
 
 def gray_figures(found: Statistics) -> Sequence[str]:
-    """Gray levels of pixels, and mean gray levels of images, by split."""
+    """Plot gray levels of pixels, and mean gray levels of images, by split."""
     whole, decoded = found.whole, len(found.whole.columns.gray)
     if not decoded:
         return [_figure("Gray levels", "No image could be decoded.")]
     parts = {split: part for split, part in found.splits.items() if len(part.columns.gray)}
     brightness = whole.brightness
     low, middle, high = np.quantile(brightness, (0.05, 0.5, 0.95))
-    told = (
-        f"Images have a mean gray level of {middle:.0f} of 255 (median), nine of ten between {low:.0f} and {high:.0f}. "
-    )
-    told += "Splits should look alike here; where they don't, they were taken in other light."
+    told = f"Images have a median mean gray level of {middle:.0f} of 255, 90 % are between {low:.0f} and {high:.0f}. "
+    told += "Splits should look alike here; if they do not, they were taken under different light."
     spread = {
         split: np.histogram(part.brightness, 32, (0, 256))[0] / len(part.brightness) for split, part in parts.items()
     }
@@ -237,10 +235,10 @@ def gray_figures(found: Statistics) -> Sequence[str]:
 
 
 def files_figure(whole: SetStatistics) -> str:
-    """Formats and bytes of the image files."""
+    """Tabulate formats and bytes of the image files."""
     rows = [(name, n, f"{size / 1e6:,.1f}", f"{size / 1e3 / n:,.1f}") for name, (n, size) in whole.files.items()]
-    told = "Formats and sizes of the image files as they stand in the set."
-    return _figure("Files", told, table(("format", "files", "MB", "kB a file"), rows))
+    told = "Formats and sizes of the image files as stored in the dataset."
+    return _figure("Files", told, table(("format", "files", "MB", "kB per file"), rows))
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""What of a set's statistics somebody should know before training on it."""
+"""Notices: what to know about a dataset before training on it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from ..splits import UNLABELED
 from .split_statistics import IMAGE_SIZE, TINY, SetStatistics
 
-#: Boxes below which a class is called rare.
+#: A class with fewer boxes than this is called rare.
 FEW_BOXES = 20
-#: Boxes of the most frequent class over those of the rarest, from which classes are called unbalanced.
+#: Ratio of the boxes of the most frequent class to those of the rarest, from which classes are called unbalanced.
 UNBALANCED = 10
-#: Gray levels, and standard deviations of the brightness of all images, by which a split must differ to be told.
+#: Gray levels, and standard deviations of the brightness of all images, by which a split must differ to be reported.
 BRIGHTNESS_LEVELS, BRIGHTNESS_DEVIATIONS = 10, 0.5
 
-_FEWEST_DECODED = 20  # images of a split whose mean brightness is worth comparing
+_FEWEST_DECODED = 20  # minimum number of images in a split for comparing its mean brightness
 _MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing worth knowing.
+    """One notice.
 
     Attributes:
-        kind: its name, the same in every set.
+        kind: its name, the same in every dataset.
         text: one or two sentences: what was found, and what it means.
     """
 
@@ -35,10 +35,10 @@ class Notice:
 
 
 def notices(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> list[Notice]:
-    """The notices of a set, in a fixed order; empty where there is nothing to tell."""
+    """Return the notices about a dataset, in a fixed order; empty if there are none."""
     texts = {
         "unannotated": _unannotated(whole),
-        "no_boxes": None if len(whole.columns.labels) else "No image has a box: there is nothing to train a detector.",
+        "no_boxes": None if len(whole.columns.labels) else "No image has a box, so no detector can be trained on it.",
         "no_defect_free": _no_defect_free(whole),
         "absent_class": _absent(whole),
         "few_boxes": _few(whole),
@@ -56,20 +56,20 @@ def _unannotated(whole: SetStatistics) -> str | None:
     if not images["unannotated"]:
         return None
     return (
-        f"{images['unannotated']:,} of {images['all']:,} images not annotated: nobody looked, so they count "
-        "neither as defective nor as defect-free."
+        f"{images['unannotated']:,} of {images['all']:,} images are unannotated: they count neither as defective nor "
+        "as defect-free."
     )
 
 
 def _no_defect_free(whole: SetStatistics) -> str | None:
     if not whole.images["annotated"] or whole.images["defect_free"]:
         return None
-    return "No image is defect-free: how often a model calls a good part defective can't be measured on this set."
+    return "No image is defect-free, so the rate of false positives on good parts cannot be measured on this dataset."
 
 
 def _absent(whole: SetStatistics) -> str | None:
     absent = _where(whole, whole.class_boxes == 0)
-    return f"No box of {_named(absent)}." if absent and len(whole.columns.labels) else None
+    return f"There are no boxes of {_named(absent)}." if absent and len(whole.columns.labels) else None
 
 
 def _few(whole: SetStatistics) -> str | None:
@@ -77,11 +77,11 @@ def _few(whole: SetStatistics) -> str | None:
     few = [f"{name} ({boxes[whole.classes.index(name)]})" for name in _where(whole, (boxes > 0) & (boxes < FEW_BOXES))]
     if not few:
         return None
-    return f"Fewer than {FEW_BOXES} boxes: {_named(few)}. A score for so few says little."
+    return f"Fewer than {FEW_BOXES} boxes: {_named(few)}. A score on so few means little."
 
 
 def _lacking(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
-    """Classes of the set that a split lacks; classes that no split has are told elsewhere."""
+    """Report classes of the dataset that a split lacks; classes that no split has are reported elsewhere."""
     held = whole.class_boxes > 0
     texts = []
     for split, part in splits.items():
@@ -90,7 +90,7 @@ def _lacking(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str |
         lacking = _where(part, held & (part.class_boxes == 0))
         if lacking:
             texts.append(
-                f"{split} has no box at all" if not part.class_boxes.any() else f"{split} has no {_named(lacking)}"
+                f"{split} has no boxes at all" if not part.class_boxes.any() else f"{split} has no {_named(lacking)}"
             )
     return "; ".join(texts) + "." if texts else None
 
@@ -104,7 +104,7 @@ def _unbalanced(whole: SetStatistics) -> str | None:
     if boxes.max() < UNBALANCED * boxes.min():
         return None
     return (
-        f"Very unbalanced classes: {boxes.max():,} boxes of {whole.classes[most]}, {boxes.min():,} of "
+        f"The classes are very unbalanced: {boxes.max():,} boxes of {whole.classes[most]}, but {boxes.min():,} of "
         f"{whole.classes[least]}, {boxes.max() / boxes.min():,.0f} times fewer."
     )
 
@@ -117,14 +117,14 @@ def _tiny(whole: SetStatistics) -> str | None:
     most = int(np.argmax(by_class))
     mostly = f", {by_class[most]:,} of them {whole.classes[most]}" if tiny > 1 and len(whole.classes) > 1 else ""
     return (
-        f"{tiny:,} of {total:,} boxes ({tiny / total:.1%}) have a side under {TINY} pixels where images are "
-        f"stretched to {IMAGE_SIZE} x {IMAGE_SIZE}{mostly}: hard to find. "
+        f"{tiny:,} of {total:,} boxes ({tiny / total:.1%}) have a side under {TINY} pixels when images are "
+        f"stretched to {IMAGE_SIZE} x {IMAGE_SIZE}{mostly}, which makes them hard to find. "
         "Train on larger images or on tiles."
     )
 
 
 def _brightness(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
-    """Splits whose images are on average darker or lighter than all."""
+    """Report splits whose images are on average darker or brighter than all images."""
     values = whole.brightness
     if not len(values):
         return None
@@ -135,8 +135,8 @@ def _brightness(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> st
             continue
         difference = float(part.brightness.mean() - values.mean())
         if abs(difference) > least:
-            which = "lighter" if difference > 0 else "darker"
-            texts.append(f"{split} is {which} than the whole set by {abs(difference):.0f} gray levels")
+            which = "brighter" if difference > 0 else "darker"
+            texts.append(f"{split} is {which} than the dataset as a whole by {abs(difference):.0f} gray levels")
     return "; ".join(texts) + " of 255." if texts else None
 
 
@@ -144,7 +144,9 @@ def _undecodable(whole: SetStatistics) -> str | None:
     if not whole.undecodable:
         return None
     tried = whole.undecodable + len(whole.columns.gray)
-    return f"{whole.undecodable:,} of {tried:,} images can't be decoded: radikal-datasets verify --deep tells which."
+    return (
+        f"{whole.undecodable:,} of {tried:,} images cannot be decoded. Run radikal-datasets verify --deep to see which."
+    )
 
 
 def _where(part: SetStatistics, chosen: np.ndarray) -> list[str]:

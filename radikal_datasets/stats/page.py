@@ -1,4 +1,4 @@
-"""The page of `stats`: notices first, then figures; one file that needs nothing else."""
+"""The page of `stats`: notices first, then figures; one self-contained file."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .statistics import Statistics
 
 
 def check_place(file: Path, data_dir: str | os.PathLike[str] | None) -> None:
-    """Refuses a page before any work is done for it.
+    """Reject an output path before any work is done for the page.
 
     Raises:
-        OutputError: it does not end in `.html`, or lies in the raw tree.
+        OutputError: it does not end in `.html`, or is inside the raw tree.
     """
     if file.suffix.lower() != ".html":
-        raise OutputError(f"{file}: give a name that ends in .html")
+        raise OutputError(f"{file} is not an HTML file name. Choose a name that ends in .html.")
     refuse_inside(file, [data_dir], what="the raw tree")
 
 
 def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics]) -> None:
-    """Writes one self-contained HTML page; an older one stays until this one is whole.
+    """Write one self-contained HTML page; an older one stays until this one is complete.
 
     Args:
         name: of the source or folder, for the heading.
-        sets: title -> statistics; one is shown open, several are folded below a table of all.
+        sets: title -> statistics; a single one is shown open, several are folded below a table of all.
     """
     shades = "".join(f".s{i} {{ fill: {color} }}" for i, color in enumerate(SHADES))
     style = (files("radikal_datasets.stats") / "statistics.css").read_text("utf-8") + shades
@@ -42,7 +42,7 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
         (title, body), *_ = bodies.items()
         write_page(file, f"{title}: statistics", body, style=style)
         return
-    header = ("set", "images", "defect-free", "not annotated", "boxes", "classes", "notices")
+    header = ("dataset", "images", "defect-free", "not annotated", "boxes", "classes", "notices")
     rows = [
         (
             title,
@@ -60,16 +60,16 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
         f"</summary>{body}</details>"
         for title, body in bodies.items()
     )
-    intro = f"<p>{len(sets)} sets. Open one below to see its plots.</p>"
+    intro = f"<p>{len(sets)} datasets. Open one below to see its plots.</p>"
     write_page(file, f"{name}: statistics", intro + table(header, rows) + f"<p></p>{folded}", style=style)
 
 
 def _set(found: Statistics) -> str:
     whole = found.whole
-    told = "".join(f'<li class="note">{html.escape(notice.text)}</li>' for notice in found.notices)
+    notes = "".join(f'<li class="note">{html.escape(notice.text)}</li>' for notice in found.notices)
     parts = [
         _facts(whole),
-        "<h3>Worth knowing</h3>" + (f'<ul class="notices">{told}</ul>' if told else "<p>Nothing stands out.</p>"),
+        "<h3>Notices</h3>" + (f'<ul class="notices">{notes}</ul>' if notes else "<p>Nothing stands out.</p>"),
         "<h3>Images and classes</h3>"
         + figures.grid(
             figures.splits_figure(found),
@@ -80,7 +80,7 @@ def _set(found: Statistics) -> str:
     ]
     if len(whole.columns.labels):
         parts += [
-            "<h3>Boxes: how large and where</h3>"
+            "<h3>Box sizes and positions</h3>"
             + figures.grid(figures.sizes_figure(whole), figures.size_table_figure(whole), kind="pair"),
             figures.places_figures(found),
         ]

@@ -1,4 +1,4 @@
-"""The statistics of one split, or of all splits together, worked out from what was read of it."""
+"""The statistics of one split, or of all splits together, computed from its columns."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from scipy.sparse import csr_array
 
 from .columns import FORMATS, Columns
 
-#: Cells along each edge of the maps of places.
+#: Cells along each edge of the maps of positions.
 GRID = 32
-#: Edge in pixels that `training/train.py` stretches an image to unless told otherwise, and the shorter side below which
+#: Edge in pixels to which `training/train.py` stretches an image by default, and the shorter side below which
 #: a box is called tiny there: one cell of the finest feature map (stride 8) of the detectors.
 IMAGE_SIZE, TINY = 640, 8
 #: Limits of COCO's small and medium boxes, square pixels.
 COCO_AREAS = (32**2, 96**2)
-#: Shares of the values that lie below each quantile that is told.
+#: Shares of the values that lie below each reported quantile.
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
-_CHUNK = 1 << 14  # boxes whose cells are worked out at once
+_CHUNK = 1 << 14  # boxes whose cells are computed at once
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class BoxSizes:
     Attributes:
         width, height: float64 (B,): pixels of the file.
         share: float64 (B,): of the image's area, 0 to 1.
-        shortest: float64 (B,): shorter side where the image is stretched to `IMAGE_SIZE` square, pixels.
+        shortest: float64 (B,): shorter side in pixels when the image is stretched to `IMAGE_SIZE` square.
     """
 
     width: np.ndarray
@@ -40,22 +40,22 @@ class BoxSizes:
     shortest: np.ndarray
 
     def of(self, chosen: np.ndarray) -> BoxSizes:
-        """Those of some boxes; `chosen` is a bool array (B,)."""
+        """Return the sizes of some boxes; `chosen` is a bool array (B,)."""
         return BoxSizes(self.width[chosen], self.height[chosen], self.share[chosen], self.shortest[chosen])
 
     @property
     def coco(self) -> dict[str, int]:
-        """Boxes that COCO calls small (area below 32²), medium (below 96²) and large, by pixels of the file."""
+        """Number of small (area below 32²), medium (below 96²) and large boxes as defined by COCO, in file pixels."""
         small, medium = (int((self.width * self.height < limit).sum()) for limit in COCO_AREAS)
         return {"small": small, "medium": medium - small, "large": len(self.width) - medium}
 
     @property
     def tiny(self) -> int:
-        """Boxes with a shorter side under `TINY` pixels where the image is stretched to `IMAGE_SIZE` square."""
+        """Number of boxes with a side under `TINY` pixels when the image is stretched to `IMAGE_SIZE` square."""
         return int((self.shortest < TINY).sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """Quantiles (see `QUANTILES`) and counts; an empty dict where there is no box."""
+        """Return quantiles (see `QUANTILES`) and counts; an empty dict if there are no boxes."""
         if not len(self.width):
             return {}
         measures = {
@@ -70,13 +70,13 @@ class BoxSizes:
 
 @dataclass(frozen=True)
 class SetStatistics:
-    """Of a split, or of all splits together.
+    """Statistics of one split, or of all splits together.
 
-    Everything about boxes and classes counts annotated images alone: elsewhere nobody looked.
+    Everything about boxes and classes counts only annotated images.
 
     Attributes:
-        classes: the classes' names, C of them.
-        columns: what was read: one number or so an image and five a box.
+        classes: the class names, C of them.
+        columns: what was read: about one number per image and five per box.
     """
 
     classes: list[str]
@@ -91,18 +91,18 @@ class SetStatistics:
 
     @property
     def defect_free_share(self) -> float | None:
-        """Of the annotated images; None where there is none."""
+        """Share of defect-free among the annotated images; None if there are none."""
         annotated = self.images["annotated"]
         return self.images["defect_free"] / annotated if annotated else None
 
     @cached_property
     def boxes_an_image(self) -> np.ndarray:
-        """int64 (most boxes of an image + 1,): annotated images with 0, 1, 2 ... boxes."""
+        """int64 (most boxes in an image + 1,): annotated images with 0, 1, 2 ... boxes."""
         return np.bincount(self.columns.counts[self.columns.annotated], minlength=1)
 
     @cached_property
     def class_boxes(self) -> np.ndarray:
-        """int64 (C,)."""
+        """int64 (C,): boxes of each class."""
         return np.bincount(self.columns.labels, minlength=len(self.classes))
 
     @cached_property
@@ -121,7 +121,7 @@ class SetStatistics:
 
     @cached_property
     def box_sizes(self) -> BoxSizes:
-        """Of all boxes."""
+        """Sizes of all boxes."""
         boxes, sizes = self.columns.boxes.astype(np.float64), self.columns.sizes[self._rows]
         edges = boxes[:, 2:] - boxes[:, :2]
         relative = edges / sizes
@@ -132,7 +132,7 @@ class SetStatistics:
         """float64 (C, GRID, GRID): boxes of a class that cover a cell, on average over the annotated images.
 
         Rows run from an image's top to its bottom, columns from left to right, whatever its size. A cell that a box
-        covers in part counts by that part; boxes that overlap count each.
+        partly covers counts by that part; overlapping boxes each count.
         """
         maps = np.zeros((len(self.classes), GRID, GRID))
         for label in np.unique(self.columns.labels):
@@ -141,20 +141,20 @@ class SetStatistics:
                 part = chosen[start : start + _CHUNK]
                 cells = self.columns.boxes[part] / np.tile(self.columns.sizes[self._rows[part]], 2) * GRID
                 rows, across = _covered(cells[:, 1], cells[:, 3]), _covered(cells[:, 0], cells[:, 2])
-                # Not by `@`: BLAS's threads wait for each other on a busy machine, and take 20 times as long.
+                # Not `@`: on a busy machine BLAS's threads wait for each other, and take 20 times as long.
                 maps[label] += np.einsum("ni,nj->ij", rows, across)
         return maps / max(1, self.images["annotated"])
 
     @cached_property
     def image_sizes(self) -> list[tuple[int, int, int]]:
-        """Width, height, how many images; the most frequent first."""
+        """Width, height and number of images, the most frequent first."""
         sizes, counts = np.unique(self.columns.sizes, axis=0, return_counts=True)
         order = np.argsort(-counts, kind="stable")
         return [(int(w), int(h), int(n)) for (w, h), n in zip(sizes[order], counts[order], strict=True)]
 
     @property
     def gray_histogram(self) -> np.ndarray | None:
-        """float64 (256,): share of pixels of each gray level, every decoded image counting the same; or None."""
+        """float64 (256,): share of pixels at each gray level, every decoded image counting equally; or None."""
         return self.columns.gray.mean(axis=0, dtype=np.float64) if len(self.columns.gray) else None
 
     @property
@@ -170,21 +170,21 @@ class SetStatistics:
 
     @property
     def files(self) -> dict[str, tuple[int, int]]:
-        """File format -> (files, bytes), for those there are."""
+        """File format -> (files, bytes), for the formats that occur."""
         held = ((name, self.columns.formats == number) for number, name in enumerate(FORMATS))
         return {name: (int(of.sum()), int(self.columns.file_bytes[of].sum())) for name, of in held if of.any()}
 
     @property
     def undecodable(self) -> int:
-        """Images that should have been decoded and could not be."""
+        """Number of images that should have been decoded and could not be."""
         return int(self.columns.undecodable[0])
 
     def boxes_of(self, label: int) -> BoxSizes:
-        """The boxes of one class."""
+        """Return the sizes of the boxes of one class."""
         return self.box_sizes.of(self.columns.labels == label)
 
     def to_dict(self, *, places_by_class: bool = False) -> dict[str, Any]:
-        """Everything, for JSON; maps are lists of rows."""
+        """Return everything, for JSON; maps are lists of rows."""
         counts = self.columns.counts[self.columns.annotated]
         gray = self.gray_histogram
         by_class = {
@@ -226,12 +226,12 @@ class SetStatistics:
 
 
 def quantiles(values: np.ndarray) -> list[float]:
-    """The values at `QUANTILES`; none where there are no values."""
+    """Return the values at `QUANTILES`; an empty list if there are no values."""
     return _rounded(np.quantile(values, QUANTILES), 6) if len(values) else []
 
 
 def _covered(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """float64 (n, GRID): the part of each cell k, k to k + 1, that lies between low and high (n,), in cells."""
+    """Return float64 (n, GRID): the part of each cell k, k to k + 1, between low and high (n,), in cells."""
     cells = np.arange(GRID)
     return np.clip(np.minimum(high[:, None], cells + 1) - np.maximum(low[:, None], cells), 0, 1)
 

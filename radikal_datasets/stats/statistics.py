@@ -1,4 +1,4 @@
-"""`stats`: what a set holds, by split and whole: counts, box sizes and places, image sizes, gray levels, files."""
+"""`stats`: describe a dataset, by split and in total: counts, box sizes, positions, image sizes, gray levels, files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .columns import Columns, checked_classes, joined, read
 from .notices import Notice, notices
 from .split_statistics import QUANTILES, SetStatistics
 
-#: Images that are decoded for the gray levels, at most.
+#: Maximum number of images that are decoded for the gray levels.
 MOST_DECODED = 1000
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """A set, whole and by split.
+    """Statistics of a dataset, in total and by split.
 
     Attributes:
         whole: all splits together.
-        splits: split -> its own.
+        splits: split -> its statistics.
     """
 
     whole: SetStatistics
@@ -33,16 +33,16 @@ class Statistics:
 
     @cached_property
     def notices(self) -> list[Notice]:
-        """What somebody should know before training on the set."""
+        """What to know before training on the dataset."""
         return notices(self.whole, self.splits)
 
     @property
     def classes(self) -> list[str]:
-        """The classes' names."""
+        """The class names."""
         return self.whole.classes
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON. Maps of places by class stand in `whole` alone: they are large."""
+        """Return everything, for JSON. Maps of positions by class are only in `whole`: they are large."""
         return {
             "classes": self.classes,
             "notices": [vars(notice) for notice in self.notices],
@@ -53,17 +53,17 @@ class Statistics:
 
 
 def statistics(dataset_dict: Mapping[Any, Dataset], *, most_decoded: int = MOST_DECODED) -> Statistics:
-    """Describes a set; every row is read once, 64 in memory, and about 80 bytes an image and 50 a box are kept.
+    """Describe a dataset; every row is read once, 64 in memory, keeping about 80 bytes per image and 50 per box.
 
-    Gray levels are those of images spread evenly over all rows, decoded in threads: of a JPEG the luminance, of 16-bit
+    Gray levels come from images spread evenly over all rows, decoded in threads: for JPEG the luminance, for 16-bit
     images the upper byte.
 
     Args:
-        dataset_dict: split -> rows with the schema's columns, as `load_dataset` gives them.
-        most_decoded: images that are decoded, at most.
+        dataset_dict: split -> rows with the schema's columns, as `load_dataset` returns them.
+        most_decoded: maximum number of images that are decoded.
 
     Raises:
-        LayoutError: a column is missing, splits have other classes, or a row has not one label a box.
+        LayoutError: a column is missing, splits have different classes, or a row does not have one label per box.
     """
     classes = checked_classes(dataset_dict)
     splits = {str(split): dataset for split, dataset in dataset_dict.items() if len(dataset)}

@@ -1,4 +1,4 @@
-"""The terminal's tables of `stats`."""
+"""The tables that `stats` prints."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .statistics import Statistics
 
 
 def print_sets(console: Console, sets: Mapping[str, Statistics], page: Path | None = None) -> None:
-    """Prints one set after another, and where their page is."""
+    """Print one dataset after another, and the location of their page."""
     for title, found in sets.items():
         console.rule(escape(title), align="left")
         _print_set(console, found)
     if page is not None:
-        console.print(f"{page}: the same with plots", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"Wrote the same with plots to {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_set(console: Console, found: Statistics) -> None:
@@ -52,7 +52,7 @@ def _splits(found: Statistics) -> Table:
 def _classes(found: Statistics) -> Table:
     there = [(split, part) for split, part in found.splits.items() if part.images["annotated"]]
     table = _table(
-        "class", *(escape(split) for split, _ in there), "all", caption="Boxes, and in brackets images that hold one."
+        "class", *(escape(split) for split, _ in there), "all", caption="Boxes, and in parentheses images with one."
     )
     for label, name in enumerate(found.classes):
         parts = [*(part for _, part in there), found.whole]
@@ -62,15 +62,8 @@ def _classes(found: Statistics) -> Table:
 
 def _sizes(whole: SetStatistics) -> Table:
     table = _table(
-        "class",
-        "width",
-        "height",
-        "of image",
-        "small",
-        "medium",
-        "large",
-        "tiny",
-        caption="Medians, pixels of the file; boxes that COCO calls small, medium, large; tiny: a side under "
+        "class", "width", "height", "of image", "small", "medium", "large", "tiny",
+        caption="Medians in pixels of the file; small, medium and large as defined by COCO; tiny: a side under "
         f"{TINY} pixels at {IMAGE_SIZE} x {IMAGE_SIZE}.",
     )
     for label, name in enumerate(whole.classes):
@@ -85,22 +78,22 @@ def _sizes(whole: SetStatistics) -> Table:
 def _pairs(whole: SetStatistics) -> str:
     pairs = np.triu(whole.together, 1)
     most = [np.unravel_index(i, pairs.shape) for i in np.argsort(-pairs, axis=None, kind="stable")[:3]]
-    told = [f"{whole.classes[i]} + {whole.classes[j]} ({pairs[i, j]:,})" for i, j in most if pairs[i, j]]
-    return f"Together in images: {', '.join(told)}." if told else "No image holds two classes."
+    texts = [f"{whole.classes[i]} + {whole.classes[j]} ({pairs[i, j]:,})" for i, j in most if pairs[i, j]]
+    return f"Classes that occur together: {', '.join(texts)}." if texts else "No image holds two classes."
 
 
 def _boxes_an_image(whole: SetStatistics) -> str:
     histogram = whole.boxes_an_image
     counts = np.repeat(np.arange(len(histogram)), histogram)
     if not len(counts):
-        return "Boxes an image: none is annotated."
-    return f"Boxes an image: {counts.mean():.2f} on average, median {np.median(counts):.0f}, most {counts.max()}."
+        return "Boxes per image: no image is annotated."
+    return f"Boxes per image: {counts.mean():.2f} on average, median {np.median(counts):.0f}, maximum {counts.max()}."
 
 
 def _image_sizes(whole: SetStatistics) -> str:
     sizes = whole.image_sizes
-    told = ", ".join(f"{width} x {height} ({count:,})" for width, height, count in sizes[:3])
-    return f"Image sizes: {told}" + (f" and {len(sizes) - 3:,} more." if len(sizes) > 3 else ".")
+    texts = ", ".join(f"{width} x {height} ({count:,})" for width, height, count in sizes[:3])
+    return f"Image sizes: {texts}" + (f" and {len(sizes) - 3:,} more." if len(sizes) > 3 else ".")
 
 
 def _gray(whole: SetStatistics) -> str:
@@ -109,7 +102,7 @@ def _gray(whole: SetStatistics) -> str:
         return "Gray levels: no image could be decoded."
     low, middle, high = np.quantile(whole.brightness, (0.05, 0.5, 0.95))
     return (
-        f"Gray levels: mean of an image {middle:.0f} of 255 (median), nine of ten from {low:.0f} to {high:.0f}; "
+        f"Gray levels: median of the image means {middle:.0f} of 255, 90 % from {low:.0f} to {high:.0f}; "
         f"{decoded:,} of {whole.images['all']:,} images decoded."
     )
 

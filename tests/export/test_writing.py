@@ -22,7 +22,7 @@ from radikal_datasets import build_hub_folder
 from radikal_datasets.errors import LayoutError, OutputError
 from radikal_datasets.export import FORMATS, export_sets, exporting
 from radikal_datasets.export.coco import CocoWriter
-from radikal_datasets.export.shared import Record, extension_of, file_stems, whole_or_not
+from radikal_datasets.export.shared import Record, atomic_output, extension_of, file_stems
 from radikal_datasets.schema import features
 from tests.export.conftest import read_annotation
 
@@ -89,7 +89,7 @@ def test_images_nobody_annotated_are_left_out_and_said(
 
 def test_references_and_fractions_are_said(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     (done,) = export_sets("deeppcb", format="coco", output=tmp_path / "a", data_dir=sample_tree("deeppcb"))
-    assert done.not_held == ["12 reference images (the defect-free twins)"]
+    assert done.not_held == ["12 reference images (the defect-free counterparts)"]
     tree = sample_tree("gdxray")
     (done,) = export_sets("gdxray", "castings", format="voc", output=tmp_path / "b", data_dir=tree)
     assert done.not_held[-1].startswith("fractions of a pixel: ")
@@ -157,7 +157,7 @@ def test_an_export_that_fails_leaves_nothing(
 
 
 def test_files_that_come_meanwhile_stay_alone(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="holds other files"), whole_or_not(tmp_path / "out") as stage:
+    with pytest.raises(OutputError, match="holds other files"), atomic_output(tmp_path / "out") as stage:
         (stage / "ours").write_text("")
         (tmp_path / "out" / "theirs").write_text("")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["theirs"]
@@ -165,7 +165,7 @@ def test_files_that_come_meanwhile_stay_alone(tmp_path: Path) -> None:
     (tmp_path / "out" / ".export-0123abcd").mkdir()
     with (
         pytest.raises(OutputError, match="another export writes here, or one was killed"),
-        whole_or_not(tmp_path / "out"),
+        atomic_output(tmp_path / "out"),
     ):
         pass
 
