@@ -1,7 +1,7 @@
-"""Arrow rows to batches on the device.
+"""Load Arrow rows as batches on the device.
 
 `DetectionLoader` and `ClassificationLoader` turn one split of a dataset with radikal_datasets' schema into the dicts
-that transformers' and timm's models take. Imports go one way: `training -> loaders -> radikal_datasets`.
+that transformers' and timm's models accept. Imports go one way: `training -> loaders -> radikal_datasets`.
 """
 
 from loaders.augmentation import Augmentation

@@ -1,4 +1,4 @@
-"""Rows of an Arrow-backed dataset without copies: encoded images are views of its own, memory-mapped buffers."""
+"""Read rows of an Arrow-backed dataset without copies: encoded images are views of its memory-mapped buffers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 # `dataset[i]` builds Python objects for every cell and copies every image; at 200x200 pixels that takes half as long as
-# the decoding. Here a row costs a few slices. What is read of `datasets` is the table below a dataset (`Dataset.data`)
-# and the indices that select() and shuffle() leave instead of moving rows (`Dataset._indices`).
+# the decoding. Here a row costs a few slices. This uses the table of a dataset (`Dataset.data`) and the indices that
+# select() and shuffle() set instead of moving rows (`Dataset._indices`).
 
 #: An encoded image: a view of its bytes, or the path of the file that holds them.
 Encoded = memoryview | str
@@ -21,7 +21,7 @@ class Columns:
     """Some columns of a dataset.
 
     Args:
-        dataset: its select, shuffle and concatenation are honoured.
+        dataset: its select, shuffle and concatenation are honored.
         kinds: name -> kind of column, one of the classes below.
     """
 
@@ -33,16 +33,16 @@ class Columns:
         self._columns = {name: kind(_chunks(self._table.column(name))) for name, kind in kinds.items()}
 
     def __call__(self, rows: np.ndarray) -> list[Any]:
-        """What each column has of `rows`, int64 (n,), in the order of `kinds`."""
+        """Return each column's values for `rows`, int64 (n,), in the order of `kinds`."""
         physical = self._physical(rows)
         return [column(physical) for column in self._columns.values()]
 
     def of(self, name: str, rows: np.ndarray) -> Any:
-        """What one column has of them."""
+        """Return one column's values for `rows`."""
         return self._columns[name](self._physical(rows))
 
     def numbers(self, name: str) -> np.ndarray:
-        """Values of a whole column of numbers or booleans, in the order of the dataset."""
+        """Return all values of a column of numbers or booleans, in the order of the dataset."""
         values = self._table.column(name).to_numpy()
         return values if self._indices is None else values[self._indices]
 
@@ -51,34 +51,34 @@ class Columns:
 
 
 class _Cells:
-    """Cells of any length, in chunks: where in its chunk's data each one begins and ends."""
+    """Cells of any length, in chunks: where each one begins and ends in its chunk's data."""
 
     def __init__(self, offsets: list[np.ndarray]) -> None:
-        # Of n cells there are n + 1 offsets, so the first one of a row lies at its number plus that of its chunk.
+        # n cells have n + 1 offsets, so the first one of a row is at its number plus that of its chunk.
         self._offsets = np.concatenate(offsets).astype(np.int64, copy=False)
         self._ends = np.cumsum([len(numbers) - 1 for numbers in offsets], dtype=np.int64)
 
     def spans(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Chunk, start and end of each row, int64 (n,)."""
+        """Return chunk, start and end of each row, int64 (n,)."""
         chunks = self._ends.searchsorted(rows, side="right")
         places = rows + chunks
         return chunks, self._offsets[places], self._offsets[places + 1]
 
 
 class Texts:
-    """Strings: a list of them."""
+    """A column of strings; returns a list of them."""
 
     def __init__(self, chunks: list[pa.Array]) -> None:
         self._cells, self._data = _encoded(chunks)
 
     def __call__(self, rows: np.ndarray) -> list[str]:
-        """The strings of `rows`, int64 (n,)."""
+        """Return the strings of `rows`, int64 (n,)."""
         spans = (numbers.tolist() for numbers in self._cells.spans(rows))
         return [self._data[chunk][start:end].tobytes().decode() for chunk, start, end in zip(*spans, strict=True)]
 
 
 class Images:
-    """Encoded images, as the `Image` feature stores them, structs of bytes and path: a list of views or paths."""
+    """A column of encoded images, stored by the `Image` feature as structs of bytes and path; returns views or paths."""
 
     def __init__(self, chunks: list[pa.StructArray]) -> None:
         self._cells, self._data = _encoded([chunk.field("bytes") for chunk in chunks])
@@ -90,7 +90,7 @@ class Images:
             self._null = np.concatenate([_is_null(chunk) | _is_null(chunk.field("bytes")) for chunk in chunks])
 
     def __call__(self, rows: np.ndarray) -> list[Encoded | None]:
-        """The images of `rows`; None: neither bytes nor a path."""
+        """Return the images of `rows`; None: neither bytes nor a path."""
         chunks, starts, ends = (numbers.tolist() for numbers in self._cells.spans(rows))
         data = self._data
         found: list[Encoded | None] = [data[c][start:end] for c, start, end in zip(chunks, starts, ends, strict=True)]
@@ -102,7 +102,7 @@ class Images:
 
 
 class Lists:
-    """Lists of numbers, or of lists of equally many numbers: all values in a row, (N,) or (N, k), and the counts."""
+    """A column of lists of numbers, or of lists of equal length; returns all values, (N,) or (N, k), and the counts."""
 
     def __init__(self, chunks: list[pa.ListArray]) -> None:
         self._cells, values = _joined(chunks)
@@ -110,7 +110,7 @@ class Lists:
         self._values = flat[0] if len(flat) == 1 else np.concatenate(flat)
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The lists of `rows`: their values, and how many each has, int64 (n,)."""
+        """Return the values of the lists of `rows`, and the number in each, int64 (n,)."""
         places, counts = _places(self._cells, rows)
         return self._values[places], counts
 
@@ -119,41 +119,41 @@ class Lists:
 
 
 class Boxes(Lists):
-    """Lists of boxes: float32 (N, 4), and the counts."""
+    """A column of lists of boxes; returns float32 (N, 4), and the counts."""
 
     def _flat(self, values: pa.Array) -> np.ndarray:
-        return as_boxes(_flat(values))  # also of a chunk without any
+        return as_boxes(_flat(values))  # also for a chunk without boxes
 
 
 class ImageLists:
-    """Lists of encoded images: a list of lists."""
+    """A column of lists of encoded images; returns a list of lists."""
 
     def __init__(self, chunks: list[pa.ListArray]) -> None:
         self._cells, values = _joined(chunks)
-        # Null where no row has any. (A list's values are typed as any array; the schema has structs here.)
+        # Null if no row has any. (A list's values are typed as any array; the schema has structs here.)
         self._images = None if pa.types.is_null(values[0].type) else Images(values)  # type: ignore[arg-type]
 
     def __call__(self, rows: np.ndarray) -> list[list[Encoded | None]]:
-        """The lists of `rows`."""
+        """Return the lists of `rows`."""
         places, counts = _places(self._cells, rows)
         images = iter([] if self._images is None else self._images(places))
         return [list(islice(images, count)) for count in counts.tolist()]
 
 
 def as_boxes(found: np.ndarray) -> np.ndarray:
-    """float32 (n, 4), also of no boxes."""
+    """Return float32 (n, 4), also for no boxes."""
     return found.reshape(-1, 4).astype(np.float32, copy=False)
 
 
 def _encoded(chunks: list[pa.Array]) -> tuple[_Cells, list[memoryview]]:
-    """Strings or binaries: where each one is in the data of its chunk; and these."""
+    """Return the offset of every string or binary value within its chunk, and the chunks' data buffers."""
     parts = [_bytes_of(chunk) for chunk in chunks]
     return _Cells([offsets for offsets, _ in parts]), [data for _, data in parts]
 
 
 def _bytes_of(array: pa.Array) -> tuple[np.ndarray, memoryview]:
-    """Offsets, (n + 1,), into the data of n strings or binaries; and the data."""
-    if pa.types.is_null(array.type):  # a column of paths alone
+    """Return the offsets, (n + 1,), into the data of n strings or binaries; and the data."""
+    if pa.types.is_null(array.type):  # a column of only paths
         return np.zeros(len(array) + 1, np.int64), memoryview(b"")
     large = pa.types.is_large_binary(array.type) or pa.types.is_large_string(array.type)
     _, offsets, data = array.buffers()
@@ -163,7 +163,7 @@ def _bytes_of(array: pa.Array) -> tuple[np.ndarray, memoryview]:
 
 
 def _chunks(column: pa.ChunkedArray) -> list[pa.Array]:
-    """Those that hold anything; one that is empty where none does."""
+    """Return the non-empty chunks, or a single empty one if there are none."""
     return [chunk for chunk in column.chunks if len(chunk)] or [pa.array([], column.type)]
 
 
@@ -172,11 +172,11 @@ def _is_null(array: pa.Array) -> np.ndarray:
 
 
 def _joined(chunks: list[pa.ListArray]) -> tuple[_Cells, list[pa.Array]]:
-    """Lists in chunks: where each one is in the values of all chunks, one behind the other; and these."""
+    """Return where each list is in the values of all chunks, concatenated; and these values."""
     offsets, values, before = [], [], 0
     for chunk in chunks:
         numbers = chunk.offsets.to_numpy().astype(np.int64)
-        # A chunk may be a slice of a longer one, whose values it has all.
+        # A chunk may be a slice of a longer one, and has all of its values.
         values.append(chunk.values.slice(numbers[0], numbers[-1] - numbers[0]))
         offsets.append(numbers - numbers[0] + before)
         before += int(numbers[-1] - numbers[0])
@@ -184,7 +184,7 @@ def _joined(chunks: list[pa.ListArray]) -> tuple[_Cells, list[pa.Array]]:
 
 
 def _places(cells: _Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the values of the lists of `rows` are, int64 (N,), and how many each has, int64 (n,)."""
+    """Return where the values of the lists of `rows` are, int64 (N,), and the number in each, int64 (n,)."""
     _, starts, ends = cells.spans(rows)
     counts = ends - starts
     until = counts.cumsum()
@@ -192,10 +192,10 @@ def _places(cells: _Cells, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _flat(values: pa.Array) -> np.ndarray:
-    """All values of a list column in a row: (n,), or (n, k) where they are lists themselves."""
+    """Return all values of a list column: (n,), or (n, k) if they are lists themselves."""
     if isinstance(values, pa.FixedSizeListArray):
         inner, size = values.values.to_numpy(zero_copy_only=False), values.type.list_size
         return inner.reshape(-1, size)[values.offset : values.offset + len(values)]
-    if isinstance(values, pa.ListArray | pa.LargeListArray):  # own folders: boxes as lists of any length
+    if isinstance(values, pa.ListArray | pa.LargeListArray):  # the user's own folders: boxes as lists of any length
         return np.asarray(values.to_pylist(), np.float32)
     return values.to_numpy(zero_copy_only=False)

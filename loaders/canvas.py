@@ -1,4 +1,4 @@
-"""One image onto its place in a batch: decode, cut out the tile, resize, fill the planes."""
+"""Place one image in a batch: decode, crop the tile, resize, fill the planes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombEr
 
 
 class Canvas:
-    """Where images of all sizes become planes of one size.
+    """The frame in which images of all sizes become planes of one size.
 
     Args:
         size: (height, width) of the canvas in pixels.
@@ -35,21 +35,21 @@ class Canvas:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image in memory: (H, W) gray, (H, W, 3) RGB as files have it, (3, H, W) pair."""
+        """Shape of one image in memory: (H, W) gray, (H, W, 3) RGB as in files, (3, H, W) pair."""
         return {"gray": self.size, "rgb": (*self.size, 3), "pair": (3, *self.size)}[self.channels]
 
     def content(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) on the canvas of an image of `size`, anchored top left."""
+        """Return the (height, width) on the canvas of an image of `size`, anchored top left."""
         if not self.keep_aspect:
             return self.size
         ratio = min(self.size[0] / size[0], self.size[1] / size[1])
         return max(1, min(self.size[0], round(size[0] * ratio))), max(1, min(self.size[1], round(size[1] * ratio)))
 
     def paint(self, decoder: Decoder, record: Record, target: np.ndarray) -> None:
-        """Writes a record into `target`, uint8 of `shape`; padding becomes 0.
+        """Write a record into `target`, uint8 of `shape`; padding becomes 0.
 
         Raises:
-            UnreadableImageError: a file is missing, broken, or of another size than the record says.
+            UnreadableImageError: a file is missing, damaged, or of another size than the record states.
             ValueError: a pair without a template.
         """
         if (
@@ -68,8 +68,8 @@ class Canvas:
             return
         if record.reference is None:
             raise ValueError(
-                f"image {record.image_id!r} has no reference: channels='pair' needs a template beside every image. "
-                "Take channels='auto', or leave out the images without one"
+                f"Image {record.image_id!r} has no reference, but channels='pair' needs a template for every image. "
+                "Use channels='auto', or leave out the images without one."
             )
         planes = target[:, :height, :width]
         self._show(decoder, record, record.image, planes[0])
@@ -79,7 +79,7 @@ class Canvas:
             target[:, height:], target[:, :, width:] = 0, 0
 
     def masks(self, decoder: Decoder, record: Record) -> np.ndarray:
-        """bool (n, H, W): the record's masks on the canvas, by more than half of each pixel.
+        """Return bool (n, H, W): the record's masks on the canvas, thresholded at half of each pixel.
 
         A mask that is smaller than that everywhere keeps the pixels it covers most, so that none vanishes.
         """
@@ -95,12 +95,12 @@ class Canvas:
     def _show(
         self, decoder: Decoder, record: Record, encoded: Encoded | None, target: np.ndarray, template: bool = False
     ) -> None:
-        """One file onto `target`, uint8 (h, w) or (h, w, 3)."""
+        """Decode one file onto `target`, uint8 (h, w) or (h, w, 3)."""
         window, expected = record.window, None if template else record.size
         at_least = target.shape[:2] if window is None and self.resize == "fast" else (0, 0)
         pixels = self._decoded(decoder, record, encoded, expected, target.ndim == 3, at_least, target)
         if window is not None:
-            if pixels.shape[:2] != record.size:  # a template of another size
+            if pixels.shape[:2] != record.size:  # a template of a different size
                 pixels = cv2.resize(pixels, record.size[::-1], interpolation=cv2.INTER_LINEAR)
             pixels = _cut(pixels, window)
         if pixels is not target:
@@ -123,8 +123,8 @@ class Canvas:
         except _BROKEN as error:
             raise unreadable(record.image_id, encoded, f"{type(error).__name__}: {error}") from error
         if expected is not None and found != expected:
-            says = f"it is {found[1]}x{found[0]} pixels, its row says {expected[1]}x{expected[0]}"
-            raise unreadable(record.image_id, encoded, says)
+            found = f"it is {found[1]}x{found[0]} pixels, but its row states {expected[1]}x{expected[0]}"
+            raise unreadable(record.image_id, encoded, found)
         return pixels
 
 

@@ -1,4 +1,4 @@
-"""Encoded images to uint8 planes: libjpeg-turbo for JPEG, OpenCV for PNG, Pillow for whatever else there is."""
+"""Decode images to uint8 planes: libjpeg-turbo for JPEG, OpenCV for PNG, Pillow for everything else."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from loaders.arrow import Encoded
 from radikal_datasets.errors import UnreadableImageError
 from radikal_datasets.raw.images import MAX_PIXELS
 
-#: How an image is brought to another size.
-#: - "fast": JPEG with even sides shrinks to half or less while it is decoded; then bilinear, or the mean of the covered
-#:   pixels where a side still shrinks to half or less.
-#: - "exact": torchvision's anti-aliased bilinear, as transformers' image processors do it; several times slower.
+#: How an image is resized.
+#: - "fast": JPEG with even sides is decoded at half size or less; then bilinear, or the mean of the covered
+#:   pixels if a side still shrinks to half or less.
+#: - "exact": torchvision's anti-aliased bilinear, like transformers' image processors; several times slower.
 Resize = Literal["fast", "exact"]
 
 _REMEDY = (
-    "Run `radikal-datasets verify SOURCE --data-dir DIR --deep` on the raw tree to list every such file, mend or "
-    "remove it, and load or prepare the set again."
+    "Run `radikal-datasets verify SOURCE --data-dir DIR --deep` on the raw tree to list every such file, repair or "
+    "remove it, and load or prepare the dataset again."
 )
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-# Bit depth and colour type of a PNG lie at fixed places, in the header chunk that comes first.
+# Bit depth and color type of a PNG are at fixed offsets, in the header chunk, which comes first.
 _PNG_KIND, _PNG_GRAY8, _PNG_RGB8 = slice(24, 26), b"\x08\x00", b"\x08\x02"
 
 
 class Decoder:
-    """Decodes one image after the other; each thread has its own, for the memory it reuses."""
+    """Decode one image at a time; each thread has its own, for the memory it reuses."""
 
     def __init__(self) -> None:
         self._scratch = np.empty(0, np.uint8)
@@ -41,21 +41,21 @@ class Decoder:
     def __call__(
         self, data: Encoded, *, color: bool, at_least: tuple[int, int] = (0, 0), out: np.ndarray | None = None
     ) -> tuple[np.ndarray, tuple[int, int]]:
-        """The pixels of one encoded image, in the file's own frame: EXIF turns are not applied, for boxes know none.
+        """Decode one image, in the file's own frame: EXIF orientation is not applied, since boxes ignore it.
 
         Args:
             data: bytes, or the path of a file.
-            color: three planes (gray ones repeated), or the luminance alone. 16-bit gray keeps its upper byte.
-            at_least: (height, width) that will do; a JPEG of twice that or more is decoded to a smaller size, which
+            color: three planes (gray ones repeated), or only the luminance. 16-bit gray keeps its upper byte.
+            at_least: sufficient (height, width); a JPEG of at least twice that is decoded at a smaller size, which
                 saves time. (0, 0): full size.
-            out: uint8 array that may be decoded into, where it is contiguous and has the image's shape: saves a copy.
+            out: uint8 array to decode into if it is contiguous and has the image's shape: saves a copy.
 
         Returns:
             uint8 (H, W, 3) in RGB order, or (H, W): `out` itself, or memory that is valid until the next call. And the
-            (height, width) the file says it has.
+            (height, width) that the file states.
 
         Raises:
-            OSError, ValueError, SyntaxError, DecompressionBombError: what the libraries raise on a broken file.
+            OSError, ValueError, SyntaxError, DecompressionBombError: what the libraries raise on a damaged file.
         """
         if isinstance(data, str):
             data = memoryview(Path(data).read_bytes())
@@ -64,15 +64,15 @@ class Decoder:
         if data[:8] == _PNG and (kind := data[_PNG_KIND]) in (_PNG_GRAY8, _PNG_RGB8):
             flag = cv2.IMREAD_GRAYSCALE if kind == _PNG_GRAY8 else cv2.IMREAD_COLOR_RGB
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
-            if pixels is not None:  # else Pillow says what is wrong with it
+            if pixels is not None:  # otherwise Pillow reports what is wrong with it
                 return _planes(pixels, color), pixels.shape[:2]
         return self._by_pillow(data, color)
 
     def shown_whole(self, data: Encoded | None, size: tuple[int, int], target: np.ndarray, how: Resize) -> bool:
-        """Decodes onto contiguous `target`, uint8 (H, W) or (H, W, 3), if it is a common JPEG of `size`.
+        """Decode onto contiguous `target`, uint8 (H, W) or (H, W, 3), if it is a common JPEG of `size`.
 
-        The short way for nearly every image of most sets, which spares a twentieth of the time at 200x200 pixels. False
-        leaves the image to the long way: whatever is odd about it, also that it is broken, is found out there.
+        This is the fast path for nearly every image of most datasets; it saves a twentieth of the time at 200x200
+        pixels. False leaves the image to the general path, which handles anything unusual, including damage.
         """
         if type(data) is not memoryview or data[:3] != _JPEG:
             return False
@@ -99,7 +99,7 @@ class Decoder:
         if file_space == "CMYK":
             return self._by_pillow(data, color)
         if height * width > MAX_PIXELS:
-            raise ValueError(f"header claims {width}x{height} pixels; taken for a decompression bomb")
+            raise ValueError(f"the header claims {width}x{height} pixels; treated as a decompression bomb")
         space, decoded = "RGB" if color else "GRAY", _shrunk((height, width), at_least)
         fits = out is not None and out.shape[:2] == decoded and out.flags.c_contiguous
         buffer = out if fits else self._room(decoded, space)
@@ -115,7 +115,7 @@ class Decoder:
         return _planes(pixels, color), pixels.shape[:2]
 
     def _room(self, size: tuple[int, int], space: str) -> np.ndarray:
-        """Memory for an image of (height, width)."""
+        """Return memory for an image of (height, width)."""
         count = size[0] * size[1] * (3 if space == "RGB" else 1)
         if len(self._scratch) < count:
             self._scratch = np.empty(count, np.uint8)
@@ -123,10 +123,10 @@ class Decoder:
 
 
 def _shrunk(size: tuple[int, int], at_least: tuple[int, int]) -> tuple[int, int]:
-    """What a JPEG of `size` is decoded to where `at_least` will do, all (height, width); (0, 0) asks for full size.
+    """Return the size at which a JPEG of `size` is decoded if `at_least` suffices; (height, width), (0, 0) is full size.
 
-    A half, a quarter or an eighth, and only where both sides can be divided: libjpeg-turbo rounds up, and what is in a
-    picture of 9 pixels that becomes 5 would be moved by up to a pixel.
+    A half, a quarter or an eighth, and only if both sides are divisible: libjpeg-turbo rounds up, and the contents of
+    an image of 9 pixels that becomes 5 would be shifted by up to a pixel.
     """
     if min(at_least) > 0:
         for factor in (8, 4, 2):
@@ -137,20 +137,20 @@ def _shrunk(size: tuple[int, int], at_least: tuple[int, int]) -> tuple[int, int]
 
 
 def _scaling(size: tuple[int, int], decoded: tuple[int, int]) -> dict[str, Any]:
-    """simplejpeg's arguments for it."""
+    """Return simplejpeg's arguments for decoding at that size."""
     if decoded == size:
         return {}
     return {"min_height": decoded[0], "min_width": decoded[1], "min_factor": size[0] // decoded[0]}
 
 
 def is_gray(data: Encoded) -> bool:
-    """Whether an image is gray: one plane, or three equal ones (as NEU-DET's JPEG files have)."""
+    """Return whether an image is gray: one plane, or three equal ones (as in NEU-DET's JPEG files)."""
     pixels, _ = Decoder()(data, color=True)
     return bool((pixels[..., :2] == pixels[..., 1:]).all())
 
 
 def resize_into(target: np.ndarray, pixels: np.ndarray, how: Resize) -> None:
-    """Writes `pixels`, uint8 (h, w) or (h, w, 3), into `target`, uint8 (H, W) or (H, W, 3), resized to fill it."""
+    """Write `pixels`, uint8 (h, w) or (h, w, 3), into `target`, uint8 (H, W) or (H, W, 3), resized to fill it."""
     height, width = target.shape[:2]
     if pixels.shape[:2] == (height, width):
         target[...] = pixels
@@ -164,26 +164,26 @@ def resize_into(target: np.ndarray, pixels: np.ndarray, how: Resize) -> None:
             cv2.resize(pixels, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
         elif (low, wide) == (height, width):
             cv2.resize(pixels, (width, height), dst=target, interpolation=cv2.INTER_AREA)
-        else:  # one side shrinks and the other grows: in one step INTER_AREA would move the picture by up to a pixel
+        else:  # one side shrinks and the other grows: in one step INTER_AREA would shift the image by up to a pixel
             shrunk = cv2.resize(pixels, (wide, low), interpolation=cv2.INTER_AREA)
             cv2.resize(shrunk, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
 def unreadable(image_id: str, data: Encoded | None, found: str) -> UnreadableImageError:
-    """The error for an image that can't be used, naming it and its file where there is one."""
+    """Return the error for an unusable image, naming it and its file if there is one."""
     where = f"image {image_id!r} ({data})" if isinstance(data, str) else f"image {image_id!r}"
     return UnreadableImageError(where, found, _REMEDY)
 
 
 def _planes(pixels: np.ndarray, color: bool) -> np.ndarray:
-    """(H, W) or (H, W, 3) as what was asked for."""
+    """Convert (H, W) or (H, W, 3) to the requested planes."""
     if color:
         return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
 def _pixels_of(picture: Image.Image) -> np.ndarray:
-    """uint8 (H, W) or (H, W, 3) of a Pillow image of any mode."""
+    """Return uint8 (H, W) or (H, W, 3) of a Pillow image of any mode."""
     if picture.mode.startswith("I;16"):
         # 16-bit X-rays: the upper byte. Pillow's own convert("L") would clip everything above 255 to white.
         return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)

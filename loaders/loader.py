@@ -1,4 +1,4 @@
-"""What all loaders here share: which images come when, and their way from encoded bytes to planes on the device."""
+"""The part that all loaders share: the order of images, and their path from encoded bytes to planes on the device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from loaders.prefetch import on_device
 from loaders.records import Record, Records, StreamRecords, TableRecords
 from loaders.ring import Job, Ring
 from loaders.sampling import Sampler
-from loaders.targets import Truth, on_canvas
+from loaders.targets import Targets, on_canvas
 from loaders.tiling import Tiling
 from radikal_datasets.errors import UnreadableImageError
 
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RawBatch:
-    """Undecorated batch of `raw()`.
+    """Unprocessed batch of `raw()`.
 
     Attributes:
-        pixels: uint8 (B, C, H, W), a view of the ring: it is written over when the next batch is asked for. C is 1 for
-            gray sets, else 3.
-        records: names, sizes and truth, in pixels of what is shown.
+        pixels: uint8 (B, C, H, W), a view of the ring: it is overwritten when the next batch is requested. C is 1 for
+            gray datasets, else 3.
+        records: names, sizes, boxes and labels, in pixels of what is shown.
         repeated: bool (B,), as in `DetectionLoader`.
     """
 
@@ -49,7 +49,7 @@ class RawBatch:
 
 
 class Loader:
-    """Batches of one split; the arguments are explained at `DetectionLoader`."""
+    """Batches of one split; the arguments are documented in `DetectionLoader`."""
 
     def __init__(
         self,
@@ -82,23 +82,23 @@ class Loader:
         if min(batch_size, height, width, threads, prefetch) < 1:
             raise ValueError(
                 f"batch_size {batch_size}, image_size {self.image_size}, threads {threads} and prefetch {prefetch} "
-                "must be positive"
+                "must be positive."
             )
         if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} is not one of the {world_size} ranks 0..{world_size - 1}")
+            raise ValueError(f"rank is {rank}, but must be from 0 to {world_size - 1}, below world_size.")
         if (channels, resize, on_error) not in product(
             ("auto", "gray", "rgb", "pair"), ("fast", "exact"), ("raise", "skip")
         ):
             raise ValueError(
-                f"channels {channels!r} must be auto, gray, rgb or pair; resize {resize!r} fast or exact; on_error "
-                f"{on_error!r} raise or skip"
+                f"channels is {channels!r} and must be auto, gray, rgb or pair; resize is {resize!r} and must be fast "
+                f"or exact; on_error is {on_error!r} and must be raise or skip."
             )
         self.dataset, self.batch_size, self.device = dataset, batch_size, torch.device(device)
         self.augment, self.seed, self.shuffle, self.drop_last = augment, seed, shuffle, drop_last
         self.sampler, self.tiles, self.masks, self.on_error = sampler, tiles, masks, on_error
         self.rank, self.world_size, self.threads, self.prefetch = rank, world_size, threads, prefetch
         self.mean, self.std = mean, std
-        #: image_id -> what was wrong with it, of those left out by `on_error="skip"`.
+        #: image_id -> the problem, for images left out by `on_error="skip"`.
         self.skipped: dict[str, str] = {}
         self.epoch, self._position = 0, 0
         self._memory: dict[bool, FloatBatches | ByteBatches] = {}
@@ -110,7 +110,7 @@ class Loader:
             if channels == "auto":
                 self._look_at(self._plan.some_records())
         elif sampler is not None:
-            raise ValueError("a streamed dataset has no row numbers to sample by; load it without streaming=True")
+            raise ValueError("A streamed dataset has no row numbers for a sampler. Load it without streaming=True.")
         else:
             stream = StreamRecords(dataset, masks=masks, reference=channels == "pair")
             self._plan = StreamPlan(stream, order, tiles, prefetch, masks)
@@ -119,7 +119,7 @@ class Loader:
 
     @property
     def channels(self) -> Channels:
-        """What the planes are; "auto" is settled by looking at images of the set (of a stream: at its first)."""
+        """What the planes are; "auto" is decided by examining images of the dataset (of a stream: its first)."""
         return self._canvas.channels
 
     @property
@@ -128,7 +128,7 @@ class Loader:
         return self._plan.num_images
 
     def __len__(self) -> int:
-        """Steps of the present epoch as a whole, the same on every rank; TypeError for a streamed dataset."""
+        """Number of steps of the current epoch, the same on every rank; TypeError for a streamed dataset."""
         return self._plan.steps(self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
@@ -136,30 +136,31 @@ class Loader:
         self.epoch, self._position = epoch, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: `position` batches of `epoch` were handed out on this rank."""
+        """Return the loader's position: this rank has returned `position` batches of `epoch`."""
         planes = {"channels": self.channels if self._channels_known else "auto"}
         return {"epoch": self.epoch, "position": self._position, **self._fingerprint(), **planes}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on behind the last batch that was handed out when `state` was taken.
+        """Continue after the last batch that was returned when `state` was taken.
 
-        A streamed dataset is read again up to that place, without decoding, for a shuffle buffer has no other way back.
+        A streamed dataset is read again up to that position, without decoding: a shuffle buffer cannot be restored
+        otherwise.
 
         Raises:
-            ValueError: the state is of another dataset size, batch size, seed or number of ranks.
+            ValueError: the state is from another dataset size, batch size, seed or number of ranks.
         """
         for name, value in self._fingerprint().items():
             if state[name] != value:
                 raise ValueError(
-                    f"can't resume: the saved loader had {name}={state[name]}, this one has {value}. Resume with the "
-                    "settings the run was started with."
+                    f"Cannot resume: the saved loader had {name}={state[name]}, this one has {value}. Resume with the "
+                    "settings with which the run was started."
                 )
         self.epoch, self._position = int(state["epoch"]), int(state["position"])
         if not self._channels_known and state["channels"] != "auto":
             self._settle(state["channels"])
 
     def raw(self) -> Iterator[RawBatch]:
-        """The rest of the present epoch as uint8 batches, on the CPU and without augmentation, in reused memory."""
+        """Yield the rest of the current epoch as uint8 batches, on the CPU, without augmentation, in reused memory."""
         with closing(self._filled(floats=False)) as jobs:
             for job in jobs:
                 self._position += 1
@@ -167,22 +168,22 @@ class Loader:
         self.set_epoch(self.epoch + 1)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The rest of the present epoch; when it ends, the next iteration begins the following epoch."""
+        """Yield the rest of the current epoch; when it ends, the next iteration begins the following epoch."""
         epoch = self.epoch
-        # Without a GPU and augmentation the threads that decode write the floats as well.
+        # Without a GPU and augmentation, the decoding threads write the floats as well.
         floats = self.device.type == "cpu" and self.augment is None
         with closing(self._float_batches(epoch) if floats else self._byte_batches(epoch)) as batches:
             for batch in batches:
                 self._position += 1
                 yield batch
-                del batch  # or a ring of floats would take it for one in use, here and below
+                del batch  # otherwise a ring of floats would consider it in use, here and below
         self.set_epoch(epoch + 1)
 
     def _float_batches(self, epoch: int) -> Generator[dict[str, Any], None, None]:
         def make(job: Job) -> dict[str, Any]:
             return self._finish(job, self._planes(job).expand(-1, 3, -1, -1), epoch)
 
-        # Padding is written by torch, which would start threads of its own for each of the ring's.
+        # Padding is written by torch, which would start its own threads for each of the ring's.
         in_threads = None if self._canvas.keep_aspect else make
         with closing(self._filled(floats=True, make=in_threads)) as jobs:
             for job in jobs:
@@ -199,7 +200,7 @@ class Loader:
                 del batch
 
     def _look_at(self, records: list[Record]) -> None:
-        """Settles what the planes are: one, if these images are gray; one in twenty may be coloured all the same."""
+        """Decide what the planes are: one, if these images are gray; nevertheless, one in twenty may be colored."""
         colored, most = [], len(records) // 20
         for record in records:
             if not _is_gray_or_broken(record):
@@ -209,12 +210,9 @@ class Loader:
                     return
         if colored:
             logger.warning(
-                "%d of %d images looked at are coloured, such as %s: the set is taken for gray, and they are shown by "
-                "their luminance. channels='rgb' keeps colours.",
-                len(colored),
-                len(records),
-                colored[0],
-            )
+                "%d of %d examined images are colored, such as %s. The dataset is treated as gray, and they are shown "
+                "by their luminance. Set channels='rgb' to keep colors.", len(colored), len(records), colored[0],
+            )  # fmt: skip
         self._settle("gray")
 
     def _settle(self, channels: Channels) -> None:
@@ -223,7 +221,7 @@ class Loader:
             self._plan.look_at = None
 
     def _fingerprint(self) -> dict[str, int]:
-        # A stream does not say how long it is before it is read.
+        # The length of a stream is unknown until it has been read.
         count = self.num_images if isinstance(self._plan, TablePlan) else -1
         return {
             "images": count,
@@ -237,32 +235,32 @@ class Loader:
     def _filled(
         self, *, floats: bool, make: Callable[[Job], dict[str, Any]] | None = None
     ) -> Generator[Job, None, None]:
-        """Decoded jobs of the rest of the epoch, in order; broken images told or replaced."""
+        """Yield decoded jobs of the rest of the epoch, in order; broken images are reported or replaced."""
         jobs = self._plan.jobs(self.epoch, self._position)
-        first = next(jobs, None)  # asked for here, because with a stream it settles the channels
+        first = next(jobs, None)  # requested here, because with a stream it decides the channels
         if first is None:
             return
         memory = self._memory.get(floats)
-        if memory is None:  # kept for the epochs to come: memory that was never touched is slow to write to
+        if memory is None:  # kept for later epochs: memory that was never touched is slow to write to
             if floats:
                 scale, shift = scale_and_shift(self.mean, self.std, one_plane=self.channels == "gray")
                 memory = FloatBatches(self._canvas, self.batch_size, scale, shift)
             else:
                 memory = ByteBatches(self._canvas, self.batch_size, pinned=self.device.type == "cuda")
             self._memory[floats] = memory
-        # Closed by name and not left to the garbage collector: a traceback somebody holds would keep threads alive.
+        # Closed explicitly and not left to the garbage collector: a traceback that is kept would keep threads alive.
         ring = Ring(memory, self.threads, self.prefetch, make)
         with closing(jobs), closing(ring.run(chain([first], jobs))) as filled:
             for job in filled:
                 if job.errors:
-                    self._make_good(job)
+                    self._replace_broken(job)
                 yield job
 
-    def _make_good(self, job: Job) -> None:
-        """Raises the first error of a batch; with on_error="skip" puts another image of the batch in the place.
+    def _replace_broken(self, job: Job) -> None:
+        """Raise the first error of a batch; with on_error="skip" put another image of the batch in its place.
 
         Raises:
-            UnreadableImageError: as `on_error` says; also where no image of the batch can be read.
+            UnreadableImageError: according to `on_error`; also if no image of the batch can be read.
         """
         marked = list(job.records)
         good = next((n for n in range(len(marked)) if n not in job.errors), None)
@@ -276,81 +274,77 @@ class Loader:
         job.records = Records.of(marked)
 
     def _planes(self, job: Job) -> torch.Tensor:
-        """(B, C, H, W), whatever the order of the ring's memory."""
-        # Numpy's views, since each operation of torch lets go of Python's lock and has to wait for it again.
+        """Return (B, C, H, W), whatever the order of the ring's memory."""
+        # Numpy's views, since each operation of torch releases the GIL and has to wait for it again.
         planes = job.array[: len(job.records)]
         if planes.dtype == np.uint8 and self.channels != "pair":
             planes = planes[:, None] if self.channels == "gray" else planes.transpose(0, 3, 1, 2)
         return torch.from_numpy(planes)
 
     def _finish(self, job: Job, planes: torch.Tensor, epoch: int) -> dict[str, Any]:
-        """The batch as it is handed out; `planes` are float32 where they are normalised already."""
-        shown, truth = job.records.shown, on_canvas(job.records, self._canvas)
+        """Return the finished batch; `planes` are float32 if they are already normalized."""
+        shown, targets = job.records.shown, on_canvas(job.records, self._canvas)
         masks = None
         if self.masks:
             found = [mask for mask in job.masks if mask is not None]
             masks = torch.from_numpy(np.concatenate(found) if found else np.zeros((0, *self.image_size), bool))
             masks = masks.to(self.device, non_blocking=True)
         if self.augment is not None:
-            planes, truth, masks = self._augmented(planes, truth, masks, mix(self.seed, epoch, 2, job.number))
+            planes, targets, masks = self._augmented(planes, targets, masks, mix(self.seed, epoch, 2, job.number))
         elif planes.dtype == torch.uint8:
             planes = normalize(planes, self.mean, self.std)
         result: dict[str, Any] = {"pixel_values": planes, "image_id": [record.image_id for record in job.records.rows]}
-        if (inside := truth.inside(self.image_size)) is not None:
+        if (inside := targets.inside(self.image_size)) is not None:
             mask = torch.from_numpy(inside).to(self.device, non_blocking=True)
-            # Padding is the mean colour, zero behind the normalisation, as transformers' processors have it.
+            # Padding is the mean color, zero after normalization, as in transformers' processors.
             result |= {"pixel_values": planes * mask[:, None], "pixel_mask": mask.to(torch.int64)}
-        whole = shown if truth.content is None else shown * (self.image_size / truth.content)
+        canvas = shown if targets.content is None else shown * (self.image_size / targets.content)
         result["orig_size"] = torch.from_numpy(shown)
-        result["canvas_size"] = torch.from_numpy(whole.astype(np.float32))
+        result["canvas_size"] = torch.from_numpy(canvas.astype(np.float32))
         result["repeated"] = torch.from_numpy(job.repeated)
         if self.tiles is not None:
             result["window"] = torch.tensor([record.window for record in job.records.rows])
             result["image_size"] = torch.tensor([record.size for record in job.records.rows])
-        return self._with_labels(result, truth, masks)
+        return self._with_labels(result, targets, masks)
 
     def _augmented(
-        self, planes: torch.Tensor, truth: Truth, masks: torch.Tensor | None, seed: int
-    ) -> tuple[torch.Tensor, Truth, torch.Tensor | None]:
+        self, planes: torch.Tensor, targets: Targets, masks: torch.Tensor | None, seed: int
+    ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
         assert self.augment is not None
-        content = truth.content
+        content = targets.content
         if content is None:
-            content = np.full((len(truth.counts), 2), self.image_size, np.int64)
-        # Nothing here refers to the floats that go in: they are freed as soon as the augmentation is done with them.
+            content = np.full((len(targets.counts), 2), self.image_size, np.int64)
+        # Nothing here refers to the input floats: they are freed as soon as the augmentation is done with them.
         batch = self.augment(
             Batch(
-                planes.float(),
-                torch.from_numpy(content),
-                torch.from_numpy(truth.boxes),
-                torch.from_numpy(truth.labels),
-                torch.from_numpy(truth.owners),
-                masks,
+                planes.float(), torch.from_numpy(content), torch.from_numpy(targets.boxes),
+                torch.from_numpy(targets.labels), torch.from_numpy(targets.owners), masks,
             ),
             torch.Generator().manual_seed(seed),
         )
         images = batch.images
-        if self.channels == "pair":  # of what became of the two, and not what became of their difference
+        if self.channels == "pair":  # computed from the two augmented planes, not the augmented difference
             images = torch.cat([images[:, :2], (images[:, :1] - images[:, 1:2]).abs()], 1)
-        counts = np.bincount(batch.owners.numpy(), minlength=len(truth.counts))
-        content = None if truth.content is None else batch.content.numpy()
-        moved = Truth(content, batch.boxes.numpy(), batch.labels.numpy(), counts)
-        # What `Augmentation` gives back is nobody else's; another function may keep it.
+        counts = np.bincount(batch.owners.numpy(), minlength=len(targets.counts))
+        content = None if targets.content is None else batch.content.numpy()
+        moved = Targets(content, batch.boxes.numpy(), batch.labels.numpy(), counts)
+        # No one else holds what `Augmentation` returns; another function may keep it.
         mine = isinstance(self.augment, Augmentation)
         return normalize(images, self.mean, self.std, in_place=mine), moved, batch.masks
 
-    def _with_labels(self, result: dict[str, Any], truth: Truth, masks: torch.Tensor | None) -> dict[str, Any]:
-        """Adds what a model learns from."""
+    def _with_labels(self, result: dict[str, Any], targets: Targets, masks: torch.Tensor | None) -> dict[str, Any]:
+        """Add the labels for the model."""
         raise NotImplementedError
 
 
 def _is_gray_or_broken(record: Record) -> bool:
-    """A broken image says nothing about the set; it is told when its turn comes."""
+    """Return whether an image is gray or broken: a broken one does not decide, and is reported when its turn comes."""
     try:
         return record.image is None or is_gray(record.image)
-    except Exception:  # as many kinds as there are image libraries
+    except Exception:  # each image library raises its own kinds
         return True
 
 
 def cpu_cores() -> int:
-    """Cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Memory for batches: used again and again, and how images get there."""
+"""Reusable memory for batches, and how images are written to it."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from loaders.decoding import Decoder
 
 
 class Batches(Protocol):
-    """Memory for batches, and how images get there.
+    """Memory for batches, and how images are written to it.
 
     Attributes:
-        together: images that a thread takes at a time.
+        together: number of images that a thread takes at a time.
     """
 
     canvas: Canvas
     together: int
 
     def take(self) -> np.ndarray:
-        """A batch that nobody uses."""
+        """Return a batch that is not in use."""
         ...
 
     def give_back(self, array: np.ndarray) -> None:
-        """The user of the ring is done with it."""
+        """Return a batch to the pool once the user of the ring is done with it."""
         ...
 
     def targets(self, worker: Worker, array: np.ndarray, group: range) -> Iterable[np.ndarray]:
-        """Where to paint the images of `group`, positions in the batch; there may be more places than images."""
+        """Return where to paint the images of `group`, positions in the batch; may be more places than images."""
         ...
 
     def painted(self, worker: Worker, array: np.ndarray, group: range) -> None:
-        """All of them are painted: what has to be done to have them in `array`."""
+        """Transfer the images of `group`, now painted, to `array`."""
         ...
 
 
 class Worker:
-    """What a thread keeps for itself: a decoder, and room for a group of images."""
+    """The private memory of a thread: a decoder, and room for a group of images."""
 
     def __init__(self) -> None:
         self.decoder = Decoder()
@@ -51,7 +51,7 @@ class Worker:
         self._images: list[np.ndarray] = []
 
     def room(self, shape: tuple[int, ...]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """uint8 of that shape, the same memory each time; and the images along its first axis."""
+        """Return uint8 memory of that shape, the same each time; and the images along its first axis."""
         if self._room.shape != shape:
             self._room = np.empty(shape, np.uint8)
             self._images = list(self._room)
@@ -59,7 +59,7 @@ class Worker:
 
 
 class ByteBatches:
-    """uint8 batches as the canvas has them; pinned where they are copied to a GPU."""
+    """uint8 batches in the canvas's layout; pinned if they are copied to a GPU."""
 
     def __init__(self, canvas: Canvas, batch_size: int, pinned: bool) -> None:
         self.canvas, self._shape, self._pinned = canvas, (batch_size, *canvas.shape), pinned
@@ -83,13 +83,13 @@ class ByteBatches:
         return array[group.start : group.stop]
 
     def painted(self, worker: Worker, array: np.ndarray, group: range) -> None:
-        """See `Batches`; they are where they belong."""
+        """See `Batches`; the images are already in place."""
 
 
 class FloatBatches:
-    """float32 batches (B, planes, H, W), normalised by the thread that has just decoded: the image is still in cache.
+    """float32 batches (B, planes, H, W), normalized by the thread that has just decoded: the image is still in cache.
 
-    A batch that was handed out is used again when nothing refers to it any more; who keeps batches keeps them whole.
+    A batch is reused once nothing refers to it; batches that the caller keeps are not overwritten.
     Touching new memory for every batch instead was measured at 1.7 times the time of writing it.
 
     Args:
@@ -107,7 +107,7 @@ class FloatBatches:
     def take(self) -> np.ndarray:
         """See `Batches`."""
         for number in range(len(self._all)):
-            # A tensor made by torch.from_numpy holds its array as long as any view of the tensor lives.
+            # A tensor made by torch.from_numpy holds its array as long as any view of the tensor exists.
             if _holders(self._all, number) == _LIST_ALONE:
                 return self._all[number]
         fresh = np.empty(self._shape, np.float32)
@@ -115,8 +115,8 @@ class FloatBatches:
         return fresh
 
     def give_back(self, array: np.ndarray) -> None:
-        """See `Batches`; `take` finds out by itself."""
-        # Those that others kept are theirs alone from now on.
+        """See `Batches`; `take` finds free batches itself."""
+        # Batches that others kept no longer belong to the pool.
         if len(self._all) > _MOST_KEPT:
             self._all = self._all[-_MOST_KEPT:]
 
@@ -139,7 +139,7 @@ class FloatBatches:
                 cv2.addWeighted(channel, scale, channel, 0.0, shift, plane, cv2.CV_32F)
 
     def _channels(self, pixels: np.ndarray) -> Sequence[np.ndarray]:
-        """What goes into each plane."""
+        """Return what goes into each plane."""
         if pixels.ndim == 2:
             return [pixels] * len(self._scale)
         return list(pixels) if self.canvas.channels == "pair" else cv2.split(pixels)
@@ -149,15 +149,15 @@ def _holders(arrays: list[Any], number: int) -> int:
     return sys.getrefcount(arrays[number])
 
 
-# What getrefcount says of an object that nothing but a list holds; versions of Python differ in what they add.
+# What getrefcount returns for an object that only a list holds; versions of Python differ in what they add.
 _LIST_ALONE = _holders([object()], 0)
-#: Float batches that are remembered for reuse; the ring has a few, and the user one or two.
+#: Number of float batches that are remembered for reuse; the ring holds a few, and the user one or two.
 _MOST_KEPT = 16
 
 
 def _together(canvas: Canvas) -> int:
-    """Images that a thread decodes before it normalises them, by one call: those that stay in its core's cache.
+    """Return how many images a thread decodes before normalizing them in one call: those that stay in its core's cache.
 
-    Python around the decoding of a small image is a twentieth of the time; this saves a part of it.
+    Python's overhead around the decoding of a small image is a twentieth of the time; this saves a part of it.
     """
     return max(1, min(8, 128 * 1024 // math.prod(canvas.shape)))

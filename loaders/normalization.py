@@ -1,4 +1,4 @@
-"""Bytes to the floats a backbone was made for. Kept in one place: the saved image processor has to repeat it
+"""Normalize bytes to the floats that a backbone expects. Kept in one place: the saved image processor must repeat it
 exactly."""
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import torch
 # backbones.
 IMAGENET_MEAN: tuple[float, float, float] = (0.485, 0.456, 0.406)
 IMAGENET_STD: tuple[float, float, float] = (0.229, 0.224, 0.225)
-# The same for gray images in a network that takes three equal planes: the means of the three. With equal numbers a
-# gray batch is one plane in memory, seen as three.
+# The same for gray images in a network that takes three equal planes: the means of the three. With equal numbers, a
+# gray batch is one plane in memory, viewed as three.
 GRAY_MEAN: tuple[float, float, float] = (0.449, 0.449, 0.449)
 GRAY_STD: tuple[float, float, float] = (0.226, 0.226, 0.226)
 
@@ -18,10 +18,10 @@ GRAY_STD: tuple[float, float, float] = (0.226, 0.226, 0.226)
 def scale_and_shift(
     mean: tuple[float, ...], std: tuple[float, ...], *, one_plane: bool
 ) -> tuple[list[float], list[float]]:
-    """`value * scale + shift` for gray levels 0..255, of each plane.
+    """Return `value * scale + shift` for gray levels 0..255, of each plane.
 
     Args:
-        one_plane: the images are gray. Where `mean` and `std` are the same for all planes, one of each is enough then.
+        one_plane: the images are gray. If `mean` and `std` are the same for all planes, one of each suffices then.
     """
     scale = [1 / (255 * s) for s in std]
     shift = [-m / s for m, s in zip(mean, std, strict=True)]
@@ -33,13 +33,13 @@ def scale_and_shift(
 def normalize(
     images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...], *, in_place: bool = False
 ) -> torch.Tensor:
-    """(B, 1 or 3, H, W) of gray levels 0..255 to float32 (B, 3, H, W), `(x / 255 - mean) / std`, on the same device.
+    """Convert gray levels 0..255 (B, 1 or 3, H, W) to float32 (B, 3, H, W), `(x / 255 - mean) / std`, on their device.
 
-    A gray plane is repeated here and not earlier, so that only one plane travels to the device; where all planes would
-    be the same it is not copied at all, but seen three times (`expand`).
+    A gray plane is repeated here and not earlier, so that only one plane is transferred to the device; if all planes
+    would be equal, it is not copied at all, but viewed three times (`expand`).
 
     Args:
-        in_place: float images may be written over; they are where each of their planes stays one.
+        in_place: float images may be overwritten; they are if each of their planes stays one.
     """
     scale, shift = scale_and_shift(mean, std, one_plane=images.shape[1] == 1)
     shape = (1, len(scale), 1, 1)

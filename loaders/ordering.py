@@ -1,4 +1,4 @@
-"""In which order images come and which rank gets them: pure functions of seed, epoch, counts and ranks."""
+"""The order of images, and their distribution to ranks: pure functions of seed, epoch, counts and ranks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 
 def mix(*numbers: int) -> int:
-    """A 63-bit seed out of several numbers, the same on every machine and Python."""
+    """Return a 63-bit seed computed from several numbers, the same on every machine and Python version."""
     text = "|".join(str(n) for n in numbers)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    """int64 (count,): 0..count-1 in the order of an epoch."""
+    """Return int64 (count,): 0..count-1 in the order of an epoch."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, epoch))).numpy()
 
 
@@ -26,8 +26,8 @@ class Share:
 
     Attributes:
         number: of the batch in its epoch, over all ranks, from 0.
-        start, stop: its images, as places in the epoch's order.
-        repeated: another rank has this batch too; it is there only to fill up the last step.
+        start, stop: its images, as positions in the epoch's order.
+        repeated: another rank has this batch too; it only fills up the last step.
     """
 
     number: int
@@ -37,11 +37,11 @@ class Share:
 
 
 def shares(count: int, batch_size: int, *, drop_last: bool, world_size: int, rank: int) -> list[Share]:
-    """The batches of one rank, dealt out in turn: equally many on every rank.
+    """Return the batches of one rank, distributed in turn: the same number on every rank.
 
     Args:
-        count: images of the epoch.
-        drop_last: leave out an incomplete last batch, where there is another.
+        count: number of images in the epoch.
+        drop_last: leave out an incomplete last batch, unless it is the only one.
 
     Returns:
         Over all ranks at most `world_size - 1` repeated ones; the others hold each image once.

@@ -1,4 +1,4 @@
-"""Which images an epoch shows, in which order and in which batch: jobs for the ring."""
+"""Plan the images of an epoch, their order and their batches: jobs for the ring."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from loaders.sampling import Sampler
 from loaders.streaming import dealt, read_ahead
 from loaders.tiling import Tiling
 
-#: Images that are looked at to find out whether a set is gray.
+#: Number of images that are examined to decide whether a dataset is gray.
 LOOKED_AT = 64
-# Rows that are read from the table at once, for several batches: what a read costs whatever its length is a third of
-# it for 64 rows. Tiles are read batch by batch, for cutting their truth takes long.
+# Rows that are read from the table at once, for several batches: the fixed cost of a read is a third of
+# its total for 64 rows. Tiles are read batch by batch, since clipping their boxes takes long.
 _ROWS_TOGETHER = 256
 
 
 @dataclass(frozen=True)
 class Order:
-    """How an epoch is put in order and dealt out; see `DetectionLoader`."""
+    """How an epoch is ordered and distributed; see `DetectionLoader`."""
 
     batch_size: int
     seed: int
@@ -40,21 +40,21 @@ class Plan(Protocol):
     """The batches of one rank."""
 
     def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
-        """From batch `position` of the epoch on."""
+        """Yield the jobs from batch `position` of the epoch on."""
         ...
 
     def steps(self, epoch: int) -> int:
-        """How many batches a whole epoch has; TypeError where nobody knows."""
+        """Return the number of batches in an epoch; TypeError if it is unknown."""
         ...
 
     @property
     def num_images(self) -> int:
-        """Annotated images over all ranks; TypeError where nobody knows."""
+        """Number of annotated images over all ranks; TypeError if it is unknown."""
         ...
 
 
 class TablePlan:
-    """Of a dataset whose rows have numbers."""
+    """Plan for a dataset whose rows have numbers."""
 
     def __init__(
         self, records: TableRecords, order: Order, tiles: Tiling | None, sampler: Sampler | None, masks: bool
@@ -73,7 +73,7 @@ class TablePlan:
         return len(self._shares(epoch))
 
     def some_records(self) -> list[Record]:
-        """Annotated records evenly spread over the set."""
+        """Return annotated records that are evenly spread over the dataset."""
         rows = self._records.annotated
         spread = np.linspace(0, max(0, len(rows) - 1), min(LOOKED_AT, len(rows)))
         return self._records(rows[np.unique(spread.astype(np.int64))]).rows if len(rows) else []
@@ -93,8 +93,8 @@ class TablePlan:
         if self._tiles is None:
             return self._records(entries)
         table = self._all_tiles(self._tiles)
-        windows, whole = table.windows[entries].tolist(), self._records(table.rows[entries])
-        return Records.of([_tile(r, tuple(w), self._tiles) for r, w in zip(whole, windows, strict=True)])
+        windows, images = table.windows[entries].tolist(), self._records(table.rows[entries])
+        return Records.of([_tile(r, tuple(w), self._tiles) for r, w in zip(images, windows, strict=True)])
 
     def _shares(self, epoch: int) -> list[Share]:
         order = self._order
@@ -107,19 +107,19 @@ class TablePlan:
         )
 
     def _entries(self, epoch: int) -> np.ndarray:
-        """int64: what the epoch shows, in order; row numbers, or with tiles their numbers in the table of tiles."""
+        """Return int64: what the epoch shows, in order; row numbers, or with tiles their numbers in the tile table."""
         if self._present is not None and self._present[0] == epoch:
             return self._present[1]
         rows = self._records.annotated if self._sampler is None else self._sampler.rows(self._order.seed, epoch)
         entries = rows if self._tiles is None else self._some_tiles(self._tiles, rows, epoch)
-        # A sampler's rows are in order already; its tiles would come image by image.
+        # A sampler's rows are already in order; its tiles would come image by image.
         if self._order.shuffle and (self._sampler is None or self._tiles is not None):
             entries = entries[permutation(len(entries), self._order.seed, epoch)]
         self._present = (epoch, entries)
         return entries
 
     def _some_tiles(self, tiles: Tiling, rows: np.ndarray, epoch: int) -> np.ndarray:
-        """The tiles of `rows`; of those without a defect the share that the tiling shows."""
+        """Return the tiles of `rows`; of those without a defect, the share that the tiling shows."""
         table = self._all_tiles(tiles)
         first = table.first.tolist()
         numbers = [np.arange(first[row], first[row + 1]) for row in rows.tolist()]
@@ -134,7 +134,7 @@ class TablePlan:
 
 
 class _TileTable:
-    """Every tile of every image: its row (n,), window (n, 4), whether it is empty (n,); of each row the first tile."""
+    """Every tile of every image: its row (n,), window (n, 4), whether it is empty (n,); the first tile of each row."""
 
     def __init__(self, records: TableRecords, tiles: Tiling) -> None:
         of_rows = [tiles.windows((height, width)) for height, width in records.sizes.tolist()]
@@ -144,30 +144,30 @@ class _TileTable:
         self.rows = np.repeat(np.arange(records.count), counts)
         self.windows = np.array(list(chain.from_iterable(of_rows)), np.int64).reshape(-1, 4)
         spans = zip([0, *ends], ends, of_rows, strict=False)
-        empty = [not len(tiles.truth(boxes[a:b], window)[1]) for a, b, windows in spans for window in windows]
+        empty = [not len(tiles.visible(boxes[a:b], window)[1]) for a, b, windows in spans for window in windows]
         self.empty = np.array(empty, bool)
         self.first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 class StreamPlan:
-    """Of a stream, in the stream's own order."""
+    """Plan for a stream, in the stream's own order."""
 
     def __init__(self, records: StreamRecords, order: Order, tiles: Tiling | None, prefetch: int, masks: bool) -> None:
         self._records, self._order, self._tiles, self._prefetch, self._masks = records, order, tiles, prefetch, masks
-        #: Called with the first records of a stream before any job is made of them.
+        #: Called with the first records of a stream before any job is created from them.
         self.look_at: Callable[[list[Record]], None] | None = None
 
     @property
     def num_images(self) -> int:
         """See `Plan`."""
-        raise TypeError("a streamed dataset does not say how many images it has")
+        raise TypeError("A streamed dataset has an unknown number of images. Load it without streaming=True.")
 
     def steps(self, epoch: int) -> int:
         """See `Plan`."""
-        raise TypeError("a streamed dataset does not say how many batches it has")
+        raise TypeError("A streamed dataset has an unknown number of batches. Load it without streaming=True.")
 
     def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
-        """See `Plan`. What lies before `position` is read again, for a shuffle buffer has no other way back."""
+        """See `Plan`. What precedes `position` is read again: a shuffle buffer cannot be restored otherwise."""
         with closing(read_ahead(self._records.epoch(epoch), self._prefetch * self._order.batch_size)) as read:
             records: Iterator[Marked] = read
             if self.look_at is not None:
@@ -186,7 +186,7 @@ class StreamPlan:
                 yield make_job(number, Records.of(chosen), repeated, self._masks)
 
     def _shown(self, records: Iterator[Marked], epoch: int) -> Iterator[Marked]:
-        """Each record, or its tiles; of those without a defect the share that the tiling shows."""
+        """Yield each record, or its tiles; of those without a defect, the share that the tiling shows."""
         for count, marked in enumerate(records):
             if self._tiles is None:
                 yield marked
@@ -199,8 +199,8 @@ class StreamPlan:
 
 
 def _tile(marked: Marked, window: Window, tiles: Tiling) -> Marked:
-    """One tile of an image, with the truth that it shows."""
-    boxes, kept = tiles.truth(marked.boxes, window)
+    """Return one tile of an image, with the boxes that it shows."""
+    boxes, kept = tiles.visible(marked.boxes, window)
     record = replace(marked.record, window=window)
     if record.masks:
         record.masks = [record.masks[i] for i in kept]
@@ -208,16 +208,16 @@ def _tile(marked: Marked, window: Window, tiles: Tiling) -> Marked:
 
 
 def make_job(number: int, records: Records, repeated: bool, masks: bool) -> Job:
-    """A batch to be decoded.
+    """Create a batch to be decoded.
 
     Raises:
-        ValueError: masks are asked for and an image has boxes without them.
+        ValueError: masks are requested, but an image has boxes without them.
     """
     if masks:
         for record, count in zip(records.rows, records.counts.tolist(), strict=True):
             if len(record.masks) != count:
                 raise ValueError(
-                    f"image {record.image_id!r} has {count} boxes and {len(record.masks)} masks: masks=True needs a "
-                    "source with masks"
+                    f"Image {record.image_id!r} has {count} boxes, but {len(record.masks)} masks. masks=True needs a "
+                    "source with masks."
                 )
     return Job(number, records, repeated)

@@ -1,4 +1,4 @@
-"""Filled batches to the device; on a GPU one is copied while the one before it is computed with."""
+"""Prefetch filled batches to the device; on a GPU one is copied while the previous one is used for computation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from loaders.ring import Job
 def on_device(
     jobs: Iterator[Job], planes: Callable[[Job], torch.Tensor], device: torch.device
 ) -> Iterator[tuple[Job, torch.Tensor]]:
-    """Each job with its planes on `device`.
+    """Yield each job with its planes on `device`.
 
-    On the CPU the planes are the ring's own memory, to be used before the next job is asked for; elsewhere a copy.
+    On the CPU, the planes are the ring's own memory, to be used before the next job is requested; elsewhere a copy.
 
     Args:
-        planes: of a job, a view of the ring's memory, pinned where the device is a GPU.
+        planes: returns a job's planes, a view of the ring's memory, pinned if the device is a GPU.
     """
     if device.type != "cuda":
         for job in jobs:
@@ -31,7 +31,7 @@ def on_device(
         job, copy, copied = ahead.popleft()
         present = torch.cuda.current_stream(device)
         present.wait_event(copied)
-        copy.record_stream(present)  # or its memory could be given away while the present stream still reads it
+        copy.record_stream(present)  # or its memory could be reused while the current stream still reads it
         return job, copy
 
     for job in jobs:
@@ -41,6 +41,6 @@ def on_device(
         ahead.append((job, copy, copied))
         if len(ahead) > 1:
             yield arrived()
-        copied.synchronize()  # the ring writes over the job's memory when this loop goes on
+        copied.synchronize()  # the ring overwrites the job's memory when this loop continues
     while ahead:
         yield arrived()

@@ -1,4 +1,4 @@
-"""Rows of a dataset as records, undecoded images, with their truth; from Arrow or from a stream."""
+"""Rows of a dataset as records: undecoded images with their annotations, from Arrow or from a stream."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from radikal_datasets.schema import require_columns
 
 #: (top, left, height, width) in pixels of the file.
 Window = tuple[int, int, int, int]
-#: What a loader needs of every row. `masks` and `reference` only where they are asked for.
+#: The columns that a loader needs. `masks` and `reference` are only read if they are requested.
 COLUMNS = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")
 
 
 @dataclass(slots=True)
 class Record:
-    """What one row shows, or one tile of it.
+    """What one row, or one tile of it, shows.
 
     Attributes:
-        size: (height, width) in pixels of the file, as the columns promise; masks are in this frame.
-        masks: encoded, one a box; empty where they were not asked for.
-        reference: the encoded template; None where there is none or it was not asked for.
-        window: (top, left, height, width) of the tile that is shown; None shows the whole image.
+        size: (height, width) in pixels of the file, according to the columns; masks are in this frame.
+        masks: encoded, one per box; empty if they were not requested.
+        reference: the encoded template; None if there is none or it was not requested.
+        window: (top, left, height, width) of the tile that is shown; None shows the entire image.
     """
 
     image_id: str
@@ -43,7 +43,7 @@ class Record:
 
 
 class Marked(NamedTuple):
-    """A record with its truth.
+    """A record with its boxes and labels.
 
     Attributes:
         boxes: float32 (n, 4), x_min y_min x_max y_max in pixels of what is shown.
@@ -57,14 +57,14 @@ class Marked(NamedTuple):
 
 @dataclass(frozen=True)
 class Records:
-    """A batch of records; their truth is in one piece, which takes less time than one by one.
+    """A batch of records; their boxes and labels are concatenated, which is faster than one by one.
 
     Attributes:
         rows: the B records.
         shown: int64 (B, 2), (height, width) of what is shown of each, in pixels of the file.
-        boxes: float32 (N, 4), of all of them, one behind the other, as in `Marked`.
+        boxes: float32 (N, 4), of all of them, concatenated, as in `Marked`.
         labels: int64 (N,).
-        counts: how many boxes each has, int64 (B,).
+        counts: number of boxes of each, int64 (B,).
     """
 
     rows: list[Record]
@@ -75,23 +75,27 @@ class Records:
 
     @classmethod
     def of(cls, marked: Sequence[Marked]) -> Records:
-        """Put together from single ones, of which there is at least one."""
+        """Concatenate single records, of which there is at least one."""
         rows, boxes, labels = zip(*marked, strict=True)
         shown = np.array([row.shown for row in rows], np.int64)
         counts = np.array([len(some) for some in boxes], np.int64)
         return cls(list(rows), shown, np.concatenate(boxes), np.concatenate(labels), counts)
 
     def parts(self, lengths: Sequence[int]) -> Iterator[Records]:
-        """Cut into that many pieces, of so many records each; views."""
+        """Yield consecutive pieces with the given numbers of records, as views."""
         row, box = 0, 0
         for length in lengths:
             counts = self.counts[row : row + length]
             boxes = int(counts.sum())
-            until, behind = row + length, box + boxes
+            next_row, next_box = row + length, box + boxes
             yield Records(
-                self.rows[row:until], self.shown[row:until], self.boxes[box:behind], self.labels[box:behind], counts
+                self.rows[row:next_row],
+                self.shown[row:next_row],
+                self.boxes[box:next_box],
+                self.labels[box:next_box],
+                counts,
             )
-            row, box = until, behind
+            row, box = next_row, next_box
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,21 +123,21 @@ class TableRecords:
         self.count = self._columns.count
         #: int64 (count, 2): (height, width) of every row.
         self.sizes = np.stack([self._columns.numbers(side) for side in ("height", "width")], 1).astype(np.int64)
-        #: Row numbers of the images whose truth is known. The others teach nothing.
+        #: Row numbers of the annotated images. The others cannot be used for training.
         self.annotated = np.flatnonzero(self._columns.numbers("annotated"))
 
     def __call__(self, rows: np.ndarray) -> Records:
-        """The records of `rows`, int64 (n,).
+        """Return the records of `rows`, int64 (n,).
 
         Raises:
-            ValueError: an image has more or fewer boxes than labels.
+            ValueError: an image has different numbers of boxes and labels.
         """
-        # Column by column and not row by row: this runs while the threads that decode wait for Python's lock.
-        names, images, (boxes, counts), (labels, labelled), *more = self._columns(rows)
-        if (counts != labelled).any():
-            odd = int(np.flatnonzero(counts != labelled)[0])
+        # Column by column and not row by row: this runs while the decoding threads wait for the GIL.
+        names, images, (boxes, counts), (labels, label_counts), *more = self._columns(rows)
+        if (counts != label_counts).any():
+            odd = int(np.flatnonzero(counts != label_counts)[0])
             raise ValueError(
-                f"image {names[odd]!r} has {counts[odd]} boxes and {labelled[odd]} labels: each box needs one"
+                f"Image {names[odd]!r} has {counts[odd]} boxes, but {label_counts[odd]} labels. Each box needs one."
             )
         shown = self.sizes[rows]
         found = list(map(Record, names, images, zip(*shown.T.tolist(), strict=True)))
@@ -146,12 +150,12 @@ class TableRecords:
         return Records(found, shown, boxes, labels, counts)
 
     def boxes(self) -> tuple[np.ndarray, np.ndarray]:
-        """float32 (N, 4) of all rows, one behind the other; and how many each has, int64 (count,)."""
+        """Return the boxes of all rows, float32 (N, 4), concatenated; and the number per row, int64 (count,)."""
         return self._columns.of("boxes", np.arange(self.count))
 
 
 class StreamRecords:
-    """Annotated records of a `datasets.IterableDataset`, one after the other.
+    """Annotated records of a `datasets.IterableDataset`, one by one.
 
     Raises:
         ValueError: a column is missing.
@@ -165,7 +169,7 @@ class StreamRecords:
         self.dataset = self.dataset.decode(False)
 
     def epoch(self, epoch: int) -> Iterator[Marked]:
-        """The rows of an epoch: the stream's own order, shuffled as its `shuffle` says for that epoch."""
+        """Yield the rows of an epoch, in the stream's own order, shuffled by its `shuffle` for that epoch."""
         self.dataset.set_epoch(epoch)
         for row in self.dataset:
             if row["annotated"]:
@@ -183,7 +187,7 @@ class StreamRecords:
 
 
 def needed_columns(names: Sequence[str], *, masks: bool, reference: bool) -> list[str]:
-    """The columns a loader reads, out of those there are; ColumnsError where one is missing."""
+    """Return the columns that a loader reads, of those in `names`; raise ColumnsError if one is missing."""
     wanted = [*COLUMNS, *(["masks"] if masks else []), *(["reference"] if reference else [])]
     require_columns(names, wanted, what="The dataset given to a loader")
     return wanted

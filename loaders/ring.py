@@ -1,4 +1,4 @@
-"""Batches filled in threads, ahead of their use, in memory that is reused."""
+"""Fill batches in threads, ahead of their use, in reusable memory."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ import numpy as np
 from loaders.memory import Batches, Worker
 from loaders.records import Records
 
-# Threads and not processes: decoding and resizing let go of Python's lock, and what they write need not be copied.
+# Threads and not processes: decoding and resizing release the GIL, and what they write need not be copied.
 
-# A thread that has decoded a small image wants Python's lock for a few microseconds, every 200. By default whoever has
-# it may keep it for 5,000, and the threads did wait while whole batches were put together. 10 were measured to be a few
-# per cent better than 50, and as good as 1.
+# A thread that has decoded a small image wants the GIL for a few microseconds, every 200. By default whoever holds it
+# may keep it for 5,000, and the threads did wait while batches were assembled. 10 were measured to be a few per cent better
+# than 50, and as good as 1.
 _SWITCH_SECONDS = 1e-5
 
 
 class Job:
-    """One batch on its way.
+    """One batch in progress.
 
     Attributes:
         number: of the batch in its epoch, over all ranks.
         records: the images it will hold.
-        repeated: bool (B,), images that another rank has, or that stand in for a broken one.
+        repeated: bool (B,), images that another rank has, or that replace a broken one.
         array: where the images are written, one by one along the first axis.
         masks: of each item, bool (n, H, W).
-        errors: what went wrong, by position in the batch.
-        made: what the ring's `make` made of it; None where there is none, or where anything went wrong.
+        errors: the errors, by position in the batch.
+        made: the result of the ring's `make`; None if there is none, or if anything failed.
     """
 
     def __init__(self, number: int, records: Records, repeated: bool = False) -> None:
@@ -54,23 +54,26 @@ class Job:
         self._done.acquire()
 
     def start(self, array: np.ndarray, together: int) -> int:
-        """Gives it memory; how many groups there are, of `together` images each, which threads take one by one."""
+        """Attach the output buffer and split the batch into groups of `together` images for the worker threads.
+
+        Returns the number of groups.
+        """
         groups = _groups(len(self.records), together)
         self.array, self._count = array, len(groups)
         self.groups = iter(groups)  # one iterator that all threads share
         return len(groups)
 
     def finish_group(self, make: Callable[[Job], Any] | None = None) -> None:
-        """Told by the thread that has written a group; the last one makes what is to be made and lets `wait` go on."""
+        """Count a group as written; the last one calls `make` and lets `wait` return."""
         if next(self._finished) == self._count:
             if make is not None and not self.errors:
-                # Who asks for the job makes what could not be made here, and so gets the exception.
+                # If `make` fails here, the caller that asks for the job makes it again, and so gets the exception.
                 with suppress(Exception):
                     self.made = make(self)
             self._done.release()
 
     def wait(self) -> None:
-        """Until all images are written."""
+        """Wait until all images are written."""
         self._done.acquire()
 
 
@@ -80,14 +83,14 @@ def _groups(count: int, together: int) -> list[range]:
 
 
 class Ring:
-    """Fills jobs ahead of their use and hands them out in order.
+    """Fills jobs ahead of their use and returns them in order.
 
     Args:
-        batches: where to.
-        threads: how many write at the same time.
-        depth: batches that are ready or being filled, besides the one that is in use.
-        make: of a filled job whatever its user wants to have, `Job.made`. It runs in the thread that wrote the last
-            image: where all cores decode, a thread more that does it was measured to cost twice its own time.
+        batches: the memory to fill.
+        threads: number of threads that write at the same time.
+        depth: number of batches that are ready or being filled, in addition to the one in use.
+        make: turns a filled job into what its user needs, `Job.made`. It runs in the thread that wrote the last
+            image: when all cores decode, an additional thread for it was measured to cost twice its own time.
     """
 
     def __init__(self, batches: Batches, threads: int, depth: int, make: Callable[[Job], Any] | None = None) -> None:
@@ -95,16 +98,16 @@ class Ring:
         self._stopping = False
 
     def run(self, jobs: Iterator[Job]) -> Generator[Job, None, None]:
-        """Each job when it is filled; its array is the caller's until the next one is asked for.
+        """Yield each job when it is filled; its array belongs to the caller until the next one is requested.
 
-        An exception of `jobs` itself is raised behind the jobs that came before it. Leaving the loop early, or an
+        An exception from `jobs` itself is raised after the jobs that came before it. Leaving the loop early, or an
         exception in it, ends the threads.
         """
         queue: SimpleQueue[Job | None] = SimpleQueue()
         threads, pending = list[threading.Thread](), deque[Job]()
         failure: BaseException | None = None
         more, cv2_threads, interval = True, cv2.getNumThreads(), sys.getswitchinterval()
-        cv2.setNumThreads(1)  # OpenCV's own threads would share out every single image
+        cv2.setNumThreads(1)  # OpenCV's own threads would split every single image
         sys.setswitchinterval(min(interval, _SWITCH_SECONDS))
         try:
             for n in range(self.threads):
@@ -138,7 +141,7 @@ class Ring:
             sys.setswitchinterval(interval)
             try:
                 self._end(threads, queue)
-            except BaseException:  # Ctrl-C while they end, as they do behind every epoch: once more, and then tell it
+            except BaseException:  # Ctrl-C while they end, as they do after every epoch: end them again, then re-raise
                 self._end(threads, queue)
                 raise
             for job in pending:
@@ -153,7 +156,7 @@ class Ring:
                 try:
                     thread.join()
                     break
-                except RuntimeError:  # it has not started: Ctrl-C fell into its start, or just before that
+                except RuntimeError:  # it has not started: Ctrl-C interrupted its start, or came just before
                     time.sleep(0.01)
 
     def _work(self, queue: SimpleQueue[Job | None]) -> None:
@@ -165,16 +168,16 @@ class Ring:
                 if self._stopping:
                     return
                 try:
-                    targets = batches.targets(worker, job.array, group)  # there may be more than the group needs
+                    targets = batches.targets(worker, job.array, group)  # may be more than the group needs
                     for position, target in zip(group, targets, strict=False):
                         record = rows[position]
                         try:
                             canvas.paint(decoder, record, target)
                             if record.masks:
                                 job.masks[position] = canvas.masks(decoder, record)
-                        except Exception as error:  # told by whoever asks for the batch; the others are painted
+                        except Exception as error:  # raised to whoever asks for the batch; the others are painted
                             job.errors[position] = error
                     batches.painted(worker, job.array, group)
-                except Exception as error:  # and here it is of all of them
+                except Exception as error:  # here it concerns all of them
                     job.errors[group.start] = error
                 job.finish_group(self._make)

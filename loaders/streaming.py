@@ -1,4 +1,4 @@
-"""Streams: batches dealt out among ranks without knowing how many there will be, and read in the background."""
+"""Streams: distribute batches among ranks without knowing their number, and read in the background."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 def dealt(
     items: Iterable[T], batch_size: int, *, drop_last: bool, world_size: int, rank: int
 ) -> Iterator[tuple[int, list[T], bool]]:
-    """The batches of one rank: (number in the epoch, items, repeated), the same as `ordering.shares` gives.
+    """Yield the batches of one rank: (number in the epoch, items, repeated), the same as `ordering.shares` returns.
 
-    Every rank reads the whole stream and keeps its own batches, so that the order does not depend on how many ranks
-    there are.
+    Every rank reads the entire stream and keeps its own batches, so that the order does not depend on the number of
+    ranks.
     """
     first: list[list[T]] = []
     iterator, number = iter(items), 0
@@ -39,9 +39,9 @@ _END = object()
 
 
 def read_ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
-    """The items, up to `depth` of them read in a thread while earlier ones are used.
+    """Yield the items, reading up to `depth` of them in a thread while earlier ones are used.
 
-    An exception of `items` is raised in its place. Leaving early ends the thread behind the item it is reading.
+    An exception from `items` is raised in its place. Leaving early ends the thread after the item it is reading.
     """
     queue: Queue[tuple[Any, BaseException | None]] = Queue(depth)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""Small defects in big images: overlapping tiles that keep their pixels, and their predictions put together again."""
+"""Small defects in large images: split them into overlapping tiles at full resolution, and merge their predictions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from loaders.records import Window
 
 @dataclass(frozen=True)
 class Tiling:
-    """How images are cut.
+    """How images are split into tiles.
 
-    Tiles have equal distances, the last ones end at the image's edges, and neighbours share at least `overlap` of
+    Tiles are evenly spaced, the last ones end at the image's edges, and neighbors share at least `overlap` of
     their length. An image no larger than a tile is one tile.
 
     Attributes:
-        size: edge, or (height, width), in pixels of the file. Where it is the loader's image_size, nothing is resized.
-        overlap: part of a tile, 0 up to below 1. A defect no larger than it lies whole in some tile.
-        empty: which part of the tiles without a defect an epoch shows, others each time: 0.1 trains on a tenth. 1
-            shows all, as an evaluation has to.
-        min_visible: a box of which a tile shows less than this part of its area is no truth of that tile.
+        size: edge, or (height, width), in pixels of the file. If it equals the loader's image_size, nothing is resized.
+        overlap: fraction of a tile, from 0 to below 1. A defect no larger than it lies entirely in some tile.
+        empty: fraction of the tiles without a defect that an epoch shows, different ones each time: 0.1 trains on a
+            tenth. 1 shows all, as an evaluation must.
+        min_visible: a box of which a tile shows less than this share of its area is not a target of that tile.
 
     Raises:
         ValueError: a number outside its range.
@@ -38,12 +38,12 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
-            raise ValueError(f"tile size {self.size} must be positive")
+            raise ValueError(f"The tile size is {self.size}, but must be positive.")
         if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap is {self.overlap}; it must be from 0 to below 1")
+            raise ValueError(f"overlap is {self.overlap}, but must be from 0 to below 1.")
         for name in ("empty", "min_visible"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be from 0 to 1.")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,22 +51,22 @@ class Tiling:
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def windows(self, size: tuple[int, int]) -> list[Window]:
-        """The tiles of an image of `size` (height, width), by rows."""
-        height, width = (min(tile, whole) for tile, whole in zip(self.shape, size, strict=True))
+        """Return the tiles of an image of `size` (height, width), row by row."""
+        height, width = (min(tile, edge) for tile, edge in zip(self.shape, size, strict=True))
         return [
             (top, left, height, width)
             for top in _starts(size[0], height, self.overlap)
             for left in _starts(size[1], width, self.overlap)
         ]
 
-    def truth(self, boxes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """What a tile shows of the boxes.
+    def visible(self, boxes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return the boxes that a tile shows.
 
         Args:
             boxes: float32 (n, 4), in pixels of the file.
 
         Returns:
-            float32 (m, 4), clipped, in pixels of the tile; and int64 (m,), which boxes they are.
+            float32 (m, 4), clipped, in pixels of the tile; and int64 (m,), their indices.
         """
         top, left, height, width = window
         moved = boxes - np.array([left, top, left, top], np.float32)
@@ -75,37 +75,39 @@ class Tiling:
         kept = np.flatnonzero((visible > 0) & (visible >= self.min_visible * area))
         return clipped[kept], kept
 
+    truth = visible  #: The former name, kept for one version.
 
-def _starts(whole: int, tile: int, overlap: float) -> list[int]:
-    if whole <= tile:
+
+def _starts(length: int, tile: int, overlap: float) -> list[int]:
+    if length <= tile:
         return [0]
-    count = 1 + -(-(whole - tile) // max(1, int(tile * (1 - overlap))))
-    return np.linspace(0, whole - tile, count).round().astype(int).tolist()
+    count = 1 + -(-(length - tile) // max(1, int(tile * (1 - overlap))))
+    return np.linspace(0, length - tile, count).round().astype(int).tolist()
 
 
 def merge_tiles(
     predictions: Iterable[dict[str, Any]], *, iou: float = 0.5, cut: float = 0.7
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Predictions of tiles, put together to those of whole images.
+    """Merge predictions of tiles into those of entire images.
 
-    Two boxes of one class are taken for the same defect, and one of them goes: where they overlap by more than `iou`,
-    the one with the lower score; where a box ends at an inner edge of its tile, so was cut there, and a box of another
-    tile with at least half its score covers more than `cut` of it, the cut one.
+    Two boxes of one class are considered the same defect, and one of them is removed: if they overlap by more than
+    `iou`, the one with the lower score; if a box ends at an inner edge of its tile, and so was cut there, and a box of
+    another tile with at least half its score covers more than `cut` of it, the cut one.
 
     Args:
-        predictions: of each tile `image_id`; `window` (top, left, height, width) and `image_size` (height, width) in
+        predictions: for each tile `image_id`; `window` (top, left, height, width) and `image_size` (height, width) in
             pixels of the file; `boxes` float (n, 4) in pixels of the tile, x_min y_min x_max y_max; `scores` (n,);
             `labels` (n,).
 
     Returns:
-        image_id -> `boxes` in pixels of the whole image, `scores`, `labels`, best first.
+        image_id -> `boxes` in pixels of the entire image, `scores`, `labels`, best first.
     """
     gathered: dict[str, list[tuple[torch.Tensor, ...]]] = {}
     for number, one in enumerate(predictions):
         boxes = torch.as_tensor(one["boxes"], dtype=torch.float32).reshape(-1, 4)
         top, left, height, width = (int(edge) for edge in one["window"])
-        whole_height, whole_width = one["image_size"]
-        inner = torch.tensor([left > 0, top > 0, left + width < whole_width, top + height < whole_height])
+        image_height, image_width = one["image_size"]
+        inner = torch.tensor([left > 0, top > 0, left + width < image_width, top + height < image_height])
         at_edge = torch.cat([boxes[:, :2] <= 1, boxes[:, 2:] >= torch.tensor([width, height]) - 1], 1)
         shift = torch.tensor([left, top, left, top], dtype=torch.float32)
         gathered.setdefault(str(one["image_id"]), []).append(
@@ -124,7 +126,7 @@ def _merged(parts: list[tuple[torch.Tensor, ...]], iou: float, cut: float) -> di
     boxes, scores, labels, was_cut, tiles = (torch.cat(column) for column in zip(*parts, strict=True))
     keep = torch.ones(len(boxes), dtype=torch.bool)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp_min(1e-9)
-    for some in torch.nonzero(was_cut)[:, 0].split(256):  # not all pairs at once: a big image has many thousands
+    for some in torch.nonzero(was_cut)[:, 0].split(256):  # not all pairs at once: a large image has many thousands
         low = torch.maximum(boxes[some, None, :2], boxes[None, :, :2])
         high = torch.minimum(boxes[some, None, 2:], boxes[None, :, 2:])
         covered = (high - low).clamp_min(0).prod(2) > cut * area[some, None]

@@ -77,7 +77,7 @@ def test_sample_then_prepare(tmp_path: Path) -> None:
     assert (tmp_path / "raw.traps.json").is_file()
     again = run("sample", "deeppcb", tmp_path / "raw")
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "already exists and is not empty" in again.stderr
     done = run("prepare", "deeppcb", "--data-dir", tmp_path / "raw", "--output-dir", tmp_path / "hub")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "hub" / "README.md").is_file()

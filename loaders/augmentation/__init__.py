@@ -1,6 +1,6 @@
-"""Augmentation of whole batches on the device, with boxes and masks moved along.
+"""Augmentation of batches on the device; boxes and masks are transformed along.
 
-`Augmentation` holds the strengths and the order; `Batch` is what it takes and gives.
+`Augmentation` holds the strengths and the order; `Batch` is its input and output.
 """
 
 from loaders.augmentation.augmentation import Augmentation

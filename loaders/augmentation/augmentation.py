@@ -1,4 +1,4 @@
-"""`Augmentation`: how strongly to change training batches, and in which order."""
+"""`Augmentation`: the strength of changes to training batches, and their order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from loaders.augmentation import geometry, mixing, photometry
 from loaders.augmentation.batch import Batch, groups
 from radikal_datasets.sources import source_info
 
-#: What `for_source` takes for a change whose default is 0. Copy-paste is not among them: it needs masks, so it has to
-#: be asked for.
+#: The strengths that `for_source` uses for changes whose default is 0. Copy-paste is not among them: it needs masks, so
+#: it has to be requested.
 MILD = {
     "turn": 0.5,
     "rotation": 5.0,
@@ -29,31 +29,31 @@ _PROBABILITIES = ("flip_horizontal", "flip_vertical", "turn", "mosaic", "erase",
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly to change training images; a callable that changes a whole batch on the device its images are on.
+    """Strengths of changes to training images; a callable that changes a batch on the device of its images.
 
-    All zero: nothing is changed. In this order: mosaic, copy-paste, geometry, erasing, photometry. The geometry of an
+    All zero: nothing is changed. The order is: mosaic, copy-paste, geometry, erasing, photometry. The geometry of an
     image is one matrix and at most one interpolation; flips and turns alone are exact. Everything happens within the
-    content: nothing is drawn into the padding, and but for a mosaic, which fills the canvas, content keeps its size.
-    Each image draws its own values, evenly unless said otherwise.
+    content: nothing is drawn into the padding, and except in a mosaic, which fills the canvas, content keeps its size.
+    Each image draws its own values, uniformly unless stated otherwise.
 
     Attributes:
         flip_horizontal, flip_vertical: probability of each.
-        turn: probability of a turn by 90, 180 or 270 degrees; content that isn't square is turned by 180 alone.
-        rotation: largest angle either way, degrees. Without masks a box becomes the box around its turned corners,
+        turn: probability of a turn by 90, 180 or 270 degrees; content that isn't square is only turned by 180.
+        rotation: largest angle either way, degrees. Without masks a box becomes the box around its rotated corners,
             which is larger than the object; with masks it stays tight.
         translate: largest shift either way, as a fraction of the content's height and width.
-        scale: largest zoom, in both directions: 0.5 shows between 1/1.5 and 1.5 times the size, even on a log scale.
+        scale: largest zoom, in both directions: 0.5 shows between 1/1.5 and 1.5 times the size, uniform on a log scale.
             Zooming in crops at random, zooming out places at random and fills with the image's mean.
         shear: largest angle either way by which vertical lines lean, degrees.
         mosaic: probability that an image becomes a collage of itself and three images of the batch at half size.
         brightness, contrast: largest relative change.
-        gamma: largest change of the exponent: 0.5 draws between 1/1.5 and 1.5, even on a log scale.
+        gamma: largest change of the exponent: 0.5 draws between 1/1.5 and 1.5, uniform on a log scale.
         noise: largest deviation of additive Gaussian noise, as a fraction of white.
         blur: largest deviation of a Gaussian blur, pixels of the canvas.
         erase: probability that a rectangle of 2 to 20 % of the content is filled with the image's mean.
         copy_paste: probability that the instances of another image of the batch are pasted by their masks, where they
             overlap no box.
-        min_visible: a box of which less than this part is left goes, with its label and mask.
+        min_visible: a box of which less than this share is left is removed, with its label and mask.
 
     Raises:
         ValueError: a probability that is not within 0..1, or a strength that is negative.
@@ -81,16 +81,16 @@ class Augmentation:
             value = getattr(self, field.name)
             if field.name in _PROBABILITIES:
                 if not 0 <= value <= 1:
-                    raise ValueError(f"{field.name}={value} is not within 0..1")
+                    raise ValueError(f"{field.name} is {value}, but must be a probability from 0 to 1.")
             elif not 0 <= value < float("inf"):
-                raise ValueError(f"{field.name}={value} is not a finite number from 0 up")
+                raise ValueError(f"{field.name} is {value}, but must be a finite number of at least 0.")
         # At 90 degrees an image is sheared out to infinity.
         if self.shear >= 90:
-            raise ValueError(f"shear={self.shear} is not below 90 degrees")
+            raise ValueError(f"shear is {self.shear}, but must be below 90 degrees.")
 
     @classmethod
     def for_source(cls, name: str, **changes: float) -> Augmentation:
-        """What is true to a source: mild strengths for what its `Source.augmentations` names, 0 for all else.
+        """Return realistic augmentations for a source: mild strengths for its `Source.augmentations`, otherwise 0.
 
         Args:
             name: a source, as in `load_dataset("radikal_datasets/<name>")`.
@@ -98,35 +98,37 @@ class Augmentation:
 
         Raises:
             radikal_datasets.errors.UnknownSourceError: no such source.
-            ValueError: a change that isn't true to the source.
+            ValueError: a change that is not realistic for the source.
         """
-        true_to_it = source_info(name).augmentations
-        untrue = [field for field in changes if field not in (*true_to_it, "min_visible")]
-        if untrue:
+        realistic = source_info(name).augmentations
+        unrealistic = [field for field in changes if field not in (*realistic, "min_visible")]
+        if unrealistic:
+            verb = "are" if len(unrealistic) > 1 else "is"
             raise ValueError(
-                f"{', '.join(untrue)}: not true to {name}, whose images the camera could not have made so. True to it "
-                f"are {', '.join(true_to_it)}. To use it all the same, give Augmentation all fields yourself."
+                f"{', '.join(unrealistic)} {verb} not realistic for {name}: no camera could have produced such an "
+                f"image. Realistic augmentations are {', '.join(realistic)}. To use it anyway, construct "
+                "Augmentation(...) directly."
             )
         strengths: dict[str, Any] = {field.name: 0.0 for field in fields(cls) if field.name != "min_visible"}
-        strengths |= {field: getattr(cls, field) or MILD.get(field, 0.0) for field in true_to_it}
+        strengths |= {field: getattr(cls, field) or MILD.get(field, 0.0) for field in realistic}
         return cls(**{**strengths, **changes})
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Change a batch.
 
         Args:
-            batch: is left as it is; what comes back shares with it what was not changed.
-            generator: on the CPU. Every parameter is drawn from it, so that the outcome is a function of the batch and
+            batch: is not modified; the result shares with it what was not changed.
+            generator: on the CPU. Every parameter is drawn from it, so that the result is a function of the batch and
                 this generator's state; noise comes from a generator on the images' device, seeded by a draw from it.
 
         Returns:
-            The changed batch. Gray levels are changed plane by plane: of a pair the third plane is no longer exactly
+            The changed batch. Gray levels are changed plane by plane: in a pair, the third plane is no longer exactly
             the difference of the other two, and has to be computed again.
 
         Raises:
             ValueError: `copy_paste` is above 0 and the batch has no masks.
         """
-        # A gray plane that is only seen as three is changed once.
+        # A gray plane that is only viewed as three is changed once.
         planes = batch.images.shape[1]
         one_plane = planes > 1 and batch.images.stride(1) == 0
         if one_plane:
@@ -137,7 +139,7 @@ class Augmentation:
         return replace(batch, images=batch.images.expand(-1, planes, -1, -1)) if one_plane else batch
 
     def _shape(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """What moves pixels, boxes and masks."""
+        """Apply the changes that move pixels, boxes and masks."""
         if self.mosaic:
             batch = mixing.mosaic(batch, self.mosaic, generator)
         if self.copy_paste:
@@ -157,7 +159,7 @@ class Augmentation:
         return batch
 
     def _light(self, batch: Batch, generator: torch.Generator, *, in_place: bool) -> Batch:
-        """What changes gray levels only; `in_place`: the images are nobody else's."""
+        """Apply the changes of gray levels; `in_place`: no one else holds the images."""
         if not (self.brightness or self.contrast or self.gamma or self.blur or self.noise):
             return batch
         light = photometry.draw_light(

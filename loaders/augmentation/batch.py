@@ -1,4 +1,4 @@
-"""What an augmentation takes and gives: a whole batch, its pixels on the device, its boxes on the CPU."""
+"""The input and output of an augmentation: a batch with its pixels on the device and its boxes on the CPU."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Batch:
 
     Attributes:
         images: float32 (B, C, H, W), gray levels 0..255, on any device. C is 1, 3 (RGB), or the planes of a pair; all
-            planes of an image are changed alike. May be an expanded view or channels_last; nobody writes into it.
+            planes of an image are changed alike. May be an expanded view or channels_last; it is never written to.
         content: int64 (B, 2), CPU: (height, width) of each image on its canvas, anchored top left; the rest of the
             canvas is padding.
         boxes: float32 (N, 4), CPU: x_min, y_min, x_max, y_max, half-open, within the content; all boxes of the batch.
         labels: int64 (N,), CPU.
-        owners: int64 (N,), CPU: which image a box belongs to, non-decreasing.
-        masks: bool (N, H, W), on the images' device; None where nobody asked for them. A mask without a pixel says
+        owners: int64 (N,), CPU: the image to which a box belongs, non-decreasing.
+        masks: bool (N, H, W), on the images' device; None if they were not requested. A mask without pixels says
             nothing about its box: the instance has none.
     """
 
@@ -41,7 +41,7 @@ class Batch:
         return self.images.shape[-2], self.images.shape[-1]
 
     def inside(self) -> torch.Tensor | None:
-        """Bool (B, 1, H, W) on the images' device, true on content; None where no image has padding."""
+        """Return bool (B, 1, H, W) on the images' device, true on content; None if no image has padding."""
         height, width = self.canvas
         if bool((self.content == torch.tensor([height, width])).all()):
             return None
@@ -52,7 +52,7 @@ class Batch:
         return (rows[:, :, None] & columns[:, None, :])[:, None]
 
     def mean(self) -> torch.Tensor:
-        """Float32 (B, C, 1, 1): the mean of each plane over its content."""
+        """Return float32 (B, C, 1, 1): the mean of each plane over its content."""
         sizes = self.content.tolist()
         if all(tuple(size) == self.canvas for size in sizes):
             return self.images.mean((2, 3), keepdim=True)
@@ -60,12 +60,12 @@ class Batch:
         return torch.stack([image.mean((1, 2)) for image in content])[:, :, None, None]
 
     def on_content(self, images: torch.Tensor) -> torch.Tensor:
-        """`images` where there is content, and this batch's own padding around it."""
+        """Return `images` where there is content, and this batch's own padding around it."""
         inside = self.inside()
         return images if inside is None else torch.where(inside, images, self.images)
 
     def select(self, rows: torch.Tensor) -> Batch:
-        """The boxes at `rows`, int64 (M,) on the CPU, in that order, with their labels, owners and masks."""
+        """Return the boxes at `rows`, int64 (M,) on the CPU, in that order, with their labels, owners and masks."""
         masks = self.masks
         if masks is not None:
             masks = masks[rows.to(masks.device, non_blocking=True)]
@@ -73,16 +73,16 @@ class Batch:
         return replace(self, boxes=boxes, labels=labels, owners=owners, masks=masks)
 
     def keep(self, keep: torch.Tensor) -> Batch:
-        """The boxes where `keep`, bool (N,) on the CPU, is true."""
+        """Return the boxes for which `keep`, bool (N,) on the CPU, is true."""
         return self if bool(keep.all()) else self.select(keep.nonzero()[:, 0])
 
 
-#: Bytes of images that a CPU changes at once: what is worked out of them on the way is several times as large.
+#: Bytes of images that a CPU changes at once: intermediate results are several times as large.
 _AT_ONCE = 2**22
 
 
 def groups(images: torch.Tensor) -> Iterator[slice]:
-    """Images (B, C, H, W) that are changed together: on a GPU all; on a CPU some, or memory and caches would suffer."""
+    """Yield slices of images (B, C, H, W) to change together: all on a GPU; some on a CPU, to save memory and cache."""
     count = len(images)
     some = count
     if images.device.type == "cpu" and count:

@@ -1,6 +1,6 @@
-"""Flips, turns and affine changes: one matrix an image, within its content.
+"""Flips, turns and affine changes: one matrix per image, within its content.
 
-A matrix is float64 (3, 3) and takes (x, y, 1) of the image before to (x, y, 1) of the image after, in canvas pixels.
+A matrix is float64 (3, 3) and maps (x, y, 1) of the image before to (x, y, 1) of the image after, in canvas pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from loaders.augmentation.batch import Batch, groups
 def draw_turns(
     content: torch.Tensor, flip_horizontal: float, flip_vertical: float, turn: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw what is done to each image without interpolation.
+    """Draw the changes to each image that need no interpolation.
 
     Args:
         content: int64 (B, 2), (height, width).
@@ -36,25 +36,25 @@ def draw_turns(
 
 
 def turn_matrices(turns: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-    """Matrices (B, 3, 3) of what `draw_turns` drew."""
+    """Return the matrices (B, 3, 3) of what `draw_turns` drew."""
     flips = torch.diag_embed(1 - 2 * turns[:, :2]).double()
-    # y points down: a quarter turn counterclockwise takes what is on the right to the top, (1, 0) to (0, -1).
+    # y points down: a quarter turn counterclockwise moves what is on the right to the top, (1, 0) to (0, -1).
     quarter = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
     powers = torch.stack([torch.linalg.matrix_power(quarter, k) for k in range(4)])
-    return _about_centre(powers[turns[:, 2]] @ flips, content)
+    return _about_center(powers[turns[:, 2]] @ flips, content)
 
 
 def draw_affine(
     content: torch.Tensor, rotation: float, translate: float, scale: float, shear: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw matrices (B, 3, 3) that shear, zoom and rotate about the content's centre, then shift.
+    """Draw matrices (B, 3, 3) that shear, zoom and rotate about the content's center, then shift.
 
     Args:
         content: int64 (B, 2), (height, width).
         rotation, shear: largest angles either way, degrees.
         translate: largest shift either way, as a fraction of the content's height and width.
-        scale: largest zoom s; the factor is drawn evenly on a log scale from 1 / (1 + s) to 1 + s. The part that is
-            shown of an enlarged image, and the place of a reduced one, is drawn evenly, too.
+        scale: largest zoom s; the factor is drawn uniformly on a log scale from 1 / (1 + s) to 1 + s. The part that is
+            shown of an enlarged image, and the position of a reduced one, is drawn uniformly, too.
         generator: on the CPU.
     """
     draws = torch.rand((len(content), 7), generator=generator, dtype=torch.float64) * 2 - 1
@@ -63,7 +63,7 @@ def draw_affine(
     cos, sin, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
     turned = torch.stack([cos, sin, -sin, cos], 1).view(-1, 2, 2)
     slanted = torch.stack([one, slant, zero, one], 1).view(-1, 2, 2)
-    matrices = _about_centre(factor[:, None, None] * turned @ slanted, content)
+    matrices = _about_center(factor[:, None, None] * turned @ slanted, content)
     room = (factor - 1).abs() / 2
     shift = draws[:, 3:5] * room[:, None] + draws[:, 5:7] * translate
     matrices[:, :2, 2] += shift * content.flip(1)
@@ -87,21 +87,21 @@ def turn_exactly(batch: Batch, turns: torch.Tensor) -> Batch:
 
 
 def resample(batch: Batch, matrices: torch.Tensor, min_visible: float) -> Batch:
-    """Move images, masks and boxes by matrices (B, 3, 3), each within its content.
+    """Transform images, masks and boxes by matrices (B, 3, 3), each within its content.
 
-    What comes from outside the content is the image's mean. A box is the enclosing box of its moved corners; where
-    there are masks it is cut to the moved mask's tight box. It goes where less than `min_visible` of the moved box's
-    area lies within the content, and where its mask has no pixel left.
+    What comes from outside the content is the image's mean. A box is the enclosing box of its transformed corners; with
+    masks it is clipped to the transformed mask's tight box. It is removed if less than `min_visible` of the transformed
+    box's area lies within the content, or if its mask has no pixel left.
     """
     inside, mean = batch.inside(), batch.mean()
     images = torch.empty_like(batch.images, memory_format=torch.contiguous_format)
     for some in groups(batch.images):
         grid = _sampling_grid(matrices[some], batch.canvas, batch.images.device)
-        # grid_sample takes zero from outside the canvas: with the mean taken off, that is the mean.
-        centred = batch.images[some] - mean[some]
+        # grid_sample returns zero outside the canvas: with the mean subtracted, that is the mean.
+        centered = batch.images[some] - mean[some]
         if inside is not None:
-            centred *= inside[some]
-        moved_images = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+            centered *= inside[some]
+        moved_images = F.grid_sample(centered, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         torch.add(moved_images, mean[some], out=images[some])
     images = batch.on_content(images)
 
@@ -116,7 +116,7 @@ def resample(batch: Batch, matrices: torch.Tensor, min_visible: float) -> Batch:
 
 
 def _sampling_grid(matrices: torch.Tensor, canvas: tuple[int, int], device: torch.device) -> torch.Tensor:
-    """Where each pixel of the outcome comes from: float32 (B, H, W, 2), (x, y) as grid_sample has them.
+    """Return the position from which each output pixel comes: float32 (B, H, W, 2), (x, y) as in grid_sample.
 
     With align_corners=False, -1 and 1 are the outer edges of the canvas. `F.affine_grid` gives the same, but multiplies
     matrices for each pixel, which on a CPU takes four times as long.
@@ -124,7 +124,7 @@ def _sampling_grid(matrices: torch.Tensor, canvas: tuple[int, int], device: torc
     height, width = canvas
     from_pixels = torch.tensor([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]], dtype=torch.float64)
     back = (from_pixels @ torch.linalg.inv(matrices))[:, :2].float().to(device, non_blocking=True)
-    # Centres of pixels.
+    # Pixel centers.
     x, y = torch.arange(width, device=device) + 0.5, torch.arange(height, device=device) + 0.5
     across, down, shift = back[:, None, None].unbind(4)
     return (across * x[:, None] + shift) + down * y[:, None, None]
@@ -149,10 +149,10 @@ def _turned(pixels: torch.Tensor, turn: list[int]) -> torch.Tensor:
     return torch.rot90(pixels.flip(dims), turn[2], (-2, -1))
 
 
-def _about_centre(linear: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-    """Linear maps (B, 2, 2) made to leave the centre of the content in its place: (B, 3, 3)."""
-    centre = content.flip(1).double() / 2
+def _about_center(linear: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
+    """Make linear maps (B, 2, 2) leave the center of the content in place: (B, 3, 3)."""
+    center = content.flip(1).double() / 2
     matrices = torch.eye(3, dtype=torch.float64).repeat(len(linear), 1, 1)
     matrices[:, :2, :2] = linear
-    matrices[:, :2, 2] = centre - (linear @ centre[:, :, None])[:, :, 0]
+    matrices[:, :2, 2] = center - (linear @ center[:, :, None])[:, :, 0]
     return matrices

@@ -1,4 +1,4 @@
-"""Changes that take something from elsewhere into an image, or out of it: mosaic, copy-paste, erasing."""
+"""Augmentations that add something to an image or remove it: mosaic, copy-paste, erasing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from loaders.augmentation import boxes as boxes_
 from loaders.augmentation.batch import Batch
 
-#: Places tried for each instance that copy-paste moves; where all are taken the instance is left out.
+#: Positions tried for each instance that copy-paste moves; if all are taken, the instance is left out.
 _TRIES = 20
 #: Share of the content that erasing covers, and the largest ratio of its sides.
 _ERASED = (0.02, 0.2)
@@ -18,10 +18,10 @@ _LONGEST = 3.0
 
 
 def mosaic(batch: Batch, probability: float, generator: torch.Generator) -> Batch:
-    """Turn images into collages of two by two, of themselves and three images of the batch, drawn with repeats.
+    """Turn images into two-by-two collages of themselves and three images of the batch, drawn with replacement.
 
-    Each tile is a canvas at half size, its padding filled with the mean; the content of a collage is the whole canvas.
-    On a canvas of odd size the lower and right tiles lose their last half pixel.
+    Each tile is a canvas at half size, its padding filled with the mean; the content of a collage is the entire canvas.
+    On a canvas of odd size, the lower and right tiles lose their last half pixel.
     """
     count = len(batch.images)
     hit = (torch.rand(count, generator=generator) < probability).nonzero()[:, 0]
@@ -41,7 +41,7 @@ def mosaic(batch: Batch, probability: float, generator: torch.Generator) -> Batc
     content = batch.content.clone()
     content[hit] = torch.tensor([height, width])
 
-    # For every tile the boxes of its image: (tile, row) of each; tiles are counted through all collages.
+    # The boxes of each tile's image: (tile, row) of each; tiles are numbered across all collages.
     tile, rows = (tiles.view(-1, 1) == batch.owners).nonzero(as_tuple=True)
     corner = torch.stack([tile % 2 * tile_width, tile % 4 // 2 * tile_height], 1)
     pasted = batch.select(rows)
@@ -57,15 +57,15 @@ def mosaic(batch: Batch, probability: float, generator: torch.Generator) -> Batc
 
 
 def copy_paste(batch: Batch, probability: float, generator: torch.Generator) -> Batch:
-    """Paste the instances of another image of the batch by their masks, each where it overlaps no present box.
+    """Paste the instances of another image of the batch by their masks, each where it overlaps no existing box.
 
-    An instance without mask, or for which no free place was found within the content, is left out.
+    An instance without a mask, or for which no free position was found within the content, is left out.
 
     Raises:
         ValueError: the batch has no masks.
     """
     if batch.masks is None:
-        raise ValueError("copy_paste needs instance masks and this batch has none: ask for masks, or set copy_paste=0")
+        raise ValueError("copy_paste needs instance masks, but this batch has none. Set masks=True, or copy_paste=0.")
     count = len(batch.images)
     hits = (torch.rand(count, generator=generator) < probability).nonzero()[:, 0].tolist()
     if count < 2 or not hits or not len(batch.boxes):
@@ -111,7 +111,7 @@ def copy_paste(batch: Batch, probability: float, generator: torch.Generator) -> 
 def erase(batch: Batch, probability: float, min_visible: float, generator: torch.Generator) -> Batch:
     """Fill a rectangle of 2 to 20 % of the content with the image's mean.
 
-    A box shrinks to the bounding box of what is left of it, and of its mask where it has one. It goes where less than
+    A box shrinks to the bounding box of what is left of it, and of its mask if it has one. It is removed if less than
     `min_visible` of its area, or of its mask, is left.
     """
     height, width = batch.canvas
@@ -137,19 +137,19 @@ def erase(batch: Batch, probability: float, min_visible: float, generator: torch
 
 
 def _half_size_images(batch: Batch, sources: torch.Tensor) -> torch.Tensor:
-    """The canvases of the images `sources`, padding filled with the mean, at half size (rounded up)."""
+    """Return the canvases of the images `sources`, padding filled with the mean, at half size (rounded up)."""
     height, width = batch.canvas
     inside, images, mean = batch.inside(), batch.images, batch.mean()
     index = sources.to(images.device, non_blocking=True)
     images = images[index] if inside is None else torch.where(inside[index], images[index], mean[index])
-    # With a row or column more where their number is odd, the size is halved exactly, as the boxes are.
+    # With an additional row or column if their number is odd, the size is halved exactly, as the boxes are.
     images = F.pad(images, [0, width % 2, 0, height % 2], mode="replicate")
     size = [(height + 1) // 2, (width + 1) // 2]
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _half_size_masks(masks: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
-    """Masks (N, H, W) at half size on canvases of (H, W), each at its corner (x, y): where half of a pixel is mask."""
+    """Return masks (N, H, W) at half size on canvases of (H, W), at their corners (x, y), thresholded at half a pixel."""
     height, width = masks.shape[1:]
     padded = F.pad(masks, [0, width % 2, 0, height % 2]).to(torch.uint8)
     covered = padded[:, 0::2, 0::2] + padded[:, 1::2, 0::2] + padded[:, 0::2, 1::2] + padded[:, 1::2, 1::2]
@@ -161,7 +161,7 @@ def _half_size_masks(masks: torch.Tensor, corners: torch.Tensor) -> torch.Tensor
 
 
 def _joined(batch: Batch, pasted: Batch) -> Batch:
-    """The boxes of both on the images of the first, in the order of their owners."""
+    """Return the boxes of both on the images of the first, in the order of their owners."""
     both = replace(
         batch,
         boxes=torch.cat([batch.boxes, pasted.boxes]),
@@ -175,7 +175,7 @@ def _joined(batch: Batch, pasted: Batch) -> Batch:
 def _free_place(
     size: torch.Tensor, content: torch.Tensor, taken: torch.Tensor, generator: torch.Generator
 ) -> list[int] | None:
-    """Top and left of a place for (height, width) = `size` in `content` that touches none of the boxes `taken`."""
+    """Return top and left of a free position for (height, width) = `size` in `content`, clear of the `taken` boxes."""
     room = content - size + 1
     places = (torch.rand((_TRIES, 2), generator=generator) * room).long()
     found = torch.cat([places.flip(1), (places + size).flip(1)], 1).float()
@@ -187,12 +187,12 @@ def _free_place(
 
 
 def _draw_holes(content: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
-    """int64 (B, 4), x_min, y_min, x_max, y_max of a rectangle within each content; all 0 where none is erased."""
+    """Return int64 (B, 4), x_min, y_min, x_max, y_max of a rectangle within each content; all 0 if none is erased."""
     hit, share, ratio, top, left = torch.rand((5, len(content)), generator=generator)
     height, width = content.float().T
     area = (_ERASED[0] + share * (_ERASED[1] - _ERASED[0])) * height * width
     hole_height = (area * _LONGEST ** (2 * ratio - 1)).sqrt()
-    # Neither side may be longer than the content: what is too wide becomes higher, and the other way round.
+    # Neither side may be longer than the content: what is too wide becomes higher, and vice versa.
     hole_height = torch.minimum(torch.maximum(hole_height, area / width), height).round().clamp_min(1)
     hole_width = torch.minimum((area / hole_height).round().clamp_min(1), width)
     y, x = (top * (height - hole_height + 1)).floor(), (left * (width - hole_width + 1)).floor()

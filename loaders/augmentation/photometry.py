@@ -1,4 +1,4 @@
-"""Changes of gray levels: each image by its own drawn strength, some images at once. Boxes stay as they are."""
+"""Changes of gray levels: each image with its own drawn strength, several images at once. Boxes are not affected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WHITE = 255.0
 
 @dataclass(frozen=True)
 class Light:
-    """What is done to the gray levels of each image of a batch; None where nothing is. On the images' device.
+    """The changes to the gray levels of each image of a batch; None if there are none. On the images' device.
 
     Attributes:
         gain, spread: float32 (B,), factors of the gray level, and of its distance from the image's mean.
@@ -40,8 +40,8 @@ def draw_light(
     blur: float,
     noise: float,
     generator: torch.Generator,
-) -> Light:
-    """Draw for `count` images; strengths as in `Augmentation`, 0: not at all."""
+) -> Light:  # fmt: skip
+    """Draw changes for `count` images; strengths as in `Augmentation`, 0: no change."""
     drawn: dict[str, torch.Tensor] = {}
     if brightness or contrast:
         drawn["gain"] = draw_factors(count, brightness, generator)
@@ -51,7 +51,7 @@ def draw_light(
     if gamma:
         drawn["exponents"] = torch.exp((2 * torch.rand(count, generator=generator) - 1) * math.log1p(gamma))
     if blur:
-        # A deviation of 0 would divide by zero; at a hundredth of a pixel the neighbours' weights are 0 already.
+        # A deviation of 0 would divide by zero; at a hundredth of a pixel the neighbors' weights are 0 already.
         drawn["blur"] = (blur * torch.rand(count, generator=generator)).clamp_min(0.01)
     pixels = None
     if noise:
@@ -63,21 +63,21 @@ def draw_light(
 
 
 def draw_factors(count: int, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Float32 (count,), even between 1 - strength and 1 + strength, never below 0."""
+    """Return float32 (count,), uniform between 1 - strength and 1 + strength, never below 0."""
     return (1 + strength * (2 * torch.rand(count, generator=generator) - 1)).clamp_min(0)
 
 
 def relight(
     images: torch.Tensor, mean: torch.Tensor | None, content: torch.Tensor, light: Light, some: slice
 ) -> torch.Tensor:
-    """The images `some` of a batch in another light, a tensor of its own.
+    """Return the images `some` of a batch under other light, as a new tensor.
 
     Args:
-        images: float32 (n, C, H, W), these images alone.
-        mean: float32 (B, 1, 1, 1), of every image of the batch before, over all planes; None where no spread is drawn.
+        images: float32 (n, C, H, W), only these images.
+        mean: float32 (B, 1, 1, 1), of every image of the batch before, over all planes; None if no spread is drawn.
         content: int64 (B, 2), CPU, (height, width).
         light: of the batch.
-        some: which these are. Noise has to be drawn for one slice after the other.
+        some: the slice of these images. Noise has to be drawn for one slice after the other.
     """
     images = images.clone() if light.gain is None else _brightness_contrast(images, mean, light, some)
     if light.exponents is not None:
@@ -91,25 +91,25 @@ def relight(
 
 
 def _brightness_contrast(images: torch.Tensor, mean: torch.Tensor | None, light: Light, some: slice) -> torch.Tensor:
-    """Images times a factor, then drawn towards or away from their mean gray level by another."""
+    """Multiply images by a factor, then scale their distance from the mean gray level by another."""
     assert light.gain is not None
     gain = light.gain[some].view(-1, 1, 1, 1)
     if light.spread is None or mean is None:
         return images * gain
     spread = light.spread[some].view(-1, 1, 1, 1)
-    # One mean for all planes, so that colours keep their balance, and an image and its template their difference.
+    # One mean for all planes, so that colors keep their balance, and an image and its template their difference.
     return torch.addcmul(mean[some] * gain * (1 - spread), images, gain * spread)
 
 
 def blur(images: torch.Tensor, content: torch.Tensor, sigma: torch.Tensor, radius: int) -> torch.Tensor:
-    """Gaussian blur. Only content is averaged: at its edge the weights of what lies beyond are left out, and the rest
-    sums up to 1.
+    """Apply a Gaussian blur. Only content is averaged: at its edge, the weights of what lies beyond are omitted, and
+    the rest sums to 1.
 
     Args:
         images: float32 (n, C, H, W).
         content: int64 (n, 2), CPU, (height, width).
         sigma: float32 (n,), deviations in pixels, on the images' device.
-        radius: pixels to either side that count.
+        radius: number of pixels on either side that count.
     """
     count, planes, height, width = images.shape
     device = images.device
@@ -122,13 +122,13 @@ def blur(images: torch.Tensor, content: torch.Tensor, sigma: torch.Tensor, radiu
     inside = rows[:, None, :, None] * columns[:, None, None, :]
     blurred = images * inside
     for line, shape, view in ((columns, (1, -1), (1, 1, width)), (rows, (-1, 1), (1, height, 1))):
-        # Groups: every image has a kernel of its own, and an image is a plane of one large picture for conv2d.
+        # Groups: every image has its own kernel, and for conv2d each image is a plane of one large image.
         per_plane = kernel.repeat_interleave(planes, 0).view(count * planes, 1, *shape)
         padding = [radius if side == -1 else 0 for side in shape]
         blurred = F.conv2d(
             blurred.reshape(1, count * planes, height, width), per_plane, padding=padding, groups=count * planes
         ).view(count, planes, height, width)
         weights = F.conv1d(line[None], kernel[:, None], padding=radius, groups=count)[0]
-        # Weights are 0 only where no content is near: there is nothing to divide either.
+        # Weights are 0 only if no content is near: then there is nothing to divide either.
         blurred /= weights.clamp_min(1e-6).view(count, *view)
     return blurred

@@ -113,8 +113,8 @@ def relabel(table: pa.Table, lookup: Sequence[int]) -> Relabeled:
     """Convert labels to another label space.
 
     An image with a box of a dropped class loses all its boxes and is no longer annotated: its defect is still there,
-    and the rest of its boxes would declare it background. If two classes become one, boxes that are equal in class, box and
-    mask (as PNG bytes) become one box.
+    and the rest of its boxes would declare it background. If two classes become one, boxes that are equal in class, box
+    and mask (as PNG bytes) become one box.
 
     Args:
         table: `image_id`, `boxes`, `labels`, `masks`, `annotated` in the schema's types; no image.

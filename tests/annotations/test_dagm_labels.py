@@ -29,17 +29,17 @@ def test_a_missing_first_line_blank_lines_and_small_letters_do_no_harm():
 @pytest.mark.parametrize(
     ("row", "stem", "found"),
     [
-        ("1151\t2\t1151.PNG\t0\t0\t", "1151", "'2' where 0"),
+        ("1151\t2\t1151.PNG\t0\t0\t", "1151", "0 (clean) or 1 (defective) expected, '2' found"),
         ("1151\t0\t1151.PNG\t0\t1151_label.PNG", "1151", "marked 0, but its label image is '1151_label.PNG'"),
         ("1151\t1\t1151.PNG\t0\t0\t", "1151", "marked 1, but its label image is '0'"),
         ("1151\t1\t1151.PNG\t0\t1150_label.PNG", "1151", "1150_label"),
         ("1150\t0\t1151.PNG\t0\t0\t", "1151", "row '1150' names the image '1151.PNG'"),
-        ("1151\t0", "1151", "2 fields, not 5"),
-        ("1151\t0\t1151.PNG\t0\t0\t7", "1151", "6 fields, not 5"),
+        ("1151\t0", "1151", "5 fields expected, 2 found"),
+        ("1151\t0\t1151.PNG\t0\t0\t7", "1151", "5 fields expected, 6 found"),
         ("1151\t0\t1151.bmp\t0\t0\t", "1151", "names the image '1151.bmp'"),
-        ("<html>", None, "1 fields, not 5"),
+        ("<html>", None, "5 fields expected, 1 found"),
         ("9" * 5000 + "\t0\t1151.PNG\t0\t0", "1151", "names the image '1151.PNG'"),
-        ("x\t0\t\t0\t0", None, "4 fields, not 5"),
+        ("x\t0\t\t0\t0", None, "5 fields expected, 4 found"),
     ],
 )
 def test_a_wrong_row_tells_its_image_line_and_what_was_found(row, stem, found):

@@ -84,12 +84,12 @@ def test_column_count_does_not_change_within_a_file():
     truth = parse(FIVE + NINE + "1 1 2 3 4\n")
     assert list(truth.rows) == [1]
     assert len(truth.rows[1]) == 2
-    assert "9 columns where lines before have 5" in truth.errors[4].found
+    assert "5 columns expected as in the lines before, 9 found" in truth.errors[4].found
 
 
 @pytest.mark.parametrize("word", ["x", "1.5", "nan", "inf", "1,2"])
 def test_line_without_a_readable_image_number_costs_the_series(word):
-    with pytest.raises(MalformedAnnotationError, match="image's number") as caught:
+    with pytest.raises(MalformedAnnotationError, match="an image number expected") as caught:
         parse(f"{FIVE}{word} 1 2 3 4\n")
     assert caught.value.line == 2
 

@@ -81,8 +81,8 @@ def test_components_touch_at_corners_and_across_columns():
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("1", "no pairs"),
-        ("1 2 3", "no pairs"),
+        ("1", "do not form pairs"),
+        ("1 2 3", "do not form pairs"),
         ("one 2", "'one' is not a pixel number"),
         ("1 2.5", "'2.5' is not a pixel number"),
         ("1 99999999999999999999", "not a pixel number"),
@@ -94,9 +94,9 @@ def test_components_touch_at_corners_and_across_columns():
         ("1_0 1", "'1_0' is not a pixel number"),
         ("\u0661 1", "not a pixel number"),
         ("0 2", "outside"),
-        ("3 0", "no pixels"),
-        ("12 2", "outside the 12"),
-        ("13 1", "outside the 12"),
+        ("3 0", "empty or outside"),
+        ("12 2", "outside the image's 12"),
+        ("13 1", "outside the image's 12"),
         ("9223372036854775807 9223372036854775807", "outside"),
         ("1 3 3 1", "overlap"),
         ("5 2 1 2", "out of order"),

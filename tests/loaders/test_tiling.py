@@ -41,7 +41,7 @@ def test_a_defect_no_larger_than_the_overlap_is_whole_in_some_tile(data, tile, o
     x, y = data.draw(st.integers(0, size[1] - edge)), data.draw(st.integers(0, size[0] - edge))
     box = np.array([[x, y, x + edge, y + edge]], np.float32)
     tiling = Tiling(tile, overlap, min_visible=1.0)
-    whole = [tiling.truth(box, window)[0] for window in tiling.windows(size)]
+    whole = [tiling.visible(box, window)[0] for window in tiling.windows(size)]
     assert any(len(found) and (found[0, 2:] - found[0, :2] == edge).all() for found in whole)
 
 
@@ -77,7 +77,7 @@ def test_tiles_keep_pixels_and_truth():
 
 def test_box_of_which_a_tile_shows_too_little_is_not_its_truth():
     boxes = np.array([[0, 0, 10, 10], [8, 0, 20, 10], [9, 0, 19, 10]], np.float32)
-    shown, kept = Tiling(10, min_visible=0.15).truth(boxes, (0, 0, 10, 10))
+    shown, kept = Tiling(10, min_visible=0.15).visible(boxes, (0, 0, 10, 10))
     assert kept.tolist() == [0, 1] and shown.tolist() == [[0, 0, 10, 10], [8, 0, 10, 10]]
 
 
@@ -121,7 +121,7 @@ def truth_as_predictions(size, boxes, labels, tiling, noise=0.0, seed=0):
     """What a perfect detector says of every tile."""
     rng = np.random.default_rng(seed)
     for window in tiling.windows(size):
-        shown, kept = tiling.truth(boxes, window)
+        shown, kept = tiling.visible(boxes, window)
         yield {
             "image_id": "made", "window": window, "image_size": size,
             "boxes": shown + rng.uniform(-noise, noise, shown.shape), "labels": labels[kept],

@@ -271,7 +271,7 @@ def remove_image(root, key):
         (
             remove_image,
             errors.MissingImageError,
-            r"trainval\.txt, line 1: no image group20085/20085/20085000_test\.jpg",
+            r"trainval\.txt, line 1: there is no image group20085/20085/20085000_test\.jpg",
         ),
     ],
 )

@@ -234,7 +234,7 @@ def test_row_for_an_image_that_is_not_there(root, castings, tmp_path, row):
     builder = build(root, tmp_path)
     assert len(examples(builder)) == 3
     assert builder.report().counts() == {"missing_image": 1}
-    with pytest.raises(errors.MissingImageError, match=f"image {row.split()[0]}, which is not there"):
+    with pytest.raises(errors.MissingImageError, match=f"image {row.split()[0]}, which does not exist"):
         build(root, tmp_path, strict=True).index()
     assert [problem.line for problem in builder.report().problems] == [4]  # the first of its rows
 

@@ -99,7 +99,9 @@ def test_mask_without_its_image_is_counted_and_costs_no_other(welds, tmp_path, s
     assert ("W0001_0001" in examples(builder)) is series_there
     assert builder.report().counts() == {"missing_image": 1 if series_there else 2}
     assert builder.report().problems[-1].path == "Welds/W0002/W0002_0002.png"
-    with pytest.raises(errors.MissingImageError, match=r"W0002_000\d\.png: a mask of image \d, which is not there"):
+    with pytest.raises(
+        errors.MissingImageError, match=r"W0002_000\d\.png: the mask belongs to image \d, which does not exist"
+    ):
         build(welds.parent, tmp_path, "welds", strict=True).index()
 
 

@@ -179,7 +179,7 @@ def unknown_class(root):
     ("spoil", "error", "where"),
     [
         (cut_image, errors.UnreadableImageError, r"IMAGES/crazing_1\.jpg: truncated: no EOI"),
-        (no_image, errors.MissingImageError, r"ANNOTATIONS/crazing_1\.xml: no image crazing_1\.jpg"),
+        (no_image, errors.MissingImageError, r"ANNOTATIONS/crazing_1\.xml: there is no image crazing_1\.jpg"),
         (cut_truth, errors.MalformedAnnotationError, r"ANNOTATIONS/crazing_1\.xml, line \d: "),
         (entity_bomb, errors.MalformedAnnotationError, r"ANNOTATIONS/crazing_1\.xml, line 1: a document type"),
         (unknown_class, errors.UnknownClassError, r"ANNOTATIONS/crazing_1\.xml, line 5: class 'dent'"),

@@ -183,7 +183,7 @@ def test_row_that_was_cut_costs_its_image_alone(strips, tmp_path, text):
     assert set(examples(builder)) == {"aaa000001", "bbb000001"}
     line = len(text.splitlines())
     assert [(p.kind, p.line) for p in builder.report().problems] == [("malformed_annotation", line)]
-    with pytest.raises(errors.MalformedAnnotationError, match=rf"train\.csv, line {line}: the file is cut off here"):
+    with pytest.raises(errors.MalformedAnnotationError, match=rf"train\.csv, line {line}: the file is truncated here"):
         build(strips, tmp_path, strict=True).index()
 
 
@@ -285,7 +285,7 @@ def test_sample_submission_is_not_read(strips, tmp_path):
 @pytest.mark.parametrize(
     ("row", "error", "where"),
     [
-        ("aaa000002.jpg,3,1 2 3", errors.MalformedAnnotationError, r"train\.csv, line 4: .*no pairs"),
+        ("aaa000002.jpg,3,1 2 3", errors.MalformedAnnotationError, r"train\.csv, line 4: .*do not form pairs"),
         ("aaa000002.jpg,3,1 x", errors.MalformedAnnotationError, r"train\.csv, line 4: .*'x'"),
         ("aaa000002.jpg,3,409600 2", errors.MalformedAnnotationError, r"train\.csv, line 4: .*409,600"),
         ("aaa000002.jpg,5,1 2", errors.UnknownClassError, r"train\.csv, line 4: class '5'"),
@@ -308,7 +308,9 @@ def test_rows_of_an_image_that_is_not_there_are_counted_once(strips, tmp_path):
     assert set(examples(builder)) == {"aaa000001", "aaa000002", "bbb000001"}
     assert examples(builder)["bbb000001"][1].instances == []
     assert [(p.kind, p.line) for p in builder.report().problems] == [("missing_image", 6), ("missing_image", 4)]
-    with pytest.raises(errors.MissingImageError, match=r"train\.csv, line 6: no image train_images/bbb000001\.jpg"):
+    with pytest.raises(
+        errors.MissingImageError, match=r"train\.csv, line 6: there is no image train_images/bbb000001\.jpg"
+    ):
         build(strips, tmp_path, strict=True).index()
 
 
