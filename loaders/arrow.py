@@ -78,7 +78,7 @@ class Texts:
 
 
 class Images:
-    """A column of encoded images, stored by the `Image` feature as structs of bytes and path; returns views or paths."""
+    """A column of encoded images, structs of bytes and path as in the `Image` feature; returns views or paths."""
 
     def __init__(self, chunks: list[pa.StructArray]) -> None:
         self._cells, self._data = _encoded([chunk.field("bytes") for chunk in chunks])

@@ -123,7 +123,7 @@ class Decoder:
 
 
 def _shrunk(size: tuple[int, int], at_least: tuple[int, int]) -> tuple[int, int]:
-    """Return the size at which a JPEG of `size` is decoded if `at_least` suffices; (height, width), (0, 0) is full size.
+    """Return the size at which a JPEG of `size` is decoded if `at_least` suffices, as (height, width); (0, 0): full.
 
     A half, a quarter or an eighth, and only if both sides are divisible: libjpeg-turbo rounds up, and the contents of
     an image of 9 pixels that becomes 5 would be shifted by up to a pixel.

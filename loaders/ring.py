@@ -22,8 +22,8 @@ from loaders.records import Records
 # Threads and not processes: decoding and resizing release the GIL, and what they write need not be copied.
 
 # A thread that has decoded a small image wants the GIL for a few microseconds, every 200. By default whoever holds it
-# may keep it for 5,000, and the threads did wait while batches were assembled. 10 were measured to be a few per cent better
-# than 50, and as good as 1.
+# may keep it for 5,000, and the threads did wait while batches were assembled. 10 were measured to be a few per cent
+# better than 50, and as good as 1.
 _SWITCH_SECONDS = 1e-5
 
 

@@ -149,7 +149,7 @@ def _half_size_images(batch: Batch, sources: torch.Tensor) -> torch.Tensor:
 
 
 def _half_size_masks(masks: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
-    """Return masks (N, H, W) at half size on canvases of (H, W), at their corners (x, y), thresholded at half a pixel."""
+    """Return masks (N, H, W) at half size on canvases of (H, W), at corners (x, y), thresholded at half a pixel."""
     height, width = masks.shape[1:]
     padded = F.pad(masks, [0, width % 2, 0, height % 2]).to(torch.uint8)
     covered = padded[:, 0::2, 0::2] + padded[:, 1::2, 0::2] + padded[:, 0::2, 1::2] + padded[:, 1::2, 1::2]
