@@ -190,7 +190,7 @@ def test_an_image_that_loses_a_box_is_not_annotated_any_more(
         ({"a": "x", "typo": "y", "*": "z"}, "typo, which no set has"),
         ({"*": None}, "No class is left"),
         ({"*": 3}, "neither a class name nor None"),
-        ("defects", "is none of 'union'"),
+        ("defects", "is neither 'union'"),
     ],
 )
 def test_labels_that_do_not_fit(labels: object, message: str) -> None:
@@ -300,25 +300,29 @@ def test_what_is_refused(loaded: Callable[..., DatasetDict], sample_tree: Callab
     broken = made("own", [{"labels": [0], "boxes": []}], ["x"])
     twice = DatasetDict(train=made("own", [{"id": "a"}, {"id": "a"}], ["x"]))
     cases: list[tuple[object, dict, str]] = [
-        ([], {}, "at least one set"),
-        (neu, {}, "put the one you gave into a list"),
+        ([], {}, "at least one dataset"),
+        (neu, {}, "Put the one you gave into a list"),
         (neu["train"].to_iterable_dataset(), {}, "combine takes a list"),
-        (NEU, {}, "put the one you gave into a list"),
-        (raw, {}, "put the one you gave into a list"),
-        ([plain], {}, r"set 1 is Dataset.*DatasetDict\(\{"),
-        ([raw | {"streaming": True}], {}, "IterableDatasetDict.*leave out streaming="),
+        (NEU, {}, "Put the one you gave into a list"),
+        (raw, {}, "Put the one you gave into a list"),
+        ([plain], {}, r"dataset 1 is a Dataset\..*DatasetDict\(\{"),
+        ([raw | {"streaming": True}], {}, "IterableDatasetDict.*Omit streaming="),
         ([raw | {"split": "train"}], {}, "loaded as Dataset"),
         ([DatasetDict(val=plain)], {}, "split 'val'. Rename"),
-        ([DatasetDict(train=plain.remove_columns("boxes"))], {}, "set 1, split train, lacks the columns boxes"),
+        ([DatasetDict(train=plain.remove_columns("boxes"))], {}, "dataset 1, split train, lacks the columns boxes"),
         ([DatasetDict(train=plain.cast_column("labels", datasets.List(datasets.Value("int64"))))], {}, "ClassLabel"),
         ([DatasetDict(train=plain.select([]))], {}, "holds no image"),
-        ([DatasetDict(train=broken)], {}, r"set 1 \(own\), split train: own/0: 0 boxes, but 1 labels"),
-        ([neu, neu], {}, r"image_id neu_det/\S+ is in set 1 \(neu_det\), split train, and in set 2 \(neu_det\)"),
-        ([twice], {}, r"own/a is in set 1 \(own\), split train, and in set 1"),
-        ([neu], {"weights": [1, 2]}, "one positive number for each of set 1"),
+        ([DatasetDict(train=broken)], {}, r"dataset 1 \(own\), split train: own/0: 0 boxes, but 1 labels"),
+        (
+            [neu, neu],
+            {},
+            r"image_id neu_det/\S+ is in dataset 1 \(neu_det\), split train, and in dataset 2 \(neu_det\)",
+        ),
+        ([twice], {}, r"own/a is in dataset 1 \(own\), split train, and in dataset 1"),
+        ([neu], {"weights": [1, 2]}, "one positive number for each of dataset 1"),
         ([neu], {"weights": [0]}, "one positive number"),
-        ([neu], {"weights": {"neu": 1}}, r"they are \['neu_det'\]"),
-        ([neu, DatasetDict(test=plain)], {"weights": [1, 1]}, r"set 2 \(own\) has no train image"),
+        ([neu], {"weights": {"neu": 1}}, r"must name each dataset once: \['neu_det'\]"),
+        ([neu, DatasetDict(test=plain)], {"weights": [1, 1]}, r"dataset 2 \(own\) has no train images"),
     ]
     for sets, arguments, message in cases:
         with pytest.raises(CombiningError, match=message):

@@ -119,5 +119,5 @@ def test_images_that_are_paths_alone_are_compared_too(tmp_path: Path) -> None:
     stored = DatasetDict(test=made("two", [{"shade": 3}], ["x"]))
     assert set(by_id(combine([DatasetDict(train=by_path), stored]))) == {"two/0"}
     (tmp_path / "p.png").unlink()
-    with pytest.raises(CombiningError, match=r"p\.png, is no file here"):
+    with pytest.raises(CombiningError, match=r"p\.png is not a local file"):
         combine([DatasetDict(train=by_path), stored])

@@ -49,7 +49,7 @@ def test_file_names_keep_what_they_can() -> None:
 
 
 def test_the_same_image_id_twice_is_an_error() -> None:
-    with pytest.raises(LayoutError, match="'a' stands there twice"):
+    with pytest.raises(LayoutError, match="'a' occurs twice"):
         file_stems(["a", "b", "a"])
 
 
@@ -84,7 +84,7 @@ def test_images_nobody_annotated_are_left_out_and_said(
     assert done.left_out == 2
     assert "left out, since nobody annotated them: 2 (they are no defect-free images)" in done.lines()
     masks = sum(len(item.masks) for item in truth.values())
-    assert (f"{masks:,} masks, one a box" in done.not_held) == (format != "coco")
+    assert (f"{masks:,} masks, one per box" in done.not_held) == (format != "coco")
 
 
 def test_references_and_fractions_are_said(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_files_that_come_meanwhile_stay_alone(tmp_path: Path) -> None:
     (tmp_path / "out" / "theirs").unlink()
     (tmp_path / "out" / ".export-0123abcd").mkdir()
     with (
-        pytest.raises(OutputError, match="another export writes here, or one was killed"),
+        pytest.raises(OutputError, match="another export is writing here, or was killed"),
         atomic_output(tmp_path / "out"),
     ):
         pass
@@ -195,7 +195,7 @@ def test_masks_may_be_null_and_names_hold_what_xml_can_not(form: str, tmp_path: 
 
 def test_two_splits_of_one_name_are_an_error() -> None:
     rows = datasets.Dataset.from_list([odd_row()], features=features(["dent"]))
-    with pytest.raises(LayoutError, match="would both be called val"):
+    with pytest.raises(LayoutError, match="would be called val"):
         exporting._checked("set", datasets.DatasetDict({"val": rows, "validation": rows}))
 
 
@@ -208,11 +208,11 @@ def test_a_set_without_truth_or_without_columns_is_an_error(tmp_path: Path) -> N
     for name, dataset in (("unlabeled", table), ("other", table.remove_columns("annotated"))):
         (tmp_path / name).mkdir()
         dataset.to_parquet(str(tmp_path / name / "train.parquet"))
-    with pytest.raises(LayoutError, match="no image is annotated"):
+    with pytest.raises(LayoutError, match="No image of .* is annotated"):
         export_sets(str(tmp_path / "unlabeled"), format="coco", output=tmp_path / "out")
     with pytest.raises(LayoutError, match="split train, lacks the columns annotated"):
         export_sets(str(tmp_path / "other"), format="coco", output=tmp_path / "out")
-    with pytest.raises(ValueError, match="there are coco, yolo, voc, objects"):
+    with pytest.raises(ValueError, match="The formats are coco, yolo, voc, objects"):
         export_sets(str(tmp_path / "other"), format="csv", output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -157,7 +157,7 @@ def test_many_copies_leak_though_the_first_is_unlabeled():
 
 
 def test_without_leaks_does_not_guess_which_split_is_held_out():
-    with pytest.raises(LayoutError, match="is in train and val, and none"):
+    with pytest.raises(LayoutError, match="is in train and val, and neither"):
         without_leaks(datasets_of(train=[row("a", FILES[0])], val=[row("b", FILES[0])]))
 
 
@@ -292,7 +292,7 @@ def test_the_command_on_a_source(sample_tree, tmp_path):
     done = run("verify", "neu_det", "--data-dir", sample_tree("neu_det"), "--deep", "--html", page)
     assert done.returncode == 0, done.stderr
     assert "neu_det: leaks and mistakes" in done.stdout
-    assert "truths differ" in " ".join(done.stdout.split())
+    assert "annotations differ" in " ".join(done.stdout.split())
     assert str(page) in done.stdout.replace("\n", "")
     text = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import|<script|<link|src=\"(?!data:)", text)
@@ -342,4 +342,4 @@ def test_page_of_everything(tmp_path):
     ):
         assert part in page
     assert "<a>" not in page
-    assert "No leak found." in page
+    assert "No leaks found." in page

@@ -152,7 +152,7 @@ def test_boxes_without_labels_are_told():
     row = next(i for i, boxes in enumerate(cells["boxes"]) if boxes)
     cells["labels"][row] = cells["labels"][row][1:]
     records = TableRecords(datasets.Dataset.from_dict(cells, features=SPLIT.features), masks=False, reference=False)
-    with pytest.raises(ValueError, match=rf"'{SPLIT['image_id'][row]}' has \d+ boxes and \d+ labels"):
+    with pytest.raises(ValueError, match=rf"'{SPLIT['image_id'][row]}' has \d+ boxes, but \d+ labels"):
         records(np.arange(12))
 
 

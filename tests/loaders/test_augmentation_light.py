@@ -104,9 +104,11 @@ def test_for_source_has_what_is_true_to_it_and_nothing_else(source):
 
 
 def test_for_source_refuses_what_is_not_true_to_it():
-    with pytest.raises(ValueError, match=r"turn: not true to severstal.*flip_horizontal, flip_vertical, translate"):
+    with pytest.raises(
+        ValueError, match=r"turn is not realistic for severstal.*flip_horizontal, flip_vertical, translate"
+    ):
         Augmentation.for_source("severstal", turn=0.5)
-    with pytest.raises(ValueError, match="no_such_field: not true to neu_det"):
+    with pytest.raises(ValueError, match="no_such_field is not realistic for neu_det"):
         Augmentation.for_source("neu_det", no_such_field=1)
     assert Augmentation.for_source("severstal").copy_paste == 0
     assert Augmentation.for_source("severstal", copy_paste=0.3).copy_paste == 0.3
@@ -127,12 +129,12 @@ def test_pages_of_the_sources_name_the_same_augmentations():
 @pytest.mark.parametrize("field", FIELDS)
 def test_strengths_that_make_no_sense_are_refused(field):
     for value in (-0.1, math.nan, math.inf):
-        with pytest.raises(ValueError, match=f"{field}={value}"):
+        with pytest.raises(ValueError, match=f"{field} is {value}"):
             Augmentation(**{field: value})
     if field in ("flip_horizontal", "flip_vertical", "turn", "mosaic", "erase", "copy_paste", "min_visible"):
-        with pytest.raises(ValueError, match=rf"{field}=1.5 is not within 0..1"):
+        with pytest.raises(ValueError, match=rf"{field} is 1.5, but must be a probability from 0 to 1"):
             Augmentation(**{field: 1.5})
-    with pytest.raises(ValueError, match="shear=90"):
+    with pytest.raises(ValueError, match="shear is 90"):
         Augmentation(shear=90)
 
 

@@ -78,5 +78,5 @@ def test_a_timm_and_a_transformers_classifier_take_the_batch(split):
 
 
 def test_unknown_target(split):
-    with pytest.raises(ValueError, match="target 'defects' must be"):
+    with pytest.raises(ValueError, match="target is 'defects', but must be"):
         ClassificationLoader(split, 2, 32, target="defects")  # type: ignore[arg-type]

@@ -269,9 +269,9 @@ def test_wrong_arguments_are_refused(drawn_split):
         DetectionLoader(drawn_split.remove_columns(["boxes"]), 2, 32)
     with pytest.raises(ValueError, match="must be positive"):
         DetectionLoader(drawn_split, 0, 32)
-    with pytest.raises(ValueError, match="channels 'grey' must be auto, gray, rgb or pair"):
+    with pytest.raises(ValueError, match="channels is 'grey' and must be auto, gray, rgb or pair"):
         DetectionLoader(drawn_split, 1, 32, channels="grey")
     with pytest.raises(ValueError, match="lacks the columns masks\\."):
         DetectionLoader(drawn_split.remove_columns(["masks"]), 1, 32, masks=True)
-    with pytest.raises(ValueError, match="rank 2"):
+    with pytest.raises(ValueError, match="rank is 2"):
         DetectionLoader(drawn_split, 1, 32, rank=2, world_size=2)

@@ -157,13 +157,13 @@ def test_a_selected_dataset_has_its_own_row_numbers() -> None:
 
 def test_what_is_refused() -> None:
     defects, mixed = made([([0], True), ([], False)]), made([([0], True), ([], True)])
-    with pytest.raises(ValueError, match="none of the 1 images is annotated"):
+    with pytest.raises(ValueError, match="None of the 1 images is annotated"):
         ClassBalancedSampler(made([([], False)]))
-    with pytest.raises(ValueError, match="none of the 0 images is annotated"):
+    with pytest.raises(ValueError, match="None of the 0 images is annotated"):
         RepeatFactorSampler(made([]))
     with pytest.raises(ValueError, match=r"lacks the columns annotated\. Needed are labels, annotated; it has labels"):
         RepeatFactorSampler(mixed.remove_columns("annotated"))
-    with pytest.raises(ValueError, match="not IterableDataset"):
+    with pytest.raises(ValueError, match="got a IterableDataset"):
         ClassBalancedSampler(mixed.to_iterable_dataset())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="num_samples is 0"):
         ClassBalancedSampler(mixed, 0)
@@ -173,8 +173,8 @@ def test_what_is_refused() -> None:
     for ratio in (-0.1, 1, float("nan")):
         with pytest.raises(ValueError, match="ratio is"):
             DefectFreeRatioSampler(mixed, ratio)
-    with pytest.raises(ValueError, match=r"all 1 annotated images have a defect\. Give ratio=0"):
+    with pytest.raises(ValueError, match=r"all 1 annotated images have a defect\. Set ratio=0"):
         DefectFreeRatioSampler(defects, 0.5)
     assert DefectFreeRatioSampler(defects, 0).rows(0, 0).tolist() == [0]
-    with pytest.raises(ValueError, match="none of the 1 annotated images has a defect"):
+    with pytest.raises(ValueError, match="None of the 1 annotated images has a defect"):
         DefectFreeRatioSampler(made([([], True)]), 0.5)

@@ -108,7 +108,7 @@ def test_offline_says_so(source: Source, tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(DownloadError, match="HF_HUB_OFFLINE"):
         downloads.download(source, tmp_path / "data")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    with pytest.raises(SourceNotFoundError, match="had from"):
+    with pytest.raises(SourceNotFoundError, match="Download page"):
         radikal_datasets.load_dataset("radikal_datasets/deeppcb")
 
 

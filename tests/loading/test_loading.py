@@ -99,7 +99,7 @@ def test_a_hub_that_does_not_have_it_is_told_like_any_other_place(
     protocol: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RADIKAL_NAMESPACE", "plant")
-    with pytest.raises(SourceNotFoundError, match=r"(?s)asked for plant/neu_det.*had from: http"):
+    with pytest.raises(SourceNotFoundError, match=r"(?s)contacted for plant/neu_det.*Download page: http"):
         load_dataset("radikal_datasets/neu_det", protocol=protocol, cache_dir=tmp_path)
 
 

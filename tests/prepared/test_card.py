@@ -178,9 +178,9 @@ def test_line_ends_of_windows_and_a_byte_order_mark() -> None:
 @pytest.mark.parametrize(
     ("on_hub", "told"),
     [
-        ("---\nlicense: mit\ntags: [\n---\n# x\n", "the card on the Hub, line 3: the YAML does not parse"),
-        ("---\n- a\n- b\n---\n", "the card on the Hub, line 2: the YAML is no mapping"),
-        ("---\nradikal_datasets: {source: gdxray}\n---\n", "gdxray, not of dagm2007"),
+        ("---\nlicense: mit\ntags: [\n---\n# x\n", "the card on the Hub, line 3: cannot parse the YAML"),
+        ("---\n- a\n- b\n---\n", "the card on the Hub, line 2: the YAML is not a mapping"),
+        ("---\nradikal_datasets: {source: gdxray}\n---\n", "gdxray, not dagm2007"),
         ("---\nradikal_datasets: 3\n---\n", "radikal_datasets"),
         ("---\nconfigs: [1]\n---\n", "`configs`"),
         ("---\ndataset_info: text\n---\n", "`dataset_info`"),

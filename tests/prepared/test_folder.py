@@ -248,7 +248,7 @@ def test_a_card_that_does_not_parse_is_left_alone(prepared: tuple[Path, Path]) -
     tree, out = prepared
     (out / "README.md").write_text("---\nlicense: mit\ntags: [\n---\nMine.\n")
     before = times(out)
-    with pytest.raises(HubFolderError, match=r"README\.md, line 3: the YAML does not parse"):
+    with pytest.raises(HubFolderError, match=r"README\.md, line 3: cannot parse the YAML"):
         build_hub_folder("mvtec_ad", "bottle", data_dir=tree, output_dir=out, protocol="official")
     assert times(out) == before
 

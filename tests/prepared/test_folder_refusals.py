@@ -61,7 +61,7 @@ def test_a_readme_of_ones_own_becomes_part_of_the_card(sample_tree: Callable[...
 
 def test_a_folder_belongs_to_one_source(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path)
-    with pytest.raises(OutputError, match="holds deeppcb"):
+    with pytest.raises(OutputError, match="already holds deeppcb"):
         build_hub_folder("neu_det", data_dir=sample_tree("neu_det"), output_dir=tmp_path)
     with pytest.raises(LayoutError, match="prepared from deeppcb"):
         load_dataset("radikal_datasets/neu_det", data_dir=tmp_path)

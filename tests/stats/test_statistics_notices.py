@@ -78,10 +78,10 @@ def test_a_set_without_any_box() -> None:
     assert kinds(of(train=[row()] * 3)) == ["no_boxes"]
 
 
-@pytest.mark.parametrize(("level", "told"), [(130, "lighter"), (70, "darker"), (103, None)])
+@pytest.mark.parametrize(("level", "told"), [(130, "brighter"), (70, "darker"), (103, None)])
 def test_a_split_taken_in_other_light(level: int, told: str | None) -> None:
     other = [image([0, 1, 2], data=encoded(Image.new("L", (4, 4), level)))] * 20
     found = of(**(GOOD | {"test": other, "train": GOOD["train"] * 4}))
     assert ("brightness_differs" in kinds(found)) == (told is not None)
     if told:
-        assert text(found, "brightness_differs").startswith(f"test is {told} than the whole set by ")
+        assert text(found, "brightness_differs").startswith(f"test is {told} than the dataset as a whole by ")

@@ -140,7 +140,7 @@ def test_stats_prints_tables_and_notices(sample_tree: Callable[..., Path], tmp_p
     for part in (
         "defect-free",
         "mousebite",
-        "Boxes an image:",
+        "Boxes per image:",
         "! Fewer than 20 boxes",
         "page.html: the same with plots",
     ):
