@@ -208,7 +208,7 @@ def test_a_set_without_truth_or_without_columns_is_an_error(tmp_path: Path) -> N
     for name, dataset in (("unlabeled", table), ("other", table.remove_columns("annotated"))):
         (tmp_path / name).mkdir()
         dataset.to_parquet(str(tmp_path / name / "train.parquet"))
-    with pytest.raises(LayoutError, match="No image of .* is annotated"):
+    with pytest.raises(LayoutError, match=r"No image of .* is annotated"):
         export_sets(str(tmp_path / "unlabeled"), format="coco", output=tmp_path / "out")
     with pytest.raises(LayoutError, match="split train, lacks the columns annotated"):
         export_sets(str(tmp_path / "other"), format="coco", output=tmp_path / "out")

@@ -284,7 +284,7 @@ def test_masks_lie_in_their_boxes(augment, keep_aspect):
 
 
 def test_masks_that_are_not_there_are_asked_for_in_vain(drawn_split):
-    with pytest.raises(ValueError, match="1 boxes, but 0 masks. masks=True needs a source with masks"):
+    with pytest.raises(ValueError, match=r"1 boxes, but 0 masks\. masks=True needs a source with masks"):
         list(DetectionLoader(drawn_split, 4, 32, masks=True))
 
 
