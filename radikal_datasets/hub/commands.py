@@ -19,20 +19,22 @@ console = Console()
 
 
 def push(
-    source_or_folder: Annotated[str, typer.Argument(help="A source, or a folder that `prepare` wrote.")],
-    configs: Annotated[list[str] | None, typer.Argument(help="Configurations; default: all that are there.")] = None,
+    source_or_folder: Annotated[str, typer.Argument(help="A source, or a folder written by `prepare`.")],
+    configs: Annotated[list[str] | None, typer.Argument(help="Configurations; default: all that are present.")] = None,
     *,
     repo_id: Annotated[str, typer.Option(help="NAMESPACE/NAME on the Hub that HF_ENDPOINT names.")],
-    data_dir: Annotated[str | None, typer.Option(help="Of a source: raw tree, its parent, or its archive.")] = None,
-    public: Annotated[bool, typer.Option("--public", help="Make a public repository, if the license allows.")] = False,
-    revision: Annotated[str, typer.Option(help="Branch; made if it is not there.")] = "main",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be sent.")] = False,
-    rehash: Annotated[bool, typer.Option("--rehash", help="Compute every checksum anew.")] = False,
-    protocol: Annotated[str, typer.Option(help="Of a source: split protocol.")] = splits.RECOMMENDED,
-    strict: Annotated[bool, typer.Option("--strict", help="Of a source: stop at the first bad file.")] = False,
-    num_proc: Annotated[int | None, typer.Option(help="Of a source: processes that write shards.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="For a source: raw tree, its parent, or its archive.")] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Create a public repository, if the license allows it.")
+    ] = False,
+    revision: Annotated[str, typer.Option(help="Branch; created if it does not exist.")] = "main",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Compute every checksum again.")] = False,
+    protocol: Annotated[str, typer.Option(help="For a source: split protocol.")] = splits.RECOMMENDED,
+    strict: Annotated[bool, typer.Option("--strict", help="For a source: stop at the first bad file.")] = False,
+    num_proc: Annotated[int | None, typer.Option(help="For a source: number of processes that write shards.")] = None,
 ) -> None:
-    """Pushes a set to a private repository, in one commit: what is there already is not sent again."""
+    """Push a dataset to a private repository, in one commit; files that are already there are not sent again."""
     result = push_to_hub(
         source_or_folder,
         repo_id,
@@ -50,12 +52,12 @@ def push(
 
 
 def _print_push(result: PushResult, dry_run: bool) -> None:
-    visible = {True: "private", False: "public", None: "not there yet"}[result.private]
+    visible = {True: "private", False: "public", None: "not created yet"}[result.private]
     verb = "would send" if dry_run else "sent"
     lines = [
         f"{result.endpoint}/datasets/{result.repo_id} ({visible})",
-        f"{verb} {len(result.sent)} files, {result.sent_bytes / 1e6:,.1f} MB; {len(result.kept)} were there already; "
-        f"{len(result.removed)} {'would go' if dry_run else 'removed'}",
+        f"{verb} {len(result.sent)} files, {result.sent_bytes / 1e6:,.1f} MB; {len(result.kept)} were already there; "
+        f"{len(result.removed)} {'would be removed' if dry_run else 'removed'}",
     ]
     if dry_run:
         lines += [f"  {path}" for path in result.sent] + [f"  remove {path}" for path in result.removed]
@@ -63,21 +65,21 @@ def _print_push(result: PushResult, dry_run: bool) -> None:
         config = "" if result.configs == ("default",) else f', "{result.configs[0]}"'
         lines += [
             f"commit {result.url}",
-            "checked: card, every checksum, and a row of each configuration at that commit",
-            f'load it: load_dataset("{result.repo_id}"{config}, revision="{result.commit}")',
+            "verified: card, every checksum, and a row of each configuration at that commit",
+            f'to load it: load_dataset("{result.repo_id}"{config}, revision="{result.commit}")',
         ]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def doctor(
-    repo_id: Annotated[str | None, typer.Option(help="Also look at this repository.")] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Don't try to create a repository.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    repo_id: Annotated[str | None, typer.Option(help="Also check this repository.")] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Do not try to create a repository.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Finds out whether the Hub that HF_ENDPOINT names can be used, and what to do where it can't.
+    """Check whether the Hub that HF_ENDPOINT names can be used, and suggest what to do if not.
 
-    Exits 0 where nothing failed, 1 otherwise.
+    Exits with 0 if nothing failed, 1 otherwise.
     """
     checks = diagnose(repo_id=repo_id, write=not read_only)
     if as_json:

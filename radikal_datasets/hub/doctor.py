@@ -1,4 +1,4 @@
-"""`doctor`: can the Hub that HF_ENDPOINT names be used from here, and what to do where it can't."""
+"""`doctor`: check whether the Hub that HF_ENDPOINT names can be used from here, and suggest what to do if not."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _LITTLE_DISK = 5e9  # bytes
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
         name: of the check.
-        ok: None where it was not looked at, or does not matter.
-        found: what is so; never the token.
-        remedy: what to do; empty where nothing needs to be done.
+        ok: None if it was not performed, or does not matter.
+        found: what was found; never the token.
+        remedy: what to do; empty if nothing needs to be done.
     """
 
     name: str
@@ -45,19 +45,19 @@ class Check:
 
 
 def diagnose(token: bool | str | None = None, repo_id: str | None = None, *, write: bool = True) -> list[Check]:
-    """Looks at the Hub, the token, and this machine; every request has a timeout, and no failure stops the others.
+    """Check the Hub, the token, and this machine; every request has a timeout, and no failure stops the other checks.
 
-    With `write` and a token, a private repository ``<user>/radikal-doctor-<random>`` is made, and deleted again.
+    With `write` and a token, a private repository ``<user>/radikal-doctor-<random>`` is created, and deleted again.
 
     Args:
         token: as in `huggingface_hub`.
-        repo_id: a repository to look at as well.
-        write: False: make nothing on the Hub.
+        repo_id: another repository to check.
+        write: False: create nothing on the Hub.
     """
     try:
         hub = Hub.current(token)
     except HubError as error:
-        return [Check("token", False, str(error), "Set HF_TOKEN, or hf auth login.")]
+        return [Check("token", False, str(error), "Set HF_TOKEN, or run hf auth login.")]
     with bounded_requests(TIMEOUT):
         return list(_Examination(hub, repo_id, write).checks())
 
@@ -65,10 +65,10 @@ def diagnose(token: bool | str | None = None, repo_id: str | None = None, *, wri
 class _Examination:
     def __init__(self, hub: Hub, repo_id: str | None, write: bool):
         self.hub, self.repo_id, self.write = hub, repo_id, write
-        self.first: httpx.Response | None = None  # the answer to whoami, and when it came
+        self.first: httpx.Response | None = None  # the answer to whoami, and when it arrived
         self.first_at = 0.0
         self.user: str | None = None
-        self.probe: str | None = None  # a repository of ours that the Hub has, private
+        self.probe: str | None = None  # a private test repository that exists on the Hub
 
     def checks(self) -> Iterator[Check]:
         yield self._run("endpoint", self.endpoint)
@@ -85,7 +85,7 @@ class _Examination:
 
     def _run(self, name: str, check: Callable[[], tuple[bool | None, str, str]], *, asks: bool = False) -> Check:
         if asks and self.first is None:
-            return Check(name, None, "not looked at: the Hub does not answer")
+            return Check(name, None, "not checked: the Hub does not answer")
         try:
             ok, found, remedy = check()
         except Exception as error:
@@ -94,13 +94,13 @@ class _Examination:
         return Check(name, ok, self.hub.scrubbed(found), remedy)
 
     def _with_probe(self) -> Iterator[Check]:
-        """The checks that need a repository of ours, and its end."""
+        """Run the checks that need a test repository, and delete it."""
         made = self._run("private repository", self.private_repository, asks=True)
         try:
             yield made
             for name, check in (("large files", self.large_files), ("Parquet files", self.parquet_files)):
                 if self.probe is None:
-                    yield Check(name, None, "not looked at: there is no repository to try it with")
+                    yield Check(name, None, "not checked: there is no repository to try it with")
                 else:
                     yield self._run(name, check)
         finally:
@@ -112,15 +112,16 @@ class _Examination:
     def endpoint(self) -> tuple[bool | None, str, str]:
         parts = urlsplit(self.hub.endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            return False, f"{self.hub.endpoint!r} is no address", "Set HF_ENDPOINT to http(s)://HOST[:PORT]."
+            return False, f"{self.hub.endpoint!r} is not an address", "Set HF_ENDPOINT to http(s)://HOST[:PORT]."
         if parts.username or parts.password:
-            return False, "HF_ENDPOINT holds a user name or password", "Set it to http(s)://HOST[:PORT]; use a token."
+            found = "HF_ENDPOINT contains a user name or password"
+            return False, found, "Set it to http(s)://HOST[:PORT], and use a token."
         start = time.monotonic()
         answer = self.hub.get("/api/whoami-v2")
         took, self.first_at = time.monotonic() - start, time.time()
         if answer.status_code >= 500:
-            found = f"{self.hub.endpoint} has a fault (HTTP {answer.status_code})"
-            return False, found, "Look at the Hub's log, or at that of the proxy before it."
+            found = f"{self.hub.endpoint} has an internal error (HTTP {answer.status_code})"
+            return False, found, "Check the Hub's log, or that of its proxy."
         self.first = answer
         return True, f"{self.hub.endpoint} answers in {took * 1000:.0f} ms", ""
 
@@ -128,33 +129,33 @@ class _Examination:
         assert self.first is not None
         if self.hub.token is None:
             found = "none: neither HF_TOKEN nor a stored one"
-            return (None if self.hub.is_public_hub else False), found, "hf auth login, or set HF_TOKEN."
+            return (None if self.hub.is_public_hub else False), found, "Run hf auth login, or set HF_TOKEN."
         where = f"from {self.hub.token_origin}"
         if self.first.status_code in (401, 403):
             return (
                 False,
                 f"{where}, refused by the Hub",
-                "Have a new one made there. HF_TOKEN goes before a stored one.",
+                "Create a new one there. HF_TOKEN takes precedence over a stored one.",
             )
         if not isinstance(_json(self.first), dict):
-            found = f"{where}; the answer (HTTP {self.first.status_code}) is not a Hub's"
-            return False, found, "Check HF_ENDPOINT: something else may listen there, or a proxy asks for a login."
+            found = f"{where}; the answer (HTTP {self.first.status_code}) does not come from a Hub"
+            return False, found, "Check HF_ENDPOINT: another service may listen there, or a proxy requires a login."
         return True, f"{where}, valid", ""
 
     def who_am_i(self) -> tuple[bool | None, str, str]:
         me = _json(self.first) if self.first is not None and self.first.status_code == 200 else None
         if not isinstance(me, dict) or not me.get("name"):
-            return None, "anonymous", "" if self.hub.token is None else "See token."
+            return None, "anonymous", "" if self.hub.token is None else "See the check of the token."
         self.user = str(me["name"])
-        orgs = ", ".join(str(org.get("name")) for org in me.get("orgs") or ()) or "no organisation"
+        orgs = ", ".join(str(org.get("name")) for org in me.get("orgs") or ()) or "no organization"
         role = ((me.get("auth") or {}).get("accessToken") or {}).get("role") or "unknown"
-        remedy = "To push, have a token with the role `write` made." if role == "read" else ""
+        remedy = "To push, create a token with the role `write`." if role == "read" else ""
         return True, f"{self.user}, member of {orgs}; role of the token: {role}", remedy
 
     def repository(self) -> tuple[bool | None, str, str]:
         assert self.repo_id is not None
         info = self.hub.api.dataset_info(self.repo_id, timeout=TIMEOUT)
-        private = "it does not say whether it is private"
+        private = "the Hub does not say whether it is private"
         if info.private is not None:
             private = "private" if info.private else "PUBLIC"
         remedy = "" if info.private else f"hf repos settings {self.repo_id} --type dataset --private"
@@ -168,17 +169,18 @@ class _Examination:
         try:
             self.hub.api.create_repo(probe, repo_type="dataset", private=True)
         except Exception:
-            self.remove_probe()  # the Hub may have made it before its answer was lost
+            self.remove_probe()  # the Hub may have created it before its answer was lost
             self.probe = None
             raise
         if self.hub.api.dataset_info(probe, timeout=TIMEOUT).private is True:
-            return True, f"{probe} was made, and is private", ""
+            return True, f"{probe} was created, and is private", ""
         _, found, remedy = self.remove_probe()
         self.probe = None
         return (
             False,
-            f"asked for a private repository, the Hub makes a PUBLIC one ({found})",
-            f"Update this Hub: it does not know the field `visibility`. Until then make repositories by hand. {remedy}",
+            f"although a private repository was requested, the Hub creates a PUBLIC one ({found})",
+            "Update this Hub: it does not support the field `visibility`. Until then, create repositories manually. "
+            f"{remedy}",
         )
 
     def remove_probe(self) -> tuple[bool | None, str, str]:
@@ -193,23 +195,24 @@ class _Examination:
         if takes_xet(self.hub, str(self.probe)):
             return True, "by xet", ""
         stock = " Stock clients need HF_HUB_DISABLE_XET=1." if not huggingface_hub.constants.HF_HUB_DISABLE_XET else ""
-        return True, f"by LFS; no xet here.{stock}", ""
+        return True, f"by LFS; xet is not available here.{stock}", ""
 
     def parquet_files(self) -> tuple[bool | None, str, str]:
         file = {"path": "default/train-00000-of-00001.parquet", "size": 1000, "sample": _SAMPLE}
         answer = self._post(f"/api/datasets/{self.probe}/preupload/main", {"files": [file]})
         mode = answer["files"][0]["uploadMode"]
-        remedy = "Have the Hub treat *.parquet as LFS at any size; stock push_to_hub fails otherwise."
+        remedy = "Configure the Hub to treat *.parquet as LFS at any size. Otherwise the stock push_to_hub fails."
         return mode == "lfs", f"a small Parquet file goes by {mode!r}", "" if mode == "lfs" else remedy
 
     def errors(self) -> tuple[bool | None, str, str]:
         missing = f"{self.user or 'radikal'}/radikal-doctor-{secrets.token_hex(4)}"
         answer = self.asking.get(f"/api/datasets/{missing}")
         code = answer.headers.get("X-Error-Code")
-        found = f"a repository that is not there: HTTP {answer.status_code}, X-Error-Code {code}"
+        found = f"a repository that does not exist: HTTP {answer.status_code}, X-Error-Code {code}"
         if code == "RepoNotFound":
             return True, found, ""
-        return False, found, "Stock clients can't make a new repository by pushing: `hf repos create` it first."
+        remedy = "Stock clients cannot create a new repository by pushing. Run `hf repos create` first."
+        return False, found, remedy
 
     def card_check(self) -> tuple[bool | None, str, str]:
         answer = self._post("/api/validate-yaml", {"content": "---\nlicense: mit\n---\n", "repoType": "dataset"})
@@ -219,11 +222,11 @@ class _Examination:
         assert self.first is not None
         date = self.first.headers.get("Date")
         if date is None:
-            return None, "the Hub does not say what time it has", ""
+            return None, "the Hub does not report its time", ""
         skew = self.first_at - email.utils.parsedate_to_datetime(date).timestamp()
         ok = abs(skew) <= _CLOCK_SKEW
         found = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the Hub"
-        return ok, found, "" if ok else "Set the clocks (NTP): signed addresses and certificates expire by them."
+        return ok, found, "" if ok else "Set the clocks (NTP): signed addresses and certificates depend on them."
 
     def disk(self) -> tuple[bool | None, str, str]:
         places = {
@@ -234,27 +237,29 @@ class _Examination:
         free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
         found = ", ".join(f"{name} ({places[name]}) {size / 1e9:.1f} GB free" for name, size in free.items())
         little = [name for name, size in free.items() if size < _LITTLE_DISK]
-        return not little, found, f"Make room, or set {', '.join(little)} to a larger disk." if little else ""
+        remedy = f"Free some space, or move {', '.join(little)} to a larger disk." if little else ""
+        return not little, found, remedy
 
     def other_hosts(self) -> tuple[bool | None, str, str]:
         config, constants = datasets.config, huggingface_hub.constants
-        told = {
+        contacted = {
             "download counter (s3.amazonaws.com)": config.HF_UPDATE_DOWNLOAD_COUNTS,
             "Parquet export (datasets-server)": config.USE_PARQUET_EXPORT,
             "telemetry": not constants.HF_HUB_DISABLE_TELEMETRY,
         }
-        on = [name for name, is_on in told.items() if is_on]
+        on = [name for name, is_on in contacted.items() if is_on]
         if on:
-            remedy = "" if self.hub.is_public_hub else "Import radikal_datasets once HF_ENDPOINT is set."
-            return (None if self.hub.is_public_hub else False), f"told of what is loaded: {', '.join(on)}", remedy
+            remedy = "" if self.hub.is_public_hub else "Import radikal_datasets after HF_ENDPOINT is set."
+            found = f"notified of what is loaded: {', '.join(on)}"
+            return (None if self.hub.is_public_hub else False), found, remedy
         parts = urlsplit(self.hub.endpoint)
         proxy = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-        by = f"; the Hub is reached by the proxy {urlsplit(proxy).hostname}" if proxy else ""
+        by = f"; the Hub is reached through the proxy {urlsplit(proxy).hostname}" if proxy else ""
         return True, f"none: counter, Parquet export and telemetry are off{by}", ""
 
     @property
     def asking(self) -> Hub:
-        """Anonymous where the token was refused: the answer would be about the token."""
+        """The Hub with the token, or anonymous if the token was refused: the answer would be about the token."""
         return self.hub if self.user else Hub(self.hub.endpoint)
 
     def _post(self, path: str, body: dict[str, object]) -> dict:
@@ -275,5 +280,5 @@ def _json(answer: httpx.Response) -> object:
 
 
 def _existing(path: Path) -> Path:
-    """The nearest folder that is there."""
+    """Return the closest existing parent folder."""
     return next(folder for folder in (path, *path.absolute().parents) if folder.exists())

@@ -1,4 +1,4 @@
-"""A repository on a Hub: made private and read back to be so, and looked at as it is at one commit."""
+"""A repository on a Hub: create it, verify that it is private, and read it at one commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..prepared.manifest import MANIFEST_FILENAME
 
 logger = logging.getLogger(__name__)
 
-#: How Hubs say that a repository is not there; not all of them name the reason in `X-Error-Code`.
+#: How Hubs say that a repository does not exist; not all of them give the reason in `X-Error-Code`.
 NOT_THERE = frozenset({401, 404})
 
 
@@ -29,10 +29,10 @@ class Snapshot:
     """A repository at one commit.
 
     Attributes:
-        commit: 40 hex digits; None for a repository without any.
-        private: as the Hub says; None where it does not.
+        commit: 40 hex digits; None for a repository without commits.
+        private: according to the Hub; None if it does not say.
         tree: path -> file.
-        card, manifest: their texts; None where there is none.
+        card, manifest: their texts; None if there is none.
     """
 
     commit: str | None
@@ -44,7 +44,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository of a dataset or of a model, there or not."""
+    """A repository of a dataset or of a model, which may not exist yet."""
 
     hub: Hub
     repo_id: str
@@ -52,7 +52,7 @@ class Repository:
 
     @cached_property
     def api(self) -> HfApi:
-        """The client that all requests go through."""
+        """The client that sends all requests."""
         return self.hub.api
 
     @property
@@ -65,13 +65,13 @@ class Repository:
         return f"datasets/{self.repo_id}" if self.repo_type == "dataset" else self.repo_id
 
     def make(self, *, public: bool) -> None:
-        """Creates it where it is not there, and makes sure that it is private unless `public`.
+        """Create the repository if it does not exist, and make sure that it is private unless `public`.
 
-        The clients send the field `visibility`, which older Hubs ignore: they make a public repository and answer 200.
-        For one that exists, the wish is ignored by all (facts/private-hub.md). So what counts is what is read back.
+        The clients send the field `visibility`, which older Hubs ignore: they create a public repository and answer
+        200. For an existing one, all Hubs ignore it (docs/hub-protocol.md). So the state that is read back decides.
 
         Raises:
-            NotPrivateError: it is public; one that was made just now is deleted again.
+            NotPrivateError: it is public; one that was just created is deleted again.
         """
         created = False
         try:
@@ -83,19 +83,19 @@ class Repository:
             info = self._info()
         if public:
             if info.private:
-                logger.warning("%s is private already and stays so: --public only counts for a new one.", self.repo_id)
+                logger.warning("%s is already private and stays so: --public only applies to a new one.", self.repo_id)
         elif info.private is not True and created:
             self.api.delete_repo(self.repo_id, repo_type=self.repo_type)
             raise NotPrivateError(
-                f"{self.hub.endpoint} made {self.repo_id} a public repository, where a private one was asked for. "
-                "Nothing was sent, and the empty repository was deleted again. This Hub seems not to know the field "
-                "`visibility`: update it, or create the repository by hand, private, and push again."
+                f"{self.hub.endpoint} created {self.repo_id} as a public repository, although a private one was "
+                "requested. Nothing was sent, and the empty repository was deleted again. This Hub does not seem to "
+                "support the field `visibility`. Update it, or create a private repository manually and push again."
             )
         elif info.private is not True:
             raise NotPrivateError(
-                f"{self.hub.endpoint} has {self.repo_id} as a public repository. Nothing was sent. Make it private "
-                f"(hf repos settings {self.repo_id} --type {self.repo_type} --private), push to "
-                "another, or say --public."
+                f"{self.repo_id} on {self.hub.endpoint} is a public repository. Nothing was sent. Make it private "
+                f"(hf repos settings {self.repo_id} --type {self.repo_type} --private), push to another one, or pass "
+                "--public."
             )
 
     def _create(self, public: bool) -> bool:
@@ -104,11 +104,11 @@ class Repository:
         except HfHubHTTPError as error:
             if status_of(error) != 409:
                 raise
-            return False  # somebody else was quicker
+            return False  # someone else created it first
         return True
 
     def read(self, revision: str) -> Snapshot:
-        """The repository as it is at the tip of a branch, at a tag or a commit."""
+        """Read the repository at the tip of a branch, at a tag or at a commit."""
         info = self._info(revision)
         if info.sha is None:
             return Snapshot(None, info.private, {})
@@ -119,7 +119,7 @@ class Repository:
         return Snapshot(info.sha, info.private, tree, texts.get(CARD_FILENAME), texts.get(MANIFEST_FILENAME))
 
     def read_branch(self, branch: str) -> Snapshot:
-        """As `read`, of a branch that is made where it is not there."""
+        """Do what `read` does, for a branch that is created if it does not exist."""
         try:
             return self.read(branch)
         except RevisionNotFoundError:

@@ -1,4 +1,4 @@
-"""The prepared folder of a source that is pushed by its name: made in the cache, and found there the next time."""
+"""The prepared folder of a source that is pushed by name: built in the cache, and reused the next time."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def folder_of(
     strict: bool = False,
     num_proc: int | None = None,
 ) -> Path:
-    """A folder that can be pushed: the one that is named, or the one prepared from a source's raw tree.
+    """Return a folder that can be pushed: the one that is named, or the one prepared from a source's raw tree.
 
     Args:
         source_or_folder: a prepared folder, or the name of a source.
-        configs: of a source, which to prepare; None: all that have an image in the tree.
-        data_dir: of a source: a raw tree, its parent, its archive or a prepared folder; None:
+        configs: for a source, which to prepare; None: all that have an image in the tree.
+        data_dir: for a source: a raw tree, its parent, its archive or a prepared folder; None:
             ``$RADIKAL_DATA/<source>``.
         protocol, strict, num_proc: as in `build_hub_folder`.
 
     Returns:
-        The folder; of a source, below ``$HF_HOME/radikal_datasets``, one for each tree and protocol.
+        The folder; for a source, below ``$HF_HOME/radikal_datasets``, one for each tree and protocol.
 
     Raises:
         UnknownSourceError: neither a folder nor a source.
@@ -46,15 +46,15 @@ def folder_of(
     name = os.fspath(source_or_folder)
     if name not in source_names():
         raise UnknownSourceError(
-            f"{name} is neither a folder that `radikal-datasets prepare` wrote nor a source. Sources: "
+            f"{name} is neither a source nor a folder written by `radikal-datasets prepare`. The sources are "
             f"{', '.join(source_names())}."
         )
     if data_dir is None and "RADIKAL_DATA" in os.environ:
         data_dir = Path(os.environ["RADIKAL_DATA"], name)
     if data_dir is None or not ("://" in os.fspath(data_dir) or Path(data_dir).expanduser().exists()):
         raise SourceNotFoundError(
-            f"No data for {name}: {'--data-dir was not given' if data_dir is None else f'{data_dir} is not there'}. "
-            f"It is had from {source_info(name).download_page}"
+            f"No data for {name}: {'--data-dir was not given' if data_dir is None else f'{data_dir} does not exist'}. "
+            f"Download page: {source_info(name).download_page}"
         )
     if is_hub_folder(data_dir):
         return Path(data_dir)

@@ -1,5 +1,5 @@
-"""The embedded Hub: what huggingface_hub and datasets need of a Hub, for a plant that has none, in one process.
+"""The embedded Hub: the part of a Hub that huggingface_hub and datasets need, in one process, for plants without one.
 
-Measured protocol: facts/private-hub.md. Repositories, refs and commits are rows of a SQLite file, contents are files
+Measured protocol: docs/hub-protocol.md. Repositories, refs and commits are rows of a SQLite file, contents are files
 named by their sha256. See docs/hub-server.md for its limits.
 """

@@ -1,4 +1,4 @@
-"""The server: routes, bodies with a limit, and faults turned into answers that Hub clients understand."""
+"""The server: routes, bodies with a limit, and errors turned into responses that Hub clients understand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .request_context import MAX_COMMIT, MAX_JSON, TYPES, Exchange, Handler, Sta
 
 logger = logging.getLogger(__name__)
 
-# So many bytes are hashed and written in one go, away from the event loop.
+# This many bytes are hashed and written at once, outside the event loop.
 _BATCH = 4 << 20
 _METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
@@ -38,7 +38,7 @@ class _Rule:
     most: int = MAX_JSON
 
     def match(self, method: str, segments: list[str]) -> dict[str, str] | None:
-        """The placeholders' values; None where it does not fit."""
+        """Return the placeholders' values; None if the path does not match."""
         if method != self.method and not (method == "HEAD" and self.method == "GET"):
             return None
         rest = self.segments[-1].endswith("*}")
@@ -93,7 +93,7 @@ def _rules() -> list[_Rule]:
 
 
 def create_app(root: Path) -> Starlette:
-    """The Hub whose data is below `root`, as an ASGI application."""
+    """Return the Hub whose data is below `root`, as an ASGI application."""
     state, rules = State.open(root), _rules()
     state.objects.clean()
     endpoint = _Endpoint(state, rules)
@@ -101,7 +101,7 @@ def create_app(root: Path) -> Starlette:
 
 
 class _Endpoint:
-    """Finds the handler by the path as it was sent: `%2F` in a segment is part of a name (facts/private-hub.md)."""
+    """Find the handler by the path as sent: `%2F` in a segment is part of a name (docs/hub-protocol.md)."""
 
     def __init__(self, state: State, rules: list[_Rule]):
         self._state, self._rules = state, rules
@@ -123,7 +123,7 @@ class _Endpoint:
         for rule in self._rules:
             params = rule.match(request.method, segments)
             if params is not None:
-                if rule.most > MAX_JSON:  # so much is only kept in memory for those who may change the repository
+                if rule.most > MAX_JSON:  # such large bodies are only kept in memory for those who may change it
                     await run_in_threadpool(Exchange(self._state, request, params, b"").own_repository)
                 body = await _body(request, rule.most)
                 return await run_in_threadpool(rule.handler, Exchange(self._state, request, params, body))
@@ -154,12 +154,12 @@ async def _body(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise RequestError(413, f"A body of more than {most} bytes.")
+            raise RequestError(413, f"The body exceeds {most} bytes.")
     return bytes(body)
 
 
 async def _answered(call: Callable[[], Awaitable[Response]], request: Request) -> Response:
-    """The answer, or what a fault, a full disk or a client that went away makes of it."""
+    """Return the response, or the one for an error, a full disk or a client that disconnected."""
     try:
         return await call()
     except RequestError as fault:

@@ -1,6 +1,6 @@
-"""`radikal-datasets hub`: serves the embedded Hub, and administers it by its folder, whether it runs or not.
+"""`radikal-datasets hub`: serve the embedded Hub, and administer it through its folder, whether it runs or not.
 
-Exit codes: 0 done; 1 `verify` found a missing or corrupt object; 2 can't be done.
+Exit codes: 0 done; 1 `verify` found a missing or corrupt object; 2 the command failed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,15 @@ from .content_store import ObjectStore
 from .database import Database
 from .names import check_name
 
-MISSING_EXTRA = 'Serving a Hub needs starlette and uvicorn: pip install "radikal-datasets[hub]"'
+MISSING_EXTRA = 'Serving a Hub requires starlette and uvicorn. Run pip install "radikal-datasets[hub]"'
 RESERVED = frozenset({"api", "buckets", "datasets", "models", "spaces"})  # first segments of a Hub's own addresses
 _CANNOT = 2
-# httpx2 keeps an idle connection for 5 s and so does uvicorn: one of them would be closed under a request.
+# httpx2 keeps an idle connection for 5 s, as does uvicorn: a request could meet one that is just being closed.
 _KEEP_ALIVE_SECONDS = 75
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A Hub of one's own."
-)
-users = typer.Typer(no_args_is_help=True, help="Who may use it. A user's name, or an organisation's, is a namespace.")
-tokens = typer.Typer(no_args_is_help=True, help="What users prove themselves by. Kept as hashes.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Your own Hub.")
+users = typer.Typer(no_args_is_help=True, help="Manage users. The name of a user or organization is a namespace.")
+tokens = typer.Typer(no_args_is_help=True, help="Manage the tokens that authenticate users; only hashes are stored.")
 app.add_typer(users, name="user")
 app.add_typer(tokens, name="token")
 
@@ -49,10 +47,10 @@ class Role(StrEnum):
 @app.command()
 def serve(
     root: Root,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 7860,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 7860,
 ) -> None:
-    """Serves the Hub of a folder, which is made if it is not there, until it is told to stop (Ctrl-C)."""
+    """Serve the Hub in a folder, which is created if it does not exist, until it is stopped (Ctrl-C)."""
     try:
         import uvicorn
 
@@ -66,7 +64,7 @@ def serve(
         config = uvicorn.Config(
             create_app(root), host=host, port=port, log_level="warning", timeout_keep_alive=_KEEP_ALIVE_SECONDS
         )
-        listener = config.bind_socket()  # says so and exits where the port is taken
+        listener = config.bind_socket()  # reports it and exits if the port is taken
         # Connections inherit it. asyncio does not set it for such a socket, and each answer would wait 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _announce(root, host, listener.getsockname()[1])
@@ -78,14 +76,15 @@ def add_user(
     name: Annotated[str, typer.Argument(help="The user's name and namespace.")],
     root: Root,
     org: Annotated[
-        list[str] | None, typer.Option(help="An organisation to be a member of; made if it is not there. Repeatable.")
+        list[str] | None,
+        typer.Option(help="An organization to join; created if it does not exist. May be repeated."),
     ] = None,
 ) -> None:
-    """Adds a user, or memberships to one. Members read and write all repositories of their organisations."""
-    with _faults_told():
+    """Add a user, or memberships to one. Members read and write all repositories of their organizations."""
+    with _printing_faults():
         for namespace in (name, *(org or ())):
             if check_name(namespace).lower() in RESERVED:
-                raise RequestError(400, f"{namespace} can't be a namespace: it begins addresses of the Hub itself.")
+                raise RequestError(400, f"{namespace} is reserved: addresses of the Hub itself begin with it.")
         _make_folder(root)
         Database(root).add_user(name, org or ())
     typer.echo(f"{name}: {', '.join(['namespace ' + name, *(f'member of {o}' for o in org or ())])}")
@@ -94,27 +93,26 @@ def add_user(
 
 @users.command("list")
 def list_users(root: Root) -> None:
-    """Lists users and their organisations."""
+    """List users and their organizations."""
     for name, organisations in _database(root).users().items():
         typer.echo(f"{name}\t{', '.join(organisations)}".rstrip())
 
 
 @tokens.command("create")
 def create_token(
-    user: Annotated[str, typer.Argument(help="Whose.")],
+    user: Annotated[str, typer.Argument(help="The token's user.")],
     root: Root,
-    role: Annotated[Role, typer.Option(help="write allows all that the user may do, read no change.")] = Role.READ,
+    role: Annotated[Role, typer.Option(help="write: everything that the user may do; read: no changes.")] = Role.READ,
 ) -> None:
-    """Makes a token and prints it, alone on the last line: this once, since only its hash is kept."""
-    with _faults_told():
+    """Create a token and print it on the last line. It is shown only once, since only its hash is stored."""
+    with _printing_faults():
         token = _database(root).add_token(user, role.value)
-    typer.echo(f"A {role.value} token for {user}. It is not shown again:", err=True)
+    typer.echo(f"A {role.value} token for {user}. It will not be shown again:", err=True)
     typer.echo(token)
 
 
-@tokens.command("list")
-def list_tokens(user: Annotated[str, typer.Argument(help="Whose.")], root: Root) -> None:
-    """Lists a user's tokens: the id by which to revoke it, role, and when it was made."""
+def list_tokens(user: Annotated[str, typer.Argument(help="The tokens' user.")], root: Root) -> None:
+    """List a user's tokens: the id for revoking it, its role, and its creation time."""
     database = _database(root)
     if user.lower() not in (name.lower() for name in database.users()):
         _fail(f"There is no user {user} in {root}.")
@@ -127,31 +125,31 @@ def list_tokens(user: Annotated[str, typer.Argument(help="Whose.")], root: Root)
 def revoke_token(
     token: Annotated[str, typer.Argument(help="The token, or the id that `token list` shows.")], root: Root
 ) -> None:
-    """Makes a token useless, at once."""
+    """Revoke a token immediately."""
     if not _database(root).revoke(token):
-        _fail(f"No such token in {root}. `radikal-datasets hub token list USER --root {root}` shows their ids.")
+        _fail(f"There is no such token in {root}. radikal-datasets hub token list USER --root {root} shows their ids.")
     typer.echo("Revoked.")
 
 
 @app.command()
 def verify(root: Root) -> None:
-    """Re-hashes every object and lists those that are missing, corrupt, or that nothing refers to.
+    """Hash every object again and list those that are missing, corrupt, or unreferenced.
 
-    Exits 1 where one is missing or corrupt. The server may run meanwhile.
+    Exits with 1 if one is missing or corrupt. The server may be running.
     """
     database, store = _database(root), ObjectStore(root)
     referred = database.objects()
     missing = corrupt = 0
     for sha256 in sorted(referred):
-        whole = store.is_whole(sha256)
-        if whole is None:
+        intact = store.is_intact(sha256)
+        if intact is None:
             missing += 1
             typer.echo(f"missing {sha256}: {store.path(sha256)}")
-        elif not whole:
+        elif not intact:
             corrupt += 1
             typer.echo(f"corrupt {sha256}: {store.path(sha256)}")
     unreferenced = [path for path in store.all() if path.name not in referred]
-    # Whatever has arrived since the first look is referred to by now.
+    # Anything that has arrived since the first pass is referenced by now.
     unreferenced = [path for path in unreferenced if path.name not in database.objects()] if unreferenced else []
     for path in unreferenced:
         typer.echo(f"unreferenced {path.name}: {path}")
@@ -162,14 +160,14 @@ def verify(root: Root) -> None:
 def _announce(root: Path, host: str, port: int) -> None:
     shown = f"[{host}]" if ":" in host else host
     endpoint = f"http://{shown}:{port}"
-    typer.echo(f"The Hub of {root} is at {endpoint}. Clients set:")
+    typer.echo(f"The Hub in {root} is at {endpoint}. Clients set:")
     typer.echo(f"  export HF_ENDPOINT={endpoint}")
     typer.echo(f"  export HF_TOKEN=...            # radikal-datasets hub token create USER --role write --root {root}")
-    typer.echo("  export HF_HUB_DISABLE_XET=1    # for hf, huggingface_hub and datasets; radikal-datasets needs none")
+    typer.echo("  export HF_HUB_DISABLE_XET=1    # for hf, huggingface_hub, datasets; not needed by radikal-datasets")
     if not _is_loopback(host):
         typer.echo(
-            f"Warning: {host} can be reached from other machines, and this Hub has no TLS of its own: tokens and "
-            "images go over the network in the clear. See docs/hub-server.md for a reverse proxy.",
+            f"Warning: {host} can be reached from other machines, and this Hub does not encrypt: tokens and images "
+            "cross the network in plain text. See docs/hub-server.md for a reverse proxy.",
             err=True,
         )
 
@@ -182,18 +180,18 @@ def _is_loopback(host: str) -> bool:
 
 
 def _make_folder(root: Path) -> None:
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds what addresses are signed with, and private images
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds the signing secret, and private images
 
 
 def _database(root: Path) -> Database:
     if not (root / "hub.sqlite").is_file():
-        _fail(f"{root} is no Hub's folder. radikal-datasets hub user add NAME --root {root} makes one.")
+        _fail(f"{root} is not a Hub's folder. radikal-datasets hub user add NAME --root {root} creates one.")
     return Database(root)
 
 
 @contextmanager
 def _only_server(root: Path) -> Iterator[None]:
-    """Two servers of one folder would remove each other's half-received files."""
+    """Allow one server per folder: two would remove each other's partially received files."""
     if os.name == "nt":
         yield
         return
@@ -203,12 +201,12 @@ def _only_server(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
         except BlockingIOError:
-            _fail(f"{root} is served by another process already.")
+            _fail(f"{root} is already being served by another process. Stop it first, or use another folder.")
         yield
 
 
 @contextmanager
-def _faults_told() -> Iterator[None]:
+def _printing_faults() -> Iterator[None]:
     try:
         yield
     except RequestError as fault:

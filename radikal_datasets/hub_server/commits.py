@@ -1,4 +1,4 @@
-"""Answers that change contents: which files are large, where they are sent to, and the commit that makes them seen."""
+"""Responses that change contents: which files are large, where to send them, and the commit that publishes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .names import check_path, check_sha256, check_size, short_ref
 from .repositories import lfs_pointer
 from .request_context import Exchange, State, parse_json
 
-# Clients rely on Parquet being large at any size (facts/private-hub.md); the rest as git would like it.
+# Clients rely on Parquet being large at any size (docs/hub-protocol.md); the rest as in git.
 _LARGE_SUFFIXES = (".parquet", ".arrow", ".safetensors", ".bin", ".pt", ".onnx", ".zip", ".tar", ".gz", ".npz", ".npy")
 _LARGE_BYTES = 1 << 20
 _LINK_SECONDS = 6 * 3600
@@ -27,7 +27,7 @@ _MOST_LINES = 200_000
 
 
 def preupload(exchange: Exchange) -> Response:
-    """POST /api/{type}/{repository}/preupload/{revision}: which files go by LFS, and which are there already."""
+    """POST /api/{type}/{repository}/preupload/{revision}: which files go by LFS, and which already exist."""
     repository, _ = exchange.own_repository()
     commit = exchange.commit(repository)
     rows = []
@@ -47,12 +47,12 @@ def preupload(exchange: Exchange) -> Response:
 
 
 def _is_binary(sample: object) -> bool:
-    """Whether the first 512 bytes look like no text."""
+    """Return whether the first 512 bytes do not look like text."""
     try:
         data = base64.b64decode(sample or "", validate=False) if isinstance(sample, str) else b""
         data.decode()
     except UnicodeDecodeError as error:
-        return error.end < len(data)  # a letter may be cut in two at the end of the sample
+        return error.end < len(data)  # a character may be cut at the end of the sample
     except (binascii.Error, ValueError):
         return True
     return b"\0" in data
@@ -63,7 +63,7 @@ def lfs_batch(exchange: Exchange) -> Response:
     repository, _ = exchange.own_repository()
     wish = exchange.json()
     if wish.get("operation") != "upload":
-        raise bad_request("Only uploads go by LFS here; files are read from /resolve/.")
+        raise bad_request("Only uploads use LFS here. Read files from /resolve/.")
     rows: list[dict[str, Any]] = []
     for item in _list(wish, "objects"):
         sha256, size = check_sha256(item.get("oid")), check_size(item.get("size"))
@@ -78,24 +78,24 @@ def lfs_batch(exchange: Exchange) -> Response:
 
 
 def sign(state: State, repository: int, sha256: str, size: int, expires: int) -> str:
-    """The signature of an upload address: clients send no token there (facts/private-hub.md)."""
+    """Return the signature of an upload address: clients send no token there (docs/hub-protocol.md)."""
     text = f"{repository}/{sha256}/{size}/{expires}"
     return hmac.new(state.database.secret, text.encode(), "sha256").hexdigest()
 
 
 def signed_upload(state: State, params: dict[str, str]) -> tuple[RepositoryRow, str, int]:
-    """Repository, sha256 and size that an upload address is for.
+    """Return the repository, sha256 and size for which an upload address was signed.
 
     Raises:
-        RequestError: 403, not signed by us or too old; 404, the repository went away.
+        RequestError: 403, not signed by us or expired; 404, the repository no longer exists.
     """
     sha256, size, expires = params["sha256"], params["size"], params["expires"]
     numbers = (params["repository"], size, expires)
     if not all(number.isascii() and number.isdecimal() and len(number) < 18 for number in numbers):
-        raise RequestError(403, "Not an upload address of this Hub.")
+        raise RequestError(403, "This is not an upload address of this Hub.")
     wanted = sign(state, int(params["repository"]), sha256, int(size), int(expires))
     if not hmac.compare_digest(wanted.encode(), params["signature"].encode()) or int(expires) < time.time():
-        raise RequestError(403, "Not an upload address of this Hub, or too old: ask for a new one.")
+        raise RequestError(403, "This is not an upload address of this Hub, or it has expired. Request a new one.")
     repository = state.database.repository_by_id(int(params["repository"]))
     if repository is None:
         raise RequestError(404, "Repository not found", "RepoNotFound")
@@ -106,7 +106,7 @@ def commit(exchange: Exchange) -> Response:
     """POST /api/{type}/{repository}/commit/{revision}: all of it becomes visible at once, or nothing does."""
     repository, user = exchange.own_repository()
     if exchange.flag("create_pr"):
-        raise bad_request("This Hub has no pull requests: push to a branch.")
+        raise bad_request("This Hub does not support pull requests. Push to a branch.")
     header, changes = _read(exchange.body)
     state, branch = exchange.state, short_ref(exchange.params["revision"])
     added = [_stored(state, repository, change) for change in changes if change["key"] in ("file", "lfsFile")]
@@ -137,12 +137,12 @@ def commit(exchange: Exchange) -> Response:
 
 
 def _read(body: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Header and changes of a body of JSON lines."""
+    """Parse header and changes from a body of JSON lines."""
     header: dict[str, Any] = {}
     changes: list[dict[str, Any]] = []
     lines = body.split(b"\n")
     if len(lines) > _MOST_LINES:
-        raise RequestError(413, f"More than {_MOST_LINES} changes in one commit.")
+        raise RequestError(413, f"One commit may contain at most {_MOST_LINES} changes.")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -150,9 +150,9 @@ def _read(body: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             data = parse_json(line)
             key, value = data["key"], data["value"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise bad_request(f"Line {number} of the commit is no object with `key` and `value`.") from None
+            raise bad_request(f"Line {number} of the commit is not an object with `key` and `value`.") from None
         if key not in ("header", "file", "lfsFile", "deletedFile", "deletedFolder") or not isinstance(value, dict):
-            raise bad_request(f"Line {number} of the commit: this Hub does not know {str(key)[:40]!r}.")
+            raise bad_request(f"Line {number} of the commit has the unknown key {str(key)[:40]!r}.")
         if key == "header":
             header = value
         else:
@@ -164,7 +164,7 @@ def _read(body: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _stored(state: State, repository: RepositoryRow, change: dict[str, Any]) -> FileRow:
-    """A file that is added: its contents are on disk before the commit is."""
+    """Store an added file: its contents are on disk before the commit is."""
     path = change["path"]
     if change["key"] == "lfsFile":
         sha256 = check_sha256(change.get("oid"))
@@ -201,7 +201,7 @@ def _check_tree(files: dict[str, FileRow]) -> None:
     for path in files:
         for folder in _parents(path):
             if folder in files:
-                raise bad_request(f"{folder} would be a file and a folder.")
+                raise bad_request(f"{folder} would be both a file and a folder.")
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Contents on disk, each a file named by its sha256: whole and checked, or not there."""
+"""Contents on disk, each in a file named by its sha256: complete and verified, or absent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .client_faults import RequestError
 
 
 class ObjectStore:
-    """`objects/ab/cd/<sha256>` below a root, and `incoming/` for what is not whole yet.
+    """`objects/ab/cd/<sha256>` below a root, and `incoming/` for incomplete files.
 
-    What is in `objects` was written in full, flushed to disk and hashed before it got its name, so that neither a cut
-    connection nor a killed process can leave a half object there.
+    Everything in `objects` was written completely, flushed to disk and hashed before it got its name, so that neither a
+    cut connection nor a killed process can leave a partial object there.
     """
 
     def __init__(self, root: Path):
@@ -25,16 +25,16 @@ class ObjectStore:
         self._incoming.mkdir(exist_ok=True)
 
     def clean(self) -> None:
-        """Removes what an earlier process left half received; called when a server starts."""
+        """Remove partially received files of an earlier process; called when a server starts."""
         for left_over in self._incoming.iterdir():
             left_over.unlink()
 
     def path(self, sha256: str) -> Path:
-        """Where an object is, or would be."""
+        """Return where an object is, or would be."""
         return self._objects / sha256[:2] / sha256[2:4] / sha256
 
     def add(self, content: bytes) -> str:
-        """Stores bytes and returns their sha256."""
+        """Store bytes and return their sha256."""
         sha256 = hashlib.sha256(content).hexdigest()
         with Receiver(self, sha256, len(content)) as receiver:
             receiver.write(content)
@@ -42,11 +42,11 @@ class ObjectStore:
         return sha256
 
     def all(self) -> Iterator[Path]:
-        """Every object, sorted."""
+        """Yield every object, sorted."""
         return (path for path in sorted(self._objects.glob("*/*/*")) if path.is_file())
 
-    def is_whole(self, sha256: str) -> bool | None:
-        """Whether the file's contents have its name; None where there is no file."""
+    def is_intact(self, sha256: str) -> bool | None:
+        """Return whether the file's contents match its name; None if there is no file."""
         path = self.path(sha256)
         if not path.is_file():
             return None
@@ -58,7 +58,7 @@ class ObjectStore:
 
 
 class Receiver:
-    """Takes one object in pieces; use as a context manager, and call `finish` when all of it has arrived."""
+    """Receive one object in pieces; use as a context manager, and call `finish` when all of it has arrived."""
 
     def __init__(self, store: ObjectStore, sha256: str, size: int):
         self._store, self._sha256, self._size = store, sha256, size
@@ -71,28 +71,28 @@ class Receiver:
         return self
 
     def write(self, data: bytes | bytearray) -> None:
-        """Adds bytes.
+        """Append bytes.
 
         Raises:
-            RequestError: 413, more than were announced.
+            RequestError: 413, more than announced.
         """
         assert self._file is not None
         self._received += len(data)
         if self._received > self._size:
-            raise RequestError(413, f"More than the {self._size} bytes that were announced.")
+            raise RequestError(413, f"More than the announced {self._size} bytes were sent.")
         self._hash.update(data)
         self._file.write(data)
 
     def finish(self) -> None:
-        """Checks size and hash, and gives the object its name.
+        """Verify size and hash, and give the object its name.
 
         Raises:
-            RequestError: 400, not the object that was announced.
+            RequestError: 400, it is not the announced object.
         """
         assert self._file is not None
         if self._received != self._size or self._hash.hexdigest() != self._sha256:
             raise RequestError(
-                400, f"Not the object that was announced: {self._received} of {self._size} bytes, or changed."
+                400, f"This is not the announced object: {self._received} of {self._size} bytes, or other contents."
             )
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -109,7 +109,7 @@ class Receiver:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder can't be opened there, and its entries are written through
+    if os.name == "nt":  # a folder cannot be opened there, and its entries are written through
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

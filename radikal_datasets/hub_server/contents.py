@@ -1,4 +1,4 @@
-"""Answers about files: the tree of a commit, single paths, and their contents."""
+"""Responses about files: the tree of a commit, single paths, and their contents."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def paths_info(exchange: Exchange) -> Response:
 
 
 def _wished_paths(exchange: Exchange) -> tuple[list[str], bool]:
-    """The body: JSON, or a form as huggingface_hub sends it."""
+    """Parse the body: JSON, or a form as huggingface_hub sends it."""
     if exchange.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
         try:
             form = parse_qs(exchange.body.decode(), max_num_fields=_MOST_PATHS + 1)
         except ValueError:
-            raise bad_request("The form can't be read.") from None
+            raise bad_request("The form cannot be read.") from None
         paths: object = form.get("paths", [])
         expand = form.get("expand", [""])[0].lower() == "true"
     else:
@@ -88,7 +88,7 @@ def _folder(path: str, commit: CommitRow, expand: bool) -> dict[str, Any]:
 
 
 def _last_commit(commit: CommitRow, expand: bool) -> dict[str, Any]:
-    # The commit that was asked for, not the one that changed the file: nothing of ours needs that.
+    # The requested commit, not the one that changed the file: none of our clients needs that.
     last = {"id": commit.id, "title": commit.title, "date": when(commit.created)}
     return {"lastCommit": last, "securityFileStatus": None} if expand else {}
 
@@ -106,10 +106,10 @@ def resolve(exchange: Exchange) -> Response:
     contents = exchange.state.objects.path(file.sha256)
     if not contents.is_file():
         raise RequestError(
-            500, f"The contents of {path} are missing on this Hub's disk: run `radikal-datasets hub verify`"
+            500, f"The contents of {path} are missing on this Hub's disk. Run `radikal-datasets hub verify`"
         )
     headers["ETag"] = f'"{file.sha256 if file.lfs else file.oid}"'
-    # A shared or browser cache must not keep what needs a token, nor show it under this Hub's name.
+    # A shared or browser cache must not keep what requires a token, nor display it under this Hub's name.
     headers |= {
         "Cache-Control": "private, no-store",
         "Content-Security-Policy": "sandbox",

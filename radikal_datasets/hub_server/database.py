@@ -1,4 +1,4 @@
-"""Users, repositories, refs and commits: rows of one SQLite file, each change one transaction."""
+"""Users, repositories, refs and commits: rows of one SQLite file; each change is one transaction."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ CREATE TABLE IF NOT EXISTS uploads (
 
 @dataclass(frozen=True)
 class User:
-    """Who asks: a name, the role of the token ("read" or "write"), and the namespaces that are theirs."""
+    """The requesting user: a name, the role of the token ("read" or "write"), and the user's namespaces."""
 
     name: str
     role: str
     organisations: tuple[str, ...]
 
     def owns(self, namespace: str) -> bool:
-        """True for the user's own namespace and for those of their organisations."""
+        """Return True for the user's own namespace and for those of their organizations."""
         return namespace.lower() in {name.lower() for name in (self.name, *self.organisations)}
 
 
@@ -84,7 +84,7 @@ class RepositoryRow:
 
 @dataclass(frozen=True)
 class FileRow:
-    """A file of a commit; `oid` is git's blob id, of the pointer where `lfs`."""
+    """A file of a commit; `oid` is git's blob id, of the pointer if `lfs`."""
 
     path: str
     sha256: str
@@ -106,7 +106,7 @@ class CommitRow:
 
 
 class Database:
-    """All that is not contents. Each thread has a connection of its own."""
+    """Everything except contents. Each thread has its own connection."""
 
     def __init__(self, root: Path):
         root.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ class Database:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-            # WAL: readers see the last whole commit while the next is written. FULL: it survives a power cut.
+            # WAL: readers see the last complete commit while the next is written. FULL: it survives a power cut.
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}")
             self._local.connection = connection
@@ -132,14 +132,14 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nobody else writes meanwhile, and nothing of it is seen before its end."""
+        """Run one transaction; no one else writes in the meantime, and nothing of it is visible before its end."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # SQLite itself rolls back where the disk is full
+            if connection.in_transaction:  # SQLite itself rolls back if the disk is full
                 connection.execute("ROLLBACK")
             raise
 
@@ -152,7 +152,7 @@ class Database:
     # ---- users and tokens ----
 
     def add_user(self, name: str, organisations: Sequence[str] = ()) -> None:
-        """Adds a user, or organisations to one; an organisation that is not there is made."""
+        """Add a user, or organizations to one; an organization that does not exist is created."""
         with self.writing() as connection:
             for namespace, is_organisation in (
                 (name, False),
@@ -160,18 +160,18 @@ class Database:
             ):
                 row = connection.execute("SELECT organisation FROM namespaces WHERE name = ?", [namespace]).fetchone()
                 if row is not None and bool(row[0]) != is_organisation:
-                    raise RequestError(409, f"{namespace} is {'an organisation' if row[0] else 'a user'} already.")
+                    raise RequestError(409, f"{namespace} is already {'an organization' if row[0] else 'a user'}.")
                 connection.execute("INSERT OR IGNORE INTO namespaces VALUES (?, ?)", [namespace, is_organisation])
             for organisation in organisations:
                 connection.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", [organisation, name])
 
     def users(self) -> dict[str, list[str]]:
-        """User -> organisations."""
+        """Return user -> organizations."""
         names = [row[0] for row in self._all("SELECT name FROM namespaces WHERE NOT organisation ORDER BY name")]
         return {name: self._organisations(name) for name in names}
 
     def namespace_exists(self, name: str) -> bool:
-        """True for a user's and for an organisation's name."""
+        """Return True for the name of a user or an organization."""
         return self._one("SELECT 1 FROM namespaces WHERE name = ?", [name]) is not None
 
     def _organisations(self, user: str) -> list[str]:
@@ -179,7 +179,7 @@ class Database:
         return [row[0] for row in rows]
 
     def add_token(self, user: str, role: str) -> str:
-        """Makes a token; only its hash is kept, so it is told just this once."""
+        """Create a token; only its hash is stored, so it is returned just this once."""
         if self._one("SELECT 1 FROM namespaces WHERE name = ? AND NOT organisation", [user]) is None:
             raise RequestError(404, f"There is no user {user}.")
         token = f"hf_{secrets.token_urlsafe(32)}"
@@ -188,12 +188,12 @@ class Database:
         return token
 
     def tokens(self, user: str) -> list[tuple[str, str, float]]:
-        """(first digits of the hash, role, created) of a user's tokens."""
+        """Return (first digits of the hash, role, created) for a user's tokens."""
         rows = self._all("SELECT hash, role, created FROM tokens WHERE user = ? ORDER BY created", [user])
         return [(digits[:12], role, created) for digits, role, created in rows]
 
     def revoke(self, token: str) -> int:
-        """Removes a token, given whole or as the first digits of its hash; returns how many went."""
+        """Remove a token, given in full or as the first digits of its hash; return how many were removed."""
         with self.writing() as connection:
             found = connection.execute("DELETE FROM tokens WHERE hash = ?", [_hash(token)]).rowcount
             if not found and len(token) >= 8:
@@ -203,14 +203,14 @@ class Database:
         return found
 
     def user_of(self, token: str) -> User | None:
-        """Whose token it is."""
+        """Return the user to whom a token belongs."""
         row = self._one("SELECT user, role FROM tokens WHERE hash = ?", [_hash(token)])
         return None if row is None else User(row[0], row[1], tuple(self._organisations(row[0])))
 
     # ---- repositories ----
 
     def repository(self, type_: str, namespace: str, name: str) -> RepositoryRow | None:
-        """By name, whoever asks."""
+        """Return a repository by name, whoever asks."""
         row = self._one(
             "SELECT id, type, namespace, name, private, created FROM repositories "
             "WHERE type = ? AND namespace = ? AND name = ?",
@@ -219,12 +219,12 @@ class Database:
         return None if row is None else _repository(row)
 
     def repository_by_id(self, number: int) -> RepositoryRow | None:
-        """As `repository`."""
+        """Return a repository by number, whoever asks."""
         row = self._one("SELECT id, type, namespace, name, private, created FROM repositories WHERE id = ?", [number])
         return None if row is None else _repository(row)
 
     def repositories(self, type_: str) -> list[RepositoryRow]:
-        """All of a type, private ones too."""
+        """Return all of a type, including private ones."""
         rows = self._all(
             "SELECT id, type, namespace, name, private, created FROM repositories "
             "WHERE type = ? ORDER BY namespace, name",
@@ -233,7 +233,7 @@ class Database:
         return [_repository(row) for row in rows]
 
     def create(self, type_: str, namespace: str, name: str, *, private: bool, author: str) -> RepositoryRow | None:
-        """Makes a repository with an empty first commit on `main`; None where there is one already."""
+        """Create a repository with an empty first commit on `main`; return None if it already exists."""
         with self.writing() as connection:
             added = connection.execute(
                 "INSERT OR IGNORE INTO repositories (type, namespace, name, private, created) VALUES (?, ?, ?, ?, ?)",
@@ -247,19 +247,19 @@ class Database:
         return self.repository(type_, namespace, name)
 
     def set_private(self, repository: RepositoryRow, private: bool) -> None:
-        """Who may read it."""
+        """Set who may read it."""
         with self.writing() as connection:
             connection.execute("UPDATE repositories SET private = ? WHERE id = ?", [private, repository.id])
 
     def delete(self, repository: RepositoryRow) -> None:
-        """The repository and its history; contents stay on disk (`hub verify` lists what nothing refers to)."""
+        """Delete the repository and its history; contents stay on disk (`hub verify` lists unreferenced ones)."""
         with self.writing() as connection:
             connection.execute("DELETE FROM repositories WHERE id = ?", [repository.id])
 
     # ---- refs, commits, files ----
 
     def resolve(self, repository: RepositoryRow, revision: str) -> CommitRow:
-        """The commit of a branch, a tag or an id.
+        """Return the commit of a branch, a tag or an id.
 
         Raises:
             RequestError: 404 RevisionNotFound.
@@ -277,13 +277,13 @@ class Database:
         return CommitRow(*row)
 
     def refs(self, repository: RepositoryRow, kind: str) -> list[tuple[str, str]]:
-        """(name, commit) of the branches or tags."""
+        """Return (name, commit) of the branches or tags."""
         return self._all(
             "SELECT name, revision FROM refs WHERE repository = ? AND kind = ? ORDER BY name", [repository.id, kind]
         )
 
     def set_ref(self, repository: RepositoryRow, kind: str, name: str, commit: str, message: str = "") -> bool:
-        """Makes a branch or tag; False where there is one of the name."""
+        """Create a branch or tag; return False if the name is taken."""
         with self.writing() as connection:
             taken = connection.execute("SELECT 1 FROM refs WHERE repository = ? AND name = ?", [repository.id, name])
             if taken.fetchone() is not None:
@@ -292,13 +292,13 @@ class Database:
         return True
 
     def delete_ref(self, repository: RepositoryRow, kind: str, name: str) -> bool:
-        """False where there is none."""
+        """Delete a branch or tag; return False if there is none."""
         with self.writing() as connection:
             query = "DELETE FROM refs WHERE repository = ? AND kind = ? AND name = ?"
             return connection.execute(query, [repository.id, kind, name]).rowcount > 0
 
     def history(self, repository: RepositoryRow, commit: CommitRow) -> list[CommitRow]:
-        """A commit and those before it, newest first."""
+        """Return a commit and its ancestors, newest first."""
         rows = self._all(
             "SELECT id, parent, title, message, author, created FROM commits WHERE repository = ?", [repository.id]
         )
@@ -309,7 +309,7 @@ class Database:
         return found
 
     def files(self, repository: RepositoryRow, commit: str) -> dict[str, FileRow]:
-        """The whole tree of a commit, by path, sorted."""
+        """Return all files of a commit, by path, sorted."""
         rows = self._all(
             "SELECT path, sha256, size, lfs, oid FROM files WHERE repository = ? AND revision = ? ORDER BY path",
             [repository.id, commit],
@@ -317,7 +317,7 @@ class Database:
         return {row[0]: FileRow(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows}
 
     def file(self, repository: RepositoryRow, commit: str, path: str) -> FileRow | None:
-        """One file of a commit."""
+        """Return one file of a commit."""
         row = self._one(
             "SELECT path, sha256, size, lfs, oid FROM files WHERE repository = ? AND revision = ? AND path = ?",
             [repository.id, commit, path],
@@ -325,20 +325,20 @@ class Database:
         return None if row is None else FileRow(row[0], row[1], row[2], bool(row[3]), row[4])
 
     def uploaded_size(self, repository: RepositoryRow, sha256: str) -> int | None:
-        """Size of an object that this repository may name; None where it was never sent to it.
+        """Return the size of an object that this repository may name; None if it was never sent to it.
 
-        That another repository has the same object does not count: its hash alone would open it to anybody.
+        An object of another repository does not count: its hash alone would expose it to anyone.
         """
         row = self._one("SELECT size FROM uploads WHERE repository = ? AND sha256 = ?", [repository.id, sha256])
         return None if row is None else row[0]
 
     def note_upload(self, repository: RepositoryRow, sha256: str, size: int) -> None:
-        """Remembers that an object was sent to this repository."""
+        """Record that an object was sent to this repository."""
         with self.writing() as connection:
             connection.execute("INSERT OR IGNORE INTO uploads VALUES (?, ?, ?)", [repository.id, sha256, size])
 
     def objects(self) -> set[str]:
-        """The sha256 of everything that a file or an upload refers to."""
+        """Return the sha256 of everything that a file or an upload refers to."""
         return {row[0] for row in self._all("SELECT sha256 FROM files UNION SELECT sha256 FROM uploads")}
 
 
@@ -352,7 +352,7 @@ def insert_commit(
     author: str,
     files: Mapping[str, FileRow],
 ) -> CommitRow:
-    """Within `writing`: a commit, its tree, and the branch moved to it."""
+    """Within `writing`: add a commit and its tree, and move the branch to it."""
     commit = _insert_commit(connection, repository.id, parent.id, title, message, author, files)
     connection.execute(
         "UPDATE refs SET revision = ? WHERE repository = ? AND kind = 'branch' AND name = ?",

@@ -1,4 +1,4 @@
-"""Answers about users and repositories: who am I, create, settings, info, list, delete, refs, history."""
+"""Responses about users and repositories: who am I, create, settings, info, list, delete, refs, history."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from .database import MAIN, CommitRow, FileRow, RepositoryRow, User
 from .names import check_name, check_new_ref
 from .request_context import TYPES, Exchange
 
-_LONGEST_METADATA = 1 << 20  # a parser in Python takes seconds for it, and anybody may ask
+_LONGEST_METADATA = 1 << 20  # a parser in Python takes seconds for it, and anyone may ask
 _LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n"
 
 
 class _CardLoader(yaml.SafeLoader):
-    """Leaves `<<: [*a, *a]` as it is: merged, a few lines of it grow without end."""
+    """Loader that keeps `<<: [*a, *a]` as it is: if merged, a few lines of it grow without limit."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merges nothing."""
+        """Merge nothing."""
 
 
 _CardLoader.add_constructor("tag:yaml.org,2002:merge", yaml.SafeLoader.construct_yaml_str)
 
 
 def when(seconds: float) -> str:
-    """ISO 8601 in UTC, as Hub clients parse it."""
+    """Format a time as ISO 8601 in UTC, as Hub clients parse it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:
-    """What git itself would hold in place of a large file."""
+    """Return what git itself would hold in place of a large file."""
     return _LFS_POINTER.format(sha256=sha256, size=size).encode()
 
 
@@ -87,10 +87,10 @@ def delete(exchange: Exchange) -> Response:
 
 
 def _wished(wish: dict[str, Any], user: User) -> tuple[str, str, str]:
-    """Type, namespace and name of a body, if they are the user's."""
+    """Return type, namespace and name from a body, if they belong to the user."""
     type_ = wish.get("type") or "model"
     if type_ not in TYPES.values():
-        raise bad_request(f"This Hub has datasets and models, no {str(type_)[:40]}.")
+        raise bad_request(f"This Hub has datasets and models, but no {str(type_)[:40]}.")
     name, namespace = wish.get("name"), wish.get("organization") or user.name
     if isinstance(name, str) and "/" in name:
         namespace, _, name = name.partition("/")
@@ -107,7 +107,7 @@ def settings(exchange: Exchange) -> Response:
     repository, _ = exchange.own_repository()
     wish = exchange.json()
     if wish.get("gated") not in (None, False):
-        raise bad_request("This Hub has no gated repositories: private and members only.")
+        raise bad_request("This Hub does not support gated repositories, only private ones for members.")
     if "visibility" in wish or "private" in wish:
         visibility = wish.get("visibility")
         private = visibility != "public" if visibility is not None else wish.get("private") is not False
@@ -155,7 +155,7 @@ def _blob(file: FileRow) -> dict[str, Any]:
 
 
 def list_repositories(exchange: Exchange) -> Response:
-    """GET /api/{type}: those that who asks may read."""
+    """GET /api/{type}: the repositories that the user may read."""
     user, query = exchange.user(), exchange.request.query_params
     author, search = query.get("author", "").lower(), query.get("search", "").lower()
     rows = [
@@ -207,7 +207,7 @@ def _create_ref(
 def delete_branch(exchange: Exchange) -> Response:
     """DELETE /api/{type}/{repository}/branch/{revision}."""
     if exchange.params["revision"] == MAIN:
-        raise bad_request(f"The branch {MAIN} stays.")
+        raise bad_request(f"The branch {MAIN} cannot be deleted.")
     return _delete_ref(exchange, "branch")
 
 
@@ -250,10 +250,10 @@ def validate_yaml(exchange: Exchange) -> Response:
         metadata, end, _ = text[4:].partition("\n---")
         try:
             if len(metadata) > _LONGEST_METADATA:
-                raise RequestError(413, f"Metadata of more than {_LONGEST_METADATA} characters.")
+                raise RequestError(413, f"The metadata exceeds {_LONGEST_METADATA} characters.")
             data = yaml.load(metadata, Loader=_CardLoader) if end else None
             if data is not None and not isinstance(data, dict):
-                problem = "The metadata is no mapping."
+                problem = "The metadata is not a mapping."
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             problem = f"The metadata is not YAML: {' '.join(str(error).split())[:300]}"
     if problem:

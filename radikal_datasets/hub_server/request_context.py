@@ -1,4 +1,4 @@
-"""One request as the handlers see it: who asks, for which repository, with which body; and the answers they give."""
+"""The context of one request: the user, the repository and the body; and the responses that handlers return."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from .database import CommitRow, Database, RepositoryRow, User
 
 #: Path segment -> type of repository.
 TYPES = {"datasets": "dataset", "models": "model"}
-#: Bytes of a body, but for commits and uploads.
+#: Maximum bytes of a body, except for commits and uploads.
 MAX_JSON = 8 << 20
 MAX_COMMIT = 128 << 20
 
 
 @dataclass(frozen=True)
 class State:
-    """What a server has: rows and contents."""
+    """The state of a server: rows and contents."""
 
     database: Database
     objects: ObjectStore
 
     @classmethod
     def open(cls, root: Path) -> State:
-        """The state below a root; makes it where there is none."""
+        """Open the state below a root; create it if there is none."""
         return cls(Database(root), ObjectStore(root))
 
     def sent_size(self, repository: RepositoryRow, sha256: str) -> int | None:
-        """Size of an object that was sent to this repository and is on the disk still; else None.
+        """Return the size of an object that was sent to this repository and is still on disk; else None.
 
-        What a broken disk lost is asked for again, so that a second push mends it.
+        Objects lost by a broken disk are requested again, so that a second push restores them.
         """
         size = self.database.uploaded_size(repository, sha256)
         return size if self.objects.path(sha256).is_file() else None
@@ -49,8 +49,8 @@ class Exchange:
     """A request whose body has been read.
 
     Attributes:
-        params: what the route's placeholders stand for, unquoted.
-        body: as it was sent; empty for GET and HEAD.
+        params: the values of the route's placeholders, unquoted.
+        body: as sent; empty for GET and HEAD.
     """
 
     state: State
@@ -64,10 +64,10 @@ class Exchange:
         return str(self.request.base_url).rstrip("/")
 
     def user(self) -> User | None:
-        """Who asks; None for the anonymous.
+        """Return the requesting user; None for anonymous requests.
 
         Raises:
-            RequestError: 401, a token that is none.
+            RequestError: 401, an invalid token.
         """
         header = self.request.headers.get("Authorization")
         if header is None:
@@ -79,23 +79,23 @@ class Exchange:
         return user
 
     def writer(self) -> User:
-        """Who asks, where something is to be changed.
+        """Return the requesting user, if they may change something.
 
         Raises:
-            RequestError: 401 for the anonymous, 403 for a token that may only read.
+            RequestError: 401 for anonymous requests, 403 for a read-only token.
         """
         user = self.user()
         if user is None:
-            raise RequestError(401, "Log in first: this needs a token")
+            raise RequestError(401, "This request needs a token. Log in first")
         if user.role != "write":
-            raise RequestError(403, f"This token of {user.name} may only read: make one with --role write")
+            raise RequestError(403, f"This token of {user.name} is read-only. Create one with --role write")
         return user
 
     def repository(self) -> RepositoryRow:
-        """The repository of the address, if who asks may read it.
+        """Return the repository of the address, if the user may read it.
 
         Raises:
-            RequestError: 401 or 404, the same whether it is private or not there.
+            RequestError: 401 or 404, the same whether it is private or does not exist.
         """
         user = self.user()
         found = self.state.database.repository(self.type, self.params["namespace"], self.params["name"])
@@ -104,50 +104,50 @@ class Exchange:
         return found
 
     def own_repository(self) -> tuple[RepositoryRow, User]:
-        """The repository of the address, if who asks may change it.
+        """Return the repository of the address, if the user may change it.
 
         Raises:
             RequestError: 401, 403 or 404.
         """
         found, user = self.repository(), self.writer()
         if not user.owns(found.namespace):
-            raise RequestError(403, f"{user.name} is no member of {found.namespace}")
+            raise RequestError(403, f"{user.name} is not a member of {found.namespace}")
         return found, user
 
     @property
     def type(self) -> str:
-        """ "dataset" or "model"; addresses without a type are models'."""
+        """The type, "dataset" or "model"; addresses without a type are models'."""
         return TYPES[self.params.get("type", "models")]
 
     def commit(self, repository: RepositoryRow) -> CommitRow:
-        """The commit that the address names."""
+        """Return the commit that the address names."""
         return self.state.database.resolve(repository, self.params["revision"])
 
     def json(self) -> dict[str, Any]:
-        """The body.
+        """Return the body.
 
         Raises:
-            RequestError: 400, no JSON object.
+            RequestError: 400, it is not a JSON object.
         """
         try:
             data = parse_json(self.body or b"{}")
         except (ValueError, RecursionError):
             raise bad_request("The body is not JSON.") from None
         if not isinstance(data, dict):
-            raise bad_request("The body is no JSON object.")
+            raise bad_request("The body is not a JSON object.")
         return data
 
     def number(self, name: str, default: int, most: int) -> int:
-        """A number of the query, between 1 and `most`."""
+        """Return a number from the query, between 1 and `most`."""
         value = self.request.query_params.get(name, "")
         return min(max(int(value), 1), most) if value.isdecimal() and len(value) < 10 else default
 
     def flag(self, name: str) -> bool:
-        """A truth value of the query."""
+        """Return a boolean from the query."""
         return self.request.query_params.get(name, "").lower() in ("true", "1", "yes")
 
     def page(self, rows: list[Any], limit: int) -> Response:
-        """The rows from the query's cursor on, and in `Link` where the next ones are."""
+        """Return the rows from the query's cursor on, with the address of the next ones in `Link`."""
         cursor = self.request.query_params.get("cursor", "")
         start = int(cursor) if cursor.isdecimal() and len(cursor) < 10 else 0
         headers = {}
@@ -163,11 +163,11 @@ Handler = Callable[[Exchange], Response]
 
 
 def parse_json(text: bytes) -> Any:
-    """What a client sent as JSON.
+    """Parse a client's JSON.
 
     Raises:
-        ValueError: no JSON in UTF-8, or half of a surrogate pair, which neither SQLite nor an answer can hold.
-        RecursionError: nested too deep.
+        ValueError: not JSON in UTF-8, or half of a surrogate pair, which neither SQLite nor a response can hold.
+        RecursionError: nested too deeply.
     """
     data = json.loads(text.decode())
     if b"\\u" in text:

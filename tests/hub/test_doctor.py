@@ -144,7 +144,7 @@ def test_an_answer_that_is_not_a_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "found"),
     [
-        ("hub.plant:8080", "is no address"),
+        ("hub.plant:8080", "is not an address"),
         ("http://anna:secret@127.0.0.1:1", "user name or password"),
         ("http://127.0.0.1:1", "no answer"),
     ],

@@ -186,7 +186,7 @@ def test_nothing_is_sent_to_a_public_repository(
 ) -> None:
     api = HfApi(endpoint=at_hub.url)
     api.create_repo("ann/open", repo_type="dataset", private=False)
-    with pytest.raises(NotPrivateError, match=r"as a public repository\. Nothing was sent"):
+    with pytest.raises(NotPrivateError, match=r"is a public repository\. Nothing was sent"):
         push_to_hub(folder, "ann/open")
     assert api.list_repo_files("ann/open", repo_type="dataset") == []
     # A Hub that does not know `visibility` makes a public one and answers 200.
@@ -311,7 +311,7 @@ def test_wrong_tokens_and_names(
 
 
 def test_what_is_pushed_must_be_there(at_hub: RunningHub, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownSourceError, match="neither a folder"):
+    with pytest.raises(UnknownSourceError, match="neither a source nor a folder"):
         push_to_hub(tmp_path / "nothing", "ann/x")
     with pytest.raises(SourceNotFoundError, match="--data-dir was not given"):
         push_to_hub("neu_det", "ann/x")
@@ -324,7 +324,7 @@ def test_a_source_is_prepared_and_pushed_from_the_command_line(
 ) -> None:
     command = ["push", "deeppcb", "--data-dir", str(sample_tree("deeppcb")), "--repo-id", "radikal_datasets/deeppcb"]
     dry = CliRunner().invoke(app, [*command, "--dry-run"], catch_exceptions=False)
-    assert "would send" in dry.output and "not there yet" in dry.output
+    assert "would send" in dry.output and "not created yet" in dry.output
     done = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "(private)" in done.output and "commit http://127.0.0.1" in done.output
     again = CliRunner().invoke(app, command, catch_exceptions=False)

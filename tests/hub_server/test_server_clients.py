@@ -177,7 +177,7 @@ def test_clients_understand_the_errors(api: Callable[..., HfApi], server: Server
         ann.upload_file(path_or_fileobj=b"2", parent_commit=first, **upload)
     assert error.value.response.status_code == 412
     reader = HfApi(endpoint=server.hub.url, token=server.hub.token("ann", "read"))
-    with pytest.raises(HfHubHTTPError, match="may only read"):
+    with pytest.raises(HfHubHTTPError, match="is read-only"):
         reader.upload_file(path_or_fileobj=b"1", **upload)
     with pytest.raises(ValueError, match="not YAML"):
         ann.upload_file(**upload | {"path_in_repo": "README.md"}, path_or_fileobj=b"---\nlicense: [\n---\n")

@@ -67,16 +67,16 @@ def test_the_folder_is_the_owners_alone(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("user", "add", "../x"), "Not a name"),
-        (("user", "add", "ann", "--org", "a/b"), "Not a name"),
-        (("user", "add", "datasets"), "can't be a namespace"),
-        (("user", "add", "ann", "--org", "API"), "can't be a namespace"),
+        (("user", "add", "../x"), "Invalid name"),
+        (("user", "add", "ann", "--org", "a/b"), "Invalid name"),
+        (("user", "add", "datasets"), "is reserved"),
+        (("user", "add", "ann", "--org", "API"), "is reserved"),
         (("user", "add", "plant"), "an organisation already"),
         (("user", "add", "eve", "--org", "ann"), "a user already"),
         (("token", "create", "nobody"), "no user nobody"),
         (("token", "create", "plant"), "no user plant"),
         (("token", "list", "nobody"), "no user nobody"),
-        (("token", "revoke", "hf_none"), "No such token"),
+        (("token", "revoke", "hf_none"), "There is no such token"),
     ],
 )
 def test_what_cannot_be_done_is_told(root: Path, arguments: tuple[str, ...], told: str) -> None:
@@ -144,7 +144,7 @@ def test_a_port_that_is_taken(root: Path) -> None:
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", 0), ("::1", 0), ("localhost", 0), ("0.0.0.0", 1)])
 def test_serving_a_network_warns(root: Path, host: str, warned: int, capsys: pytest.CaptureFixture[str]) -> None:
     commands._announce(root, host, 7860)
-    assert capsys.readouterr().err.count("no TLS") == warned
+    assert capsys.readouterr().err.count("does not encrypt") == warned
 
 
 def test_without_the_extra_it_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

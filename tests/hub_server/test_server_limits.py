@@ -223,7 +223,7 @@ def test_what_a_killed_server_left_half_received_goes_at_the_next_start(tmp_path
         connection.request("PUT", path, body=content)  # the address is still good: the push goes on
         assert connection.getresponse().status == 200
         connection.close()
-        assert ObjectStore(hub.root).is_whole(sha256(content))
+        assert ObjectStore(hub.root).is_intact(sha256(content))
         assert Database(hub.root).uploaded_size(repository, sha256(content)) == len(content)
 
 
