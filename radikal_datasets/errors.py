@@ -83,7 +83,7 @@ class ChoiceError(RadikalError, ValueError):
 
 
 class ColumnsError(LayoutError, CombiningError, ChoiceError):
-    """A dataset without columns of the schema that are needed. The bases are what it was called before."""
+    """A dataset lacks required columns of the schema. The bases are the errors formerly raised for this."""
 
 
 class OutputError(RadikalError, ValueError):

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, and never among the inputs."""
+"""Write files and folders atomically, and never among the inputs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 
 from .errors import OutputError
 
-#: Ends the name of what is still being written. The name begins with a dot, and is never that of a finished file.
+#: Suffix of unfinished files. Their names begin with a dot, unlike those of finished files.
 UNFINISHED = ".part"
 
 
 def unfinished(path: Path) -> Path:
-    """A new name beside `path` to write to, hidden: another process that writes the same file has another one."""
+    """Return a new hidden name beside `path` to write to; another process that writes the same file gets another."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A file to write that takes the place of `path` when the block ends without an error, and is removed otherwise.
+    """Yield a file to write, which replaces `path` if the block succeeds and is removed otherwise.
 
-    Missing folders above `path` are made. A reader sees the old file or the new one, never a half of either.
+    Missing parent folders are created. A reader sees the old file or the new one, never a part of either.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = unfinished(path)
@@ -41,16 +41,16 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def refuse_inside(output: Path, inputs: Iterable[str | os.PathLike[str] | None], *, what: str) -> None:
-    """Refuse an output that lies in a folder of inputs: it would be taken for one of them.
+    """Reject an output inside a folder of inputs, where it would be taken for one of them.
 
     Args:
-        inputs: folders; None, files and what is not there are passed over.
-        what: names the inputs in the message: `the raw tree`.
+        inputs: folders; None, files and missing paths are ignored.
+        what: the name of the inputs in the message: `the raw tree`.
 
     Raises:
-        OutputError: `output` is one of the folders or lies in it.
+        OutputError: `output` is one of the folders or inside it.
     """
-    for place in inputs:
-        folder = None if place is None else Path(place).expanduser()
+    for path in inputs:
+        folder = None if path is None else Path(path).expanduser()
         if folder is not None and folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
-            raise OutputError(f"{output} lies in {what} {folder}. Give a place beside it. Nothing was written.")
+            raise OutputError(f"{output} is inside {what} {folder}. Choose a path outside it. Nothing was written.")

@@ -43,11 +43,11 @@ def features(class_names: Sequence[str]) -> Features:
 
 
 def require_columns(split: Dataset | IterableDataset | Iterable[str], names: Sequence[str], *, what: str) -> None:
-    """Refuse a split that lacks columns of the schema.
+    """Reject a split that lacks columns of the schema.
 
     Args:
-        split: a split, or the names of its columns; `Features` are such.
-        names: the columns needed.
+        split: a split, or the names of its columns, such as `Features`.
+        names: the required columns.
         what: the split's name, which begins the message: `split train of org/set`.
 
     Raises:
@@ -56,9 +56,9 @@ def require_columns(split: Dataset | IterableDataset | Iterable[str], names: Seq
     present = list((split.column_names or ()) if isinstance(split, Dataset | IterableDataset) else split)
     if missing := [name for name in names if name not in present]:
         raise ColumnsError(
-            f"{what} lacks the columns {', '.join(missing)}. Needed are {', '.join(names)}; it has "
-            f"{', '.join(present) or 'none'}. Give a dataset with the schema's columns, which load_dataset returns, "
-            "prepare writes and docs/training.md describes."
+            f"{what} lacks the columns {', '.join(missing)}. It needs {', '.join(names)}, but has "
+            f"{', '.join(present) or 'none'}. Use a dataset with the schema's columns, as load_dataset returns "
+            "and prepare writes them; see docs/training.md."
         )
 
 

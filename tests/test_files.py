@@ -45,7 +45,7 @@ def test_an_output_among_the_inputs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(raw, target_is_directory=True)
     (tmp_path / "raw.zip").write_bytes(b"")
     for output in (raw, raw / "out", raw / "a" / "b.html", tmp_path / "link" / "out"):
-        with pytest.raises(OutputError, match=r"lies in the raw tree .*raw\. Give a place beside it"):
+        with pytest.raises(OutputError, match=r"is inside the raw tree .*raw\. Choose a path outside it"):
             refuse_inside(output, [None, raw], what="the raw tree")
     for output in (tmp_path, tmp_path / "raw.html", tmp_path / "raw2" / "out"):
         refuse_inside(output, [None, raw, str(tmp_path / "raw.zip"), tmp_path / "missing"], what="the raw tree")

@@ -161,7 +161,7 @@ def test_what_is_refused() -> None:
         ClassBalancedSampler(made([([], False)]))
     with pytest.raises(ValueError, match="None of the 0 images is annotated"):
         RepeatFactorSampler(made([]))
-    with pytest.raises(ValueError, match=r"lacks the columns annotated\. Needed are labels, annotated; it has labels"):
+    with pytest.raises(ValueError, match=r"lacks the columns annotated\. It needs labels, annotated, but has labels"):
         RepeatFactorSampler(mixed.remove_columns("annotated"))
     with pytest.raises(ValueError, match="got a IterableDataset"):
         ClassBalancedSampler(mixed.to_iterable_dataset())  # type: ignore[arg-type]

@@ -264,7 +264,7 @@ def test_where_a_preview_may_not_go(sample_tree) -> None:
     tree = sample_tree("neu_det")
     with pytest.raises(OutputError, match=r"ends in \.png"):
         write_preview("neu_det", data_dir=tree, output=Path("sheet.jpg"))
-    with pytest.raises(OutputError, match="lies in the raw tree"):
+    with pytest.raises(OutputError, match="is inside the raw tree"):
         write_preview("neu_det", data_dir=tree, output=tree / "sheet.png")
 
 

@@ -107,7 +107,7 @@ def test_a_map_has_a_cell_of_each_value_where_it_belongs() -> None:
 
 def test_a_page_is_not_written_into_the_raw_tree(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
-    with pytest.raises(OutputError, match="lies in the raw tree"):
+    with pytest.raises(OutputError, match="is inside the raw tree"):
         check_place(tmp_path / "raw" / "page.html", tmp_path / "raw")
     with pytest.raises(OutputError, match=r"ends in \.html"):
         check_place(tmp_path / "page.pdf", None)

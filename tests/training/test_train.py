@@ -215,7 +215,7 @@ def test_a_folder_in_use_is_refused_and_names_the_process(tiny_config, tmp_path,
 def test_output_among_the_images_is_refused(tiny_config, tiny_data, capsys, inside):
     before = sorted(tiny_data.rglob("*"))
     assert train.main([str(tiny_config), "--output_dir", str(tiny_data / inside)]) == 1
-    assert "lies in the data folder" in capsys.readouterr().err
+    assert "is inside the data folder" in capsys.readouterr().err
     assert sorted(tiny_data.rglob("*")) == before
 
 
@@ -298,7 +298,7 @@ def test_datasets_that_do_not_fit_are_told_with_what_is_needed(tiny_config, tmp_
         split.to_parquet(tmp_path / name / "train.parquet")
         assert train.main([str(tiny_config), "--dataset_name", str(tmp_path / name)]) == 1
     err = capsys.readouterr().err
-    assert "lacks the columns width, annotated. Needed are image_id, image, width" in err
+    assert "lacks the columns width, annotated. It needs image_id, image, width" in err
     assert "it must be a list of ClassLabel" in err
     assert train.main([str(tiny_config), "--dataset_config_name", "castings"]) == 1
     assert "Give --dataset_config_name (null: none)." in capsys.readouterr().err
