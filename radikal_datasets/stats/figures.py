@@ -22,8 +22,8 @@ def grid(*figures: str, kind: str = "plots") -> str:
     return f'<div class="{kind}">{"".join(figures)}</div>'
 
 
-def _figure(title: str, told: str, *content: str) -> str:
-    return f"<figure><h4>{html.escape(title)}</h4><p>{html.escape(told)}</p>{''.join(content)}</figure>"
+def _figure(title: str, summary: str, *content: str) -> str:
+    return f"<figure><h4>{html.escape(title)}</h4><p>{html.escape(summary)}</p>{''.join(content)}</figure>"
 
 
 def splits_figure(found: Statistics) -> str:
@@ -34,12 +34,12 @@ def splits_figure(found: Statistics) -> str:
         images = part.images
         rows[split] = [images["annotated"] - images["defect_free"], images["defect_free"], images["unannotated"]]
         texts.append(f"{images['all']:,} images, {len(part.columns.labels):,} boxes")
-    told = " ".join(
+    summary = " ".join(
         f"{split}: {', '.join(f'{n:,} {kind}' for n, kind in zip(row, kinds, strict=True) if n)}."
         for split, row in rows.items()
     )
     shown = [kind for i, kind in enumerate(kinds) if i < 2 or found.whole.images["unannotated"]]
-    return _figure("Images by split", told, plots.key(shown), plots.bars(rows, texts, f"Images by split. {told}"))
+    return _figure("Images by split", summary, plots.key(shown), plots.bars(rows, texts, f"Images by split. {summary}"))
 
 
 def boxes_an_image_figure(whole: SetStatistics) -> str:
@@ -48,12 +48,14 @@ def boxes_an_image_figure(whole: SetStatistics) -> str:
     if not histogram.sum():
         return _figure("Boxes per image", "No image is annotated.")
     counts = np.repeat(np.arange(len(histogram)), histogram)
-    told = f"An annotated image has {counts.mean():.1f} boxes on average, half have {np.median(counts):.0f} or fewer, "
-    told += f"and the maximum is {counts.max()}."
+    summary = (
+        f"An annotated image has {counts.mean():.1f} boxes on average, half have {np.median(counts):.0f} or fewer, "
+    )
+    summary += f"and the maximum is {counts.max()}."
     step = -(-len(histogram) // _MOST_COLUMNS)
     heights = [int(histogram[start : start + step].sum()) for start in range(0, len(histogram), step)]
     labels = [str(i * step) if step == 1 else f"{i * step}-{i * step + step - 1}" for i in range(len(heights))]
-    return _figure("Boxes per image", told, plots.columns(heights, labels, "boxes", f"Histogram. {told}"))
+    return _figure("Boxes per image", summary, plots.columns(heights, labels, "boxes", f"Histogram. {summary}"))
 
 
 def classes_figure(found: Statistics) -> str:
@@ -64,10 +66,10 @@ def classes_figure(found: Statistics) -> str:
         return _figure("Classes", "There are no boxes.")
     order = np.argsort(-boxes, kind="stable")
     most, least = order[0], order[-1]
-    told = f"Boxes by class. Most: {found.classes[most]} ({boxes[most]:,})"
-    told += f", fewest: {found.classes[least]} ({boxes[least]:,})." if len(order) > 1 else "."
+    summary = f"Boxes by class. Most: {found.classes[most]} ({boxes[most]:,})"
+    summary += f", fewest: {found.classes[least]} ({boxes[least]:,})." if len(order) > 1 else "."
     if len(order) > _MOST_BARS:
-        told += f" The {_MOST_BARS} most frequent of {len(order)} are drawn; the table lists all."
+        summary += f" The {_MOST_BARS} most frequent of {len(order)} are drawn; the table lists all."
     drawn = order[:_MOST_BARS]
     rows = {found.classes[i]: [float(part.class_boxes[i]) for _, part in there] for i in drawn}
     texts = [f"{boxes[i]:,} in {images[i]:,} images" for i in drawn]
@@ -76,8 +78,9 @@ def classes_figure(found: Statistics) -> str:
         (found.classes[i], *(f"{part.class_images[i]:,} / {part.class_boxes[i]:,}" for _, part in there)) for i in order
     ]
     numbers = f"<details><summary>Numbers by split</summary>{table(header, lines)}</details>"
-    spoken = f"{told} " + ", ".join(f"{name}: {text}" for name, text in zip(rows, texts, strict=True))
-    return _figure("Classes", told, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken), numbers)
+    spoken = f"{summary} " + ", ".join(f"{name}: {text}" for name, text in zip(rows, texts, strict=True))
+    return _figure("Classes", summary, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken),
+                   numbers)  # fmt: skip
 
 
 def together_figure(whole: SetStatistics) -> str:
@@ -89,16 +92,16 @@ def together_figure(whole: SetStatistics) -> str:
         return _figure("Classes together", "No image holds two classes.")
     i, j = np.unravel_index(pairs.argmax(), pairs.shape)
     names = whole.classes
-    told = f"Most often in the same image: {names[i]} and {names[j]}, {pairs[i, j]:,} times. {(pairs > 0).sum()} of "
-    told += f"{len(names) * (len(names) - 1) // 2} pairs of classes occur."
+    summary = f"Most often in the same image: {names[i]} and {names[j]}, {pairs[i, j]:,} times. {(pairs > 0).sum()} of "
+    summary += f"{len(names) * (len(names) - 1) // 2} pairs of classes occur."
     chosen = np.arange(len(names))
     if len(names) > _MOST_IN_MATRIX:
         reach = (pairs + pairs.T).sum(axis=0)
         chosen = np.sort(np.argsort(-reach, kind="stable")[: min(_MOST_IN_MATRIX, int((reach > 0).sum()))])
-        told += f" {len(chosen)} of {len(names)} classes are drawn."
-    picture = plots.matrix([names[c] for c in chosen], whole.together[np.ix_(chosen, chosen)], told)
+        summary += f" {len(chosen)} of {len(names)} classes are drawn."
+    picture = plots.matrix([names[c] for c in chosen], whole.together[np.ix_(chosen, chosen)], summary)
     note = "Numbers: images that hold both classes; on the diagonal, images that hold the class."
-    return _figure("Classes together", told, picture, f"<figcaption>{note}</figcaption>")
+    return _figure("Classes together", summary, picture, f"<figcaption>{note}</figcaption>")
 
 
 def sizes_figure(whole: SetStatistics) -> str:
@@ -106,10 +109,10 @@ def sizes_figure(whole: SetStatistics) -> str:
     sizes, coco = whole.box_sizes, whole.box_sizes.coco
     (w1, w2), (h1, h2) = (np.quantile(edge, (0.25, 0.75)) for edge in (sizes.width, sizes.height))
     total = len(sizes.width)
-    told = f"Half of the boxes are {w1:.0f} to {w2:.0f} pixels wide, half are {h1:.0f} to {h2:.0f} high. "
-    told += f"The median covers {_percent(float(np.median(sizes.share)))} of its image. "
-    told += "By COCO's limits (area below 32², below 96² pixels), "
-    told += ", ".join(f"{n / total:.0%} are {name}" for name, n in coco.items()) + "."
+    summary = f"Half of the boxes are {w1:.0f} to {w2:.0f} pixels wide, half are {h1:.0f} to {h2:.0f} high. "
+    summary += f"The median covers {_percent(float(np.median(sizes.share)))} of its image. "
+    summary += "By COCO's limits (area below 32², below 96² pixels), "
+    summary += ", ".join(f"{n / total:.0%} are {name}" for name, n in coco.items()) + "."
     drawn = np.arange(min(total, _MOST_POINTS)) * total // min(total, _MOST_POINTS)
     labels = whole.columns.labels[drawn]
     order = np.argsort(-whole.class_boxes, kind="stable")
@@ -118,10 +121,10 @@ def sizes_figure(whole: SetStatistics) -> str:
     chosen = [drawn[labels == label] for label in order] if by_class else [drawn]
     names = plots.key(whole.classes[label] for label in order) if by_class else ""
     groups = [(sizes.width[rows], sizes.height[rows]) for rows in chosen if len(rows) or by_class]
-    picture = plots.scatter(groups, COCO_AREAS, f"Scatter of box width and height. {told}")
+    picture = plots.scatter(groups, COCO_AREAS, f"Scatter of box width and height. {summary}")
     note = f"Each dot is a box{f', {len(drawn):,} of {total:,}' if len(drawn) < total else ''}. "
     note += "Dashed: COCO's limits between small, medium and large."
-    return _figure("Width and height", told, names, picture, f"<figcaption>{note}</figcaption>")
+    return _figure("Width and height", summary, names, picture, f"<figcaption>{note}</figcaption>")
 
 
 def size_table_figure(whole: SetStatistics) -> str:
@@ -133,22 +136,14 @@ def size_table_figure(whole: SetStatistics) -> str:
         if len(sizes.width):
             middle = [float(np.median(x)) for x in (sizes.width, sizes.height, sizes.share, sizes.width / sizes.height)]
             rows.append(
-                (
-                    whole.classes[label],
-                    len(sizes.width),
-                    round(middle[0]),
-                    round(middle[1]),
-                    _percent(middle[2]),
-                    round(middle[3], 2),
-                    *sizes.coco.values(),
-                    sizes.tiny,
-                )
-            )
-    told = (
+                (whole.classes[label], len(sizes.width), round(middle[0]), round(middle[1]), _percent(middle[2]),
+                 round(middle[3], 2), *sizes.coco.values(), sizes.tiny)
+            )  # fmt: skip
+    summary = (
         "Medians of width, height (pixels), share of the image and width over height; then how many boxes are small, "
     )
-    told += "medium, large (COCO), and tiny: a side under 8 pixels at 640 x 640."
-    return _figure("Sizes by class", told, table(header, rows))
+    summary += "medium, large (COCO), and tiny: a side under 8 pixels at 640 x 640."
+    return _figure("Sizes by class", summary, table(header, rows))
 
 
 def places_figures(found: Statistics) -> str:
@@ -158,10 +153,10 @@ def places_figures(found: Statistics) -> str:
     aspect = float(np.median(whole.columns.sizes[:, 0] / whole.columns.sizes[:, 1]))
     half = slice(round(GRID / 4), round(GRID * 3 / 4))
     middle = every[half, half].sum() / every.sum()
-    told = (
+    summary = (
         f"The middle quarter of the image holds {middle:.0%} of the box area (25 % if boxes were evenly distributed). "
     )
-    told += (
+    summary += (
         "If a map is uneven, a model can learn the position instead of the defect: shift and flip images in training."
     )
     top = max([every.max(), *(part.places.sum(axis=0).max() for part in found.splits.values())])
@@ -169,7 +164,9 @@ def places_figures(found: Statistics) -> str:
     figures += [
         _map(split, part.places.sum(axis=0), top, aspect) for split, part in found.splits.items() if part.places.any()
     ]
-    text = f"<p>{told}</p><p class=dim>Brightness: boxes that cover a cell, on average over the annotated images.</p>"
+    text = (
+        f"<p>{summary}</p><p class=dim>Brightness: boxes that cover a cell, on average over the annotated images.</p>"
+    )
     content = f"<h3>Positions</h3>{text}{grid(*figures, kind='maps')}"
     order = np.argsort(-whole.class_boxes, kind="stable")
     order = order[whole.class_boxes[order] > 0]
@@ -186,9 +183,9 @@ def places_figures(found: Statistics) -> str:
 def _map(name: str, values: np.ndarray, top: float, aspect: float) -> str:
     row, column = np.unravel_index(values.argmax(), values.shape)
     where = f"{('upper', 'middle', 'lower')[3 * row // GRID]} {('left', 'center', 'right')[3 * column // GRID]}"
-    told = f"Map of positions, {name}: most boxes at the {where}, {values.max():.2g} boxes per image."
+    summary = f"Map of positions, {name}: most boxes at the {where}, {values.max():.2g} boxes per image."
     caption = f"<figcaption>{html.escape(name)}: most at the {where}</figcaption>"
-    return f"<figure>{plots.heat(values, top, aspect, told)}{plots.scale(f'{top:.2g}')}{caption}</figure>"
+    return f"<figure>{plots.heat(values, top, aspect, summary)}{plots.scale(f'{top:.2g}')}{caption}</figure>"
 
 
 def image_sizes_figure(whole: SetStatistics) -> str:
@@ -199,13 +196,13 @@ def image_sizes_figure(whole: SetStatistics) -> str:
         return _figure("Image sizes", f"Every image is {width} x {height} pixels.")
     edges = whole.columns.sizes
     (w1, h1), (w2, h2) = edges.min(axis=0), edges.max(axis=0)
-    told = f"{len(sizes):,} sizes, {w1} to {w2} pixels wide and {h1} to {h2} high. "
-    told += f"Most frequent: {width} x {height} ({count:,} images)."
+    summary = f"{len(sizes):,} sizes, {w1} to {w2} pixels wide and {h1} to {h2} high. "
+    summary += f"Most frequent: {width} x {height} ({count:,} images)."
     drawn = sizes[:10]
     rows = {f"{w} x {h}": [float(n)] for w, h, n in drawn}
     if len(sizes) > len(drawn):
         rows[f"{len(sizes) - len(drawn):,} other sizes"] = [float(sum(n for *_, n in sizes[len(drawn) :]))]
-    return _figure("Image sizes", told, plots.bars(rows, [f"{n:,.0f}" for (n,) in rows.values()], told))
+    return _figure("Image sizes", summary, plots.bars(rows, [f"{n:,.0f}" for (n,) in rows.values()], summary))
 
 
 def gray_figures(found: Statistics) -> Sequence[str]:
@@ -216,8 +213,10 @@ def gray_figures(found: Statistics) -> Sequence[str]:
     parts = {split: part for split, part in found.splits.items() if len(part.columns.gray)}
     brightness = whole.brightness
     low, middle, high = np.quantile(brightness, (0.05, 0.5, 0.95))
-    told = f"Images have a median mean gray level of {middle:.0f} of 255, 90 % are between {low:.0f} and {high:.0f}. "
-    told += "Splits should look alike here; if they do not, they were taken under different light."
+    summary = (
+        f"Images have a median mean gray level of {middle:.0f} of 255, 90 % are between {low:.0f} and {high:.0f}. "
+    )
+    summary += "Splits should look alike here; if they do not, they were taken under different light."
     spread = {
         split: np.histogram(part.brightness, 32, (0, 256))[0] / len(part.brightness) for split, part in parts.items()
     }
@@ -230,15 +229,17 @@ def gray_figures(found: Statistics) -> Sequence[str]:
     ends = ("0 black", "255 white")
     return [
         _figure("Gray levels of pixels", about, plots.key(parts), plots.lines(shown, ends, "gray level", about)),
-        _figure("Brightness of images", told, plots.key(parts), plots.lines(spread, ends, "mean gray level", told)),
+        _figure(
+            "Brightness of images", summary, plots.key(parts), plots.lines(spread, ends, "mean gray level", summary)
+        ),
     ]
 
 
 def files_figure(whole: SetStatistics) -> str:
     """Tabulate formats and bytes of the image files."""
     rows = [(name, n, f"{size / 1e6:,.1f}", f"{size / 1e3 / n:,.1f}") for name, (n, size) in whole.files.items()]
-    told = "Formats and sizes of the image files as stored in the dataset."
-    return _figure("Files", told, table(("format", "files", "MB", "kB per file"), rows))
+    summary = "Formats and sizes of the image files as stored in the dataset."
+    return _figure("Files", summary, table(("format", "files", "MB", "kB per file"), rows))
 
 
 def _percent(share: float) -> str:

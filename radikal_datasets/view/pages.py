@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: one look, no other file, nothing from a network."""
+"""Self-contained HTML pages in a common style, without other files or network access."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ def render(template: str, **context: Any) -> str:
 
 
 def write_page(file: Path, title: str, body: str, *, style: str = "", script: str = "", width: int = 1180) -> None:
-    """Write one page; an older one stays until this one is whole.
+    """Write one page; an older one stays until this one is complete.
 
     Args:
         title: plain text, also the page's heading.
-        body: HTML that follows the heading; the caller has escaped what is text.
-        style, script: more CSS, and JavaScript that runs when the page is there. They may not load anything.
-        width: greatest width of the text, in pixels.
+        body: HTML that follows the heading; the caller must have escaped text.
+        style, script: additional CSS, and JavaScript that runs once the page is loaded. They must not load anything.
+        width: maximum width of the text, in pixels.
     """
     text = render("base.html", title=title, body=body, style=style, script=script, width=width)
     write_atomically(file, text)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table that scrolls sideways on a narrow screen; columns whose every value is a number are set right."""
+    """Return a table that scrolls sideways on a narrow screen; columns of numbers are right-aligned."""
     numeric = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
     shown = [[_shown(value) for value in row] for row in rows]
     return render("table.html", header=header, rows=shown, numeric=numeric)
 
 
 def facts(numbers: dict[str, str]) -> str:
-    """Name and value pairs, the values set large."""
+    """Return name and value pairs, with large values."""
     return render("facts.html", numbers=numbers)
 
 
 def embedded(image: Image.Image | bytes, edge: int = 560, quality: int = 82) -> str:
-    """A `data:` address of an image made small: JPEG with its longer edge at most `edge` pixels."""
+    """Return a `data:` address of a reduced image: JPEG with its longer edge at most `edge` pixels."""
     if isinstance(image, bytes):
         with Image.open(io.BytesIO(image)) as opened:
             small = opened.convert("RGB")

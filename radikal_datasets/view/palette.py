@@ -1,7 +1,7 @@
-"""Every color of images, plots and pages, told apart by color-blind people too.
+"""Every color of images, plots and pages, distinguishable for color-blind people too.
 
 The named ones are Okabe and Ito's, https://jfly.uni-koeln.de/color/. Where there are more classes than colors, a
-pattern or a name beside the color tells them apart.
+pattern or a name beside the color distinguishes them.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
 BLUE, VERMILION, PURPLE, GRAY = "#0072b2", "#d55e00", "#cc79a7", "#8a8f98"
 
-#: Of classes drawn on an image, within a black halo.
+#: Colors of classes drawn on an image, within a black halo.
 ON_IMAGES = (ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE)
-#: Of classes and splits in a plot; yellow would vanish on white paper.
+#: Colors of classes and splits in a plot; yellow would vanish on white paper.
 ON_PAPER = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GRAY)
 #: Quantities, from none to most: ten steps of cividis.
 SHADES = (
     "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 )  # fmt: skip
 
-#: Of a sheet or a plot: background, text, text that matters less, rules; and the line around what is drawn on an image.
+#: Colors of a sheet or a plot: background, text, minor text, rules; and the outline of what is drawn on an image.
 PAPER, INK, DIM, LINE, HALO = "#ffffff", "#1c2430", "#5c6878", "#d5dae1", "#000000"
-#: Of a verdict, always beside its word: a correct detection or a passed test; a missed defect or a failed test; a
+#: Colors of a verdict, always beside its word: a correct detection or a passed test; a missed defect or a failed test; a
 #: false positive.
 CORRECT, MISSED, FALSE_POSITIVE = GREEN, VERMILION, YELLOW
 

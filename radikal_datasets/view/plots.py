@@ -1,6 +1,6 @@
-"""Plots as inline SVG, 360 units wide so that their letters can be read on a telephone.
+"""Plots as inline SVG, 360 units wide so that their text is legible on a phone.
 
-Each takes `told`, what a screen reader says in its place. Colors are those of `palette`.
+Each takes a `summary`, which screen readers read out instead. Colors are those of `palette`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DASHES = ("", "6 3", "2 2", "8 3 2 3")
 
 
 def key(names: Iterable[str]) -> str:
-    """What the colors mean, in their order."""
+    """Return a key to the colors, in their order."""
     return (
         '<div class="key">'
         + "".join(
@@ -29,11 +29,11 @@ def key(names: Iterable[str]) -> str:
     )
 
 
-def bars(rows: Mapping[str, Sequence[float]], texts: Sequence[str], told: str) -> str:
-    """Stacked horizontal bars, all on one scale; above each its name and its text.
+def bars(rows: Mapping[str, Sequence[float]], texts: Sequence[str], summary: str) -> str:
+    """Return stacked horizontal bars on one scale, each with its name and its text above.
 
     Args:
-        rows: name -> lengths, one for each color.
+        rows: name -> lengths, one per color.
     """
     longest = max((sum(lengths) for lengths in rows.values()), default=0) or 1
     parts = []
@@ -47,11 +47,11 @@ def bars(rows: Mapping[str, Sequence[float]], texts: Sequence[str], told: str) -
                 f'<rect x="{x:.1f}" y="{y + 17}" width="{wide:.1f}" height="11" fill="{ON_PAPER[i % len(ON_PAPER)]}"/>'
             )
             x += wide
-    return _svg(14 + 36 * len(rows), parts, told)
+    return _svg(14 + 36 * len(rows), parts, summary)
 
 
-def columns(heights: Sequence[int], labels: Sequence[str], axis: str, told: str) -> str:
-    """A histogram: a column for each height, labels below as many as have room."""
+def columns(heights: Sequence[int], labels: Sequence[str], axis: str, summary: str) -> str:
+    """Return a histogram: one column per height, with as many labels below as have room."""
     high, top = 190, max([*heights, 1])
     step = (_WIDE - _LEFT - _RIGHT) / max(1, len(heights))
     scale = (high - _TOP - _BOTTOM) / top
@@ -67,11 +67,11 @@ def columns(heights: Sequence[int], labels: Sequence[str], axis: str, told: str)
         )
         if i % max(1, every) == 0:
             parts.append(_middle(x + step / 2, high - _BOTTOM + 15, label))
-    return _svg(high, parts, told)
+    return _svg(high, parts, summary)
 
 
-def lines(series: Mapping[str, np.ndarray], ends: tuple[str, str], axis: str, told: str) -> str:
-    """A line for each series, in the order of `key`; shares in percent, the first value at the left end."""
+def lines(series: Mapping[str, np.ndarray], ends: tuple[str, str], axis: str, summary: str) -> str:
+    """Return one line per series, in the order of `key`; shares in percent, the first value at the left end."""
     high = 200
     top = max([float(values.max()) for values in series.values()] + [1e-9])
     parts = [_y_axis(_ticks(top * 100), top * 100, high, " %"), _x_title(axis, high)]
@@ -84,15 +84,15 @@ def lines(series: Mapping[str, np.ndarray], ends: tuple[str, str], axis: str, to
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"{dash}/>')
     parts.append(f'<text x="{_LEFT}" y="{high - _BOTTOM + 15}">{ends[0]}</text>')
     parts.append(f'<text x="{_WIDE - _RIGHT}" y="{high - _BOTTOM + 15}" text-anchor="end">{ends[1]}</text>')
-    return _svg(high, parts, told)
+    return _svg(high, parts, summary)
 
 
-def scatter(groups: Sequence[tuple[np.ndarray, np.ndarray]], areas: Sequence[float], told: str) -> str:
-    """Box widths and heights in pixels on logarithmic axes, a color for each group.
+def scatter(groups: Sequence[tuple[np.ndarray, np.ndarray]], areas: Sequence[float], summary: str) -> str:
+    """Return a scatter plot of box widths and heights in pixels on logarithmic axes, one color per group.
 
     Args:
-        groups: widths and heights of each; one may be empty, not all.
-        areas: of lines of equal area, square pixels.
+        groups: widths and heights of each; some may be empty, but not all.
+        areas: the areas for which to draw lines of equal area, square pixels.
     """
     high, values = 340, np.concatenate([np.concatenate(pair) for pair in groups])
     low, top = np.log10(values.min() * 0.8), np.log10(values.max() * 1.25)
@@ -117,15 +117,13 @@ def scatter(groups: Sequence[tuple[np.ndarray, np.ndarray]], areas: Sequence[flo
         path = "".join(dict.fromkeys(f"M{x:.1f} {y:.1f}h0" for x, y in points))
         dots = f'stroke="{ON_PAPER[i % len(ON_PAPER)]}" stroke-width="4.5" stroke-linecap="round" opacity=".6"'
         parts.append(f'<path d="{path}" {dots}/>')
-    parts.append(
-        f'<text x="14" y="{(bottom + _TOP) / 2}" text-anchor="middle" transform="rotate(-90 14 '
-        f'{(bottom + _TOP) / 2})" class="dim">height, pixels</text>'
-    )
-    return _svg(high, [*parts, _x_title("width, pixels", high)], told)
+    parts.append(f'<text x="14" y="{(bottom + _TOP) / 2}" text-anchor="middle" transform="rotate(-90 14 '
+                 f'{(bottom + _TOP) / 2})" class="dim">height, pixels</text>')  # fmt: skip
+    return _svg(high, [*parts, _x_title("width, pixels", high)], summary)
 
 
-def heat(values: np.ndarray, top: float, aspect: float, told: str) -> str:
-    """A map (rows, columns) as shades from 0 to `top`; `aspect` is width over height of what it maps."""
+def heat(values: np.ndarray, top: float, aspect: float, summary: str) -> str:
+    """Return a map (rows, columns) as shades from 0 to `top`; `aspect` is width over height of what it maps."""
     rows, across = values.shape
     high = round(_WIDE / min(4, max(0.4, aspect)))
     shades = np.clip((values / (top or 1) * len(SHADES)).astype(int), 0, len(SHADES) - 1)
@@ -134,23 +132,23 @@ def heat(values: np.ndarray, top: float, aspect: float, told: str) -> str:
     for shade in range(1, len(SHADES)):
         path = ""
         for y in range(rows):
-            # Ends of the runs of this shade in the row: one rectangle a run keeps the page small.
+            # Ends of the runs of this shade in the row: one rectangle per run keeps the page small.
             changes = np.flatnonzero(np.diff(np.pad(shades[y] == shade, 1).astype(int)))
             path += "".join(f"M{a} {y}H{b}v1H{a}Z" for a, b in zip(changes[::2], changes[1::2], strict=True))
         if path:
             parts.append(f'<path class="s{shade}" d="{path}"/>')
-    return _svg(high, [*parts, "</g>"], told)
+    return _svg(high, [*parts, "</g>"], summary)
 
 
 def scale(top: str) -> str:
-    """What the shades of `heat` mean: 0 at the left, `top` at the right."""
+    """Return a key to the shades of `heat`: 0 at the left, `top` at the right."""
     steps = "".join(f'<rect x="{i}" width="1.02" height="1" class="s{i}"/>' for i in range(len(SHADES)))
     bar = f'<svg viewBox="0 0 {len(SHADES)} 1" preserveAspectRatio="none" aria-hidden="true">{steps}</svg>'
     return f'<div class="scale"><span>0</span>{bar}<span>{html.escape(top)}</span></div>'
 
 
-def matrix(names: Sequence[str], counts: np.ndarray, told: str) -> str:
-    """Counts (C, C) as shades with their numbers, a row and a column for each name; the diagonal is not shaded."""
+def matrix(names: Sequence[str], counts: np.ndarray, summary: str) -> str:
+    """Return counts (C, C) as shades with their numbers, one row and column per name; the diagonal is not shaded."""
     label = min(150, 7 * max(map(len, names)) + 8)
     cell = (_WIDE - label - 8) / len(names)
     off = counts * (1 - np.eye(len(names), dtype=int))
@@ -171,15 +169,13 @@ def matrix(names: Sequence[str], counts: np.ndarray, told: str) -> str:
             parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {edge} {fill}/>')
             if cell > 22:
                 ink = "" if i == j else f' style="fill:{"#000" if shade > 5 else "#fff"}"'
-                parts.append(
-                    f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle"{ink} '
-                    f'font-size="11">{count}</text>'
-                )
-    return _svg(round(len(names) * cell + label + 16), parts, told)
+                parts.append(f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle"{ink} '
+                             f'font-size="11">{count}</text>')  # fmt: skip
+    return _svg(round(len(names) * cell + label + 16), parts, summary)
 
 
-def _svg(high: int, parts: Iterable[str], told: str) -> str:
-    label = html.escape(told)
+def _svg(high: int, parts: Iterable[str], summary: str) -> str:
+    label = html.escape(summary)
     return f'<svg viewBox="0 0 {_WIDE} {high}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
@@ -205,7 +201,7 @@ def _end(x: float, y: float, text: str) -> str:
 
 
 def _ticks(top: float) -> list[float]:
-    """Round values from 0 up to `top`, at most six."""
+    """Return round values from 0 to `top`, at most six."""
     raw = max(top, 1e-9) / 5
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(step for factor in (1, 2, 5, 10) if (step := factor * power) >= raw)
