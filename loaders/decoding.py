@@ -110,8 +110,8 @@ class Decoder:
 
     @staticmethod
     def _by_pillow(data: memoryview, color: bool) -> tuple[np.ndarray, tuple[int, int]]:
-        with Image.open(io.BytesIO(data)) as picture:
-            pixels = _pixels_of(picture)
+        with Image.open(io.BytesIO(data)) as opened:
+            pixels = _pixels_of(opened)
         return _planes(pixels, color), pixels.shape[:2]
 
     def _room(self, size: tuple[int, int], space: str) -> np.ndarray:
@@ -182,11 +182,11 @@ def _planes(pixels: np.ndarray, color: bool) -> np.ndarray:
     return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
-def _pixels_of(picture: Image.Image) -> np.ndarray:
+def _pixels_of(opened: Image.Image) -> np.ndarray:
     """Return uint8 (H, W) or (H, W, 3) of a Pillow image of any mode."""
-    if picture.mode.startswith("I;16"):
+    if opened.mode.startswith("I;16"):
         # 16-bit X-rays: the upper byte. Pillow's own convert("L") would clip everything above 255 to white.
-        return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
-    if picture.mode in ("1", "L", "LA"):
-        return np.array(picture.convert("L"))
-    return np.array(picture.convert("RGB"))
+        return (np.asarray(opened).astype(np.uint16) >> 8).astype(np.uint8)
+    if opened.mode in ("1", "L", "LA"):
+        return np.array(opened.convert("L"))
+    return np.array(opened.convert("RGB"))

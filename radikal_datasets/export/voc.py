@@ -1,4 +1,4 @@
-"""Pascal VOC: `JPEGImages/`, `Annotations/`, `ImageSets/Main/<split>.txt`; whole pixels, counted from 1, inclusive.
+"""Pascal VOC: `JPEGImages/`, `Annotations/`, `ImageSets/Main/<split>.txt`; integer pixels, 1-based, inclusive.
 
 The inverse of `annotations/voc.py`.
 """

@@ -51,10 +51,10 @@ def candidates(small: np.ndarray) -> list[tuple[int, int, int]]:
     Returns:
         (first, second, number of the second's orientation), first < second; for each image the closest few.
     """
-    whole = _coefficients(small)
-    median = _common(whole)
+    full = _coefficients(small)
+    median = _common(full)
     # A view is (bits of the first, bits of the second, orientation).
-    plain = _bits(whole, median)
+    plain = _bits(full, median)
     views = [(plain, plain, 0)]
     for number, turn in list(enumerate(ORIENTATIONS.values()))[1:]:
         views.append((plain, _bits(_coefficients(turn(small)), median), number))

@@ -157,7 +157,7 @@ class _Folder:
                 manifest = Manifest.load(path)
                 text = (path / MANIFEST_FILENAME).read_text(encoding="utf-8")
             except HubFolderError as error:
-                logger.warning("%s It is written anew, with only the configurations of this call.", error)
+                logger.warning("%s A new one is written, with only the configurations of this call.", error)
         if manifest is not None and manifest.source != facts.name:
             raise OutputError(f"{path} already holds {manifest.source}. Choose a separate folder for {facts.name}.")
         return cls(path, facts, max_shard_bytes, manifest, text, Notes.load(path))

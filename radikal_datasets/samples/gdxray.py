@@ -55,7 +55,7 @@ def _castings(group: Path, images: int, rng: np.random.Generator, broken: bool) 
             at_edge = series == "C0024" and number == 1
             image, boxes = part.draw(rng, number, defects, at_edge)
             save(folder / f"{series}_{number:04d}.png", image)
-            rows += [_whole_row(number, box) for box in boxes]
+            rows += [_integer_row(number, box) for box in boxes]
         if series == "C0003":
             continue
         _write_readme(folder, "wheel", count)
@@ -108,7 +108,7 @@ def _break_casting(folder: Path, series: str, count: int, part: scenes.Casting, 
     save(folder / new[0], image)
     if series == "C0001":
         truncate(folder / new[0])
-        _write_rows(folder / _TEXT, [_whole_row(count + 70, boxes[0]), (1, 900, 940, 20, 50)], "a")
+        _write_rows(folder / _TEXT, [_integer_row(count + 70, boxes[0]), (1, 900, 940, 20, 50)], "a")
         decompression_bomb(folder / new[1])
         traps = [
             Trap("unreadable_image", f"{where}/{new[0]}", "truncated after 60 % of its bytes"),
@@ -130,7 +130,7 @@ def _cut_off_series(folder: Path, rng: np.random.Generator) -> list[Trap]:
     for number in (1, 2):
         image, boxes = part.draw(rng, number, 2, False)
         save(folder / f"{folder.name}_{number:04d}.png", image)
-        rows += [_whole_row(number, box) for box in boxes]
+        rows += [_integer_row(number, box) for box in boxes]
     _write_rows(folder / _TEXT, rows)
     truncate(folder / _TEXT, 0.8)
     what = "a truncated annotation file: which images lack a row is unknown"
@@ -145,7 +145,7 @@ def _welds(group: Path, images: int, rng: np.random.Generator, broken: bool) -> 
         for number in range(1, count + 1 + wrong):
             image, mask, boxes = scenes.weld(rng, defects=0 if number % 4 == 0 else 2)
             save(group / series / f"{series}_{number:04d}.png", image)
-            rows += [_whole_row(number, box) for box in boxes]
+            rows += [_integer_row(number, box) for box in boxes]
             if series == "W0001":
                 save_mask(group / "W0002" / f"W0002_{number:04d}.png", mask if number <= count else mask[:, :-8])
         if wrong:
@@ -197,7 +197,7 @@ def _simple_group(
         for number in range(1, count + 1):
             image, boxes = scene(rng, number)
             save(group / series / f"{series}_{number:04d}.png", image)
-            rows += [_whole_row(number, box) for box in boxes]
+            rows += [_integer_row(number, box) for box in boxes]
         if series != list(weights)[-1]:
             _write_rows(group / series / _TEXT, rows)
     return []
@@ -218,8 +218,8 @@ def _shares(weights: Mapping[str, int], images: int) -> dict[str, int]:
     return counts
 
 
-def _whole_row(number: int, box: scenes.Box) -> Row:
-    """Return whole numbers a half pixel outside the object: pixel k spans k - 0.5 to k + 0.5 in MATLAB's frame."""
+def _integer_row(number: int, box: scenes.Box) -> Row:
+    """Return integers a half pixel outside the object: pixel k spans k - 0.5 to k + 0.5 in MATLAB's frame."""
     x_min, y_min, x_max, y_max = box
     return (number, x_min, x_max + 1, y_min, y_max + 1)
 

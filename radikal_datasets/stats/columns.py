@@ -63,9 +63,9 @@ class Columns:
 def joined(parts: Sequence[Columns]) -> Columns:
     """Return all images of the parts, in order."""
     names = [field.name for field in fields(Columns)]
-    whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    whole["undecodable"] = whole["undecodable"].sum(keepdims=True)
-    return Columns(**whole)
+    overall = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    overall["undecodable"] = overall["undecodable"].sum(keepdims=True)
+    return Columns(**overall)
 
 
 def checked_classes(splits: Mapping[str, Dataset]) -> list[str]:

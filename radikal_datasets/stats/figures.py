@@ -42,9 +42,9 @@ def splits_figure(found: Statistics) -> str:
     return _figure("Images by split", summary, plots.key(shown), plots.bars(rows, texts, f"Images by split. {summary}"))
 
 
-def boxes_an_image_figure(whole: SetStatistics) -> str:
+def boxes_an_image_figure(overall: SetStatistics) -> str:
     """Plot a histogram of boxes per image."""
-    histogram = whole.boxes_an_image
+    histogram = overall.boxes_an_image
     if not histogram.sum():
         return _figure("Boxes per image", "No image is annotated.")
     counts = np.repeat(np.arange(len(histogram)), histogram)
@@ -83,15 +83,15 @@ def classes_figure(found: Statistics) -> str:
                    numbers)  # fmt: skip
 
 
-def together_figure(whole: SetStatistics) -> str:
+def together_figure(overall: SetStatistics) -> str:
     """Plot which classes occur in the same image; empty for a single class."""
-    pairs = np.triu(whole.together, 1)
-    if len(whole.classes) < 2:
+    pairs = np.triu(overall.together, 1)
+    if len(overall.classes) < 2:
         return ""
     if not pairs.any():
         return _figure("Classes together", "No image holds two classes.")
     i, j = np.unravel_index(pairs.argmax(), pairs.shape)
-    names = whole.classes
+    names = overall.classes
     summary = f"Most often in the same image: {names[i]} and {names[j]}, {pairs[i, j]:,} times. {(pairs > 0).sum()} of "
     summary += f"{len(names) * (len(names) - 1) // 2} pairs of classes occur."
     chosen = np.arange(len(names))
@@ -99,14 +99,14 @@ def together_figure(whole: SetStatistics) -> str:
         reach = (pairs + pairs.T).sum(axis=0)
         chosen = np.sort(np.argsort(-reach, kind="stable")[: min(_MOST_IN_MATRIX, int((reach > 0).sum()))])
         summary += f" {len(chosen)} of {len(names)} classes are drawn."
-    picture = plots.matrix([names[c] for c in chosen], whole.together[np.ix_(chosen, chosen)], summary)
+    picture = plots.matrix([names[c] for c in chosen], overall.together[np.ix_(chosen, chosen)], summary)
     note = "Numbers: images that hold both classes; on the diagonal, images that hold the class."
     return _figure("Classes together", summary, picture, f"<figcaption>{note}</figcaption>")
 
 
-def sizes_figure(whole: SetStatistics) -> str:
+def sizes_figure(overall: SetStatistics) -> str:
     """Plot width and height of the boxes, and COCO's limits; the dataset must have a box."""
-    sizes, coco = whole.box_sizes, whole.box_sizes.coco
+    sizes, coco = overall.box_sizes, overall.box_sizes.coco
     (w1, w2), (h1, h2) = (np.quantile(edge, (0.25, 0.75)) for edge in (sizes.width, sizes.height))
     total = len(sizes.width)
     summary = f"Half of the boxes are {w1:.0f} to {w2:.0f} pixels wide, half are {h1:.0f} to {h2:.0f} high. "
@@ -114,12 +114,12 @@ def sizes_figure(whole: SetStatistics) -> str:
     summary += "By COCO's limits (area below 32², below 96² pixels), "
     summary += ", ".join(f"{n / total:.0%} are {name}" for name, n in coco.items()) + "."
     drawn = np.arange(min(total, _MOST_POINTS)) * total // min(total, _MOST_POINTS)
-    labels = whole.columns.labels[drawn]
-    order = np.argsort(-whole.class_boxes, kind="stable")
-    order = order[whole.class_boxes[order] > 0]
+    labels = overall.columns.labels[drawn]
+    order = np.argsort(-overall.class_boxes, kind="stable")
+    order = order[overall.class_boxes[order] > 0]
     by_class = 1 < len(order) <= len(ON_PAPER)
     chosen = [drawn[labels == label] for label in order] if by_class else [drawn]
-    names = plots.key(whole.classes[label] for label in order) if by_class else ""
+    names = plots.key(overall.classes[label] for label in order) if by_class else ""
     groups = [(sizes.width[rows], sizes.height[rows]) for rows in chosen if len(rows) or by_class]
     picture = plots.scatter(groups, COCO_AREAS, f"Scatter of box width and height. {summary}")
     note = f"Each dot is a box{f', {len(drawn):,} of {total:,}' if len(drawn) < total else ''}. "
@@ -127,16 +127,16 @@ def sizes_figure(whole: SetStatistics) -> str:
     return _figure("Width and height", summary, names, picture, f"<figcaption>{note}</figcaption>")
 
 
-def size_table_figure(whole: SetStatistics) -> str:
+def size_table_figure(overall: SetStatistics) -> str:
     """Tabulate medians and counts of the boxes, by class."""
     header = ("class", "boxes", "width", "height", "of image", "aspect", "small", "medium", "large", "tiny")
     rows = []
-    for label in np.argsort(-whole.class_boxes, kind="stable"):
-        sizes = whole.boxes_of(int(label))
+    for label in np.argsort(-overall.class_boxes, kind="stable"):
+        sizes = overall.boxes_of(int(label))
         if len(sizes.width):
             middle = [float(np.median(x)) for x in (sizes.width, sizes.height, sizes.share, sizes.width / sizes.height)]
             rows.append(
-                (whole.classes[label], len(sizes.width), round(middle[0]), round(middle[1]), _percent(middle[2]),
+                (overall.classes[label], len(sizes.width), round(middle[0]), round(middle[1]), _percent(middle[2]),
                  round(middle[3], 2), *sizes.coco.values(), sizes.tiny)
             )  # fmt: skip
     summary = (
@@ -148,9 +148,9 @@ def size_table_figure(whole: SetStatistics) -> str:
 
 def places_figures(found: Statistics) -> str:
     """Draw maps of box positions: in total, by split, by class; the dataset must have a box."""
-    whole = found.whole
-    every = whole.places.sum(axis=0)
-    aspect = float(np.median(whole.columns.sizes[:, 0] / whole.columns.sizes[:, 1]))
+    overall = found.whole
+    every = overall.places.sum(axis=0)
+    aspect = float(np.median(overall.columns.sizes[:, 0] / overall.columns.sizes[:, 1]))
     half = slice(round(GRID / 4), round(GRID * 3 / 4))
     middle = every[half, half].sum() / every.sum()
     summary = (
@@ -168,12 +168,12 @@ def places_figures(found: Statistics) -> str:
         f"<p>{summary}</p><p class=dim>Brightness: boxes that cover a cell, on average over the annotated images.</p>"
     )
     content = f"<h3>Positions</h3>{text}{grid(*figures, kind='maps')}"
-    order = np.argsort(-whole.class_boxes, kind="stable")
-    order = order[whole.class_boxes[order] > 0]
+    order = np.argsort(-overall.class_boxes, kind="stable")
+    order = order[overall.class_boxes[order] > 0]
     if len(order) < 2:
         return content
     by_class = [
-        _map(whole.classes[label], whole.places[label], float(whole.places[label].max()), aspect)
+        _map(overall.classes[label], overall.places[label], float(overall.places[label].max()), aspect)
         for label in order[:_MOST_MAPS]
     ]
     more = f" The {_MOST_MAPS} most frequent of {len(order)}." if len(order) > _MOST_MAPS else ""
@@ -188,13 +188,13 @@ def _map(name: str, values: np.ndarray, top: float, aspect: float) -> str:
     return f"<figure>{plots.heat(values, top, aspect, summary)}{plots.scale(f'{top:.2g}')}{caption}</figure>"
 
 
-def image_sizes_figure(whole: SetStatistics) -> str:
+def image_sizes_figure(overall: SetStatistics) -> str:
     """Plot the most frequent image sizes."""
-    sizes = whole.image_sizes
+    sizes = overall.image_sizes
     (width, height, count), *others = sizes
     if not others:
         return _figure("Image sizes", f"Every image is {width} x {height} pixels.")
-    edges = whole.columns.sizes
+    edges = overall.columns.sizes
     (w1, h1), (w2, h2) = edges.min(axis=0), edges.max(axis=0)
     summary = f"{len(sizes):,} sizes, {w1} to {w2} pixels wide and {h1} to {h2} high. "
     summary += f"Most frequent: {width} x {height} ({count:,} images)."
@@ -207,11 +207,11 @@ def image_sizes_figure(whole: SetStatistics) -> str:
 
 def gray_figures(found: Statistics) -> Sequence[str]:
     """Plot gray levels of pixels, and mean gray levels of images, by split."""
-    whole, decoded = found.whole, len(found.whole.columns.gray)
+    overall, decoded = found.whole, len(found.whole.columns.gray)
     if not decoded:
         return [_figure("Gray levels", "No image could be decoded.")]
     parts = {split: part for split, part in found.splits.items() if len(part.columns.gray)}
-    brightness = whole.brightness
+    brightness = overall.brightness
     low, middle, high = np.quantile(brightness, (0.05, 0.5, 0.95))
     summary = (
         f"Images have a median mean gray level of {middle:.0f} of 255, 90 % are between {low:.0f} and {high:.0f}. "
@@ -220,11 +220,11 @@ def gray_figures(found: Statistics) -> Sequence[str]:
     spread = {
         split: np.histogram(part.brightness, 32, (0, 256))[0] / len(part.brightness) for split, part in parts.items()
     }
-    levels = whole.gray_histogram
+    levels = overall.gray_histogram
     assert levels is not None
     shown = {split: part.columns.gray.mean(axis=0).reshape(64, 4).sum(axis=1) for split, part in parts.items()}
     about = f"Pixels by gray level, mean of {decoded:,} images"
-    about += "" if decoded == whole.images["all"] else f" spread evenly over the {whole.images['all']:,}"
+    about += "" if decoded == overall.images["all"] else f" spread evenly over the {overall.images['all']:,}"
     about += f". {_percent(float(levels[0]))} of the pixels are black (0), {_percent(float(levels[255]))} white (255)."
     ends = ("0 black", "255 white")
     return [
@@ -235,9 +235,9 @@ def gray_figures(found: Statistics) -> Sequence[str]:
     ]
 
 
-def files_figure(whole: SetStatistics) -> str:
+def files_figure(overall: SetStatistics) -> str:
     """Tabulate formats and bytes of the image files."""
-    rows = [(name, n, f"{size / 1e6:,.1f}", f"{size / 1e3 / n:,.1f}") for name, (n, size) in whole.files.items()]
+    rows = [(name, n, f"{size / 1e6:,.1f}", f"{size / 1e3 / n:,.1f}") for name, (n, size) in overall.files.items()]
     summary = "Formats and sizes of the image files as stored in the dataset."
     return _figure("Files", summary, table(("format", "files", "MB", "kB per file"), rows))
 

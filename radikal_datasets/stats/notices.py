@@ -34,25 +34,25 @@ class Notice:
     text: str
 
 
-def notices(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> list[Notice]:
+def notices(overall: SetStatistics, splits: Mapping[str, SetStatistics]) -> list[Notice]:
     """Return the notices about a dataset, in a fixed order; empty if there are none."""
     texts = {
-        "unannotated": _unannotated(whole),
-        "no_boxes": None if len(whole.columns.labels) else "No image has a box, so no detector can be trained on it.",
-        "no_defect_free": _no_defect_free(whole),
-        "absent_class": _absent(whole),
-        "few_boxes": _few(whole),
-        "split_lacks_class": _lacking(whole, splits),
-        "unbalanced": _unbalanced(whole),
-        "tiny_boxes": _tiny(whole),
-        "brightness_differs": _brightness(whole, splits),
-        "undecodable": _undecodable(whole),
+        "unannotated": _unannotated(overall),
+        "no_boxes": None if len(overall.columns.labels) else "No image has a box, so no detector can be trained on it.",
+        "no_defect_free": _no_defect_free(overall),
+        "absent_class": _absent(overall),
+        "few_boxes": _few(overall),
+        "split_lacks_class": _lacking(overall, splits),
+        "unbalanced": _unbalanced(overall),
+        "tiny_boxes": _tiny(overall),
+        "brightness_differs": _brightness(overall, splits),
+        "undecodable": _undecodable(overall),
     }
     return [Notice(kind, text) for kind, text in texts.items() if text]
 
 
-def _unannotated(whole: SetStatistics) -> str | None:
-    images = whole.images
+def _unannotated(overall: SetStatistics) -> str | None:
+    images = overall.images
     if not images["unannotated"]:
         return None
     return (
@@ -61,28 +61,30 @@ def _unannotated(whole: SetStatistics) -> str | None:
     )
 
 
-def _no_defect_free(whole: SetStatistics) -> str | None:
-    if not whole.images["annotated"] or whole.images["defect_free"]:
+def _no_defect_free(overall: SetStatistics) -> str | None:
+    if not overall.images["annotated"] or overall.images["defect_free"]:
         return None
     return "No image is defect-free, so the rate of false positives on good parts cannot be measured on this dataset."
 
 
-def _absent(whole: SetStatistics) -> str | None:
-    absent = _where(whole, whole.class_boxes == 0)
-    return f"There are no boxes of {_named(absent)}." if absent and len(whole.columns.labels) else None
+def _absent(overall: SetStatistics) -> str | None:
+    absent = _where(overall, overall.class_boxes == 0)
+    return f"There are no boxes of {_named(absent)}." if absent and len(overall.columns.labels) else None
 
 
-def _few(whole: SetStatistics) -> str | None:
-    boxes = whole.class_boxes
-    few = [f"{name} ({boxes[whole.classes.index(name)]})" for name in _where(whole, (boxes > 0) & (boxes < FEW_BOXES))]
+def _few(overall: SetStatistics) -> str | None:
+    boxes = overall.class_boxes
+    few = [
+        f"{name} ({boxes[overall.classes.index(name)]})" for name in _where(overall, (boxes > 0) & (boxes < FEW_BOXES))
+    ]
     if not few:
         return None
     return f"Fewer than {FEW_BOXES} boxes: {_named(few)}. A score on so few means little."
 
 
-def _lacking(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
+def _lacking(overall: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
     """Report classes of the dataset that a split lacks; classes that no split has are reported elsewhere."""
-    held = whole.class_boxes > 0
+    held = overall.class_boxes > 0
     texts = []
     for split, part in splits.items():
         if split == UNLABELED or not part.images["annotated"] or not held.any():
@@ -95,27 +97,27 @@ def _lacking(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str |
     return "; ".join(texts) + "." if texts else None
 
 
-def _unbalanced(whole: SetStatistics) -> str | None:
-    there = np.flatnonzero(whole.class_boxes)
+def _unbalanced(overall: SetStatistics) -> str | None:
+    there = np.flatnonzero(overall.class_boxes)
     if len(there) < 2:
         return None
-    boxes = whole.class_boxes[there]
+    boxes = overall.class_boxes[there]
     most, least = there[boxes.argmax()], there[boxes.argmin()]
     if boxes.max() < UNBALANCED * boxes.min():
         return None
     return (
-        f"The classes are very unbalanced: {boxes.max():,} boxes of {whole.classes[most]}, but {boxes.min():,} of "
-        f"{whole.classes[least]}, {boxes.max() / boxes.min():,.0f} times fewer."
+        f"The classes are very unbalanced: {boxes.max():,} boxes of {overall.classes[most]}, but {boxes.min():,} of "
+        f"{overall.classes[least]}, {boxes.max() / boxes.min():,.0f} times fewer."
     )
 
 
-def _tiny(whole: SetStatistics) -> str | None:
-    tiny, total = whole.box_sizes.tiny, len(whole.columns.labels)
+def _tiny(overall: SetStatistics) -> str | None:
+    tiny, total = overall.box_sizes.tiny, len(overall.columns.labels)
     if not tiny:
         return None
-    by_class = [whole.boxes_of(label).tiny for label in range(len(whole.classes))]
+    by_class = [overall.boxes_of(label).tiny for label in range(len(overall.classes))]
     most = int(np.argmax(by_class))
-    mostly = f", {by_class[most]:,} of them {whole.classes[most]}" if tiny > 1 and len(whole.classes) > 1 else ""
+    mostly = f", {by_class[most]:,} of them {overall.classes[most]}" if tiny > 1 and len(overall.classes) > 1 else ""
     return (
         f"{tiny:,} of {total:,} boxes ({tiny / total:.1%}) have a side under {TINY} pixels when images are "
         f"stretched to {IMAGE_SIZE} x {IMAGE_SIZE}{mostly}, which makes them hard to find. "
@@ -123,9 +125,9 @@ def _tiny(whole: SetStatistics) -> str | None:
     )
 
 
-def _brightness(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
+def _brightness(overall: SetStatistics, splits: Mapping[str, SetStatistics]) -> str | None:
     """Report splits whose images are on average darker or brighter than all images."""
-    values = whole.brightness
+    values = overall.brightness
     if not len(values):
         return None
     least = max(BRIGHTNESS_LEVELS, BRIGHTNESS_DEVIATIONS * values.std())
@@ -136,17 +138,15 @@ def _brightness(whole: SetStatistics, splits: Mapping[str, SetStatistics]) -> st
         difference = float(part.brightness.mean() - values.mean())
         if abs(difference) > least:
             which = "brighter" if difference > 0 else "darker"
-            texts.append(f"{split} is {which} than the dataset as a whole by {abs(difference):.0f} gray levels")
+            texts.append(f"{split} is {which} than the dataset as a overall by {abs(difference):.0f} gray levels")
     return "; ".join(texts) + " of 255." if texts else None
 
 
-def _undecodable(whole: SetStatistics) -> str | None:
-    if not whole.undecodable:
+def _undecodable(overall: SetStatistics) -> str | None:
+    if not overall.undecodable:
         return None
-    tried = whole.undecodable + len(whole.columns.gray)
-    return (
-        f"{whole.undecodable:,} of {tried:,} images cannot be decoded. Run radikal-datasets verify --deep to see which."
-    )
+    tried = overall.undecodable + len(overall.columns.gray)
+    return f"{overall.undecodable:,} of {tried:,} images cannot be decoded. Run radikal-datasets verify --deep to see which."
 
 
 def _where(part: SetStatistics, chosen: np.ndarray) -> list[str]:

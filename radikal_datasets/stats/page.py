@@ -65,44 +65,44 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
 
 
 def _set(found: Statistics) -> str:
-    whole = found.whole
+    overall = found.whole
     notes = "".join(f'<li class="note">{html.escape(notice.text)}</li>' for notice in found.notices)
     parts = [
-        _facts(whole),
+        _facts(overall),
         "<h3>Notices</h3>" + (f'<ul class="notices">{notes}</ul>' if notes else "<p>Nothing stands out.</p>"),
         "<h3>Images and classes</h3>"
         + figures.grid(
             figures.splits_figure(found),
-            figures.boxes_an_image_figure(whole),
+            figures.boxes_an_image_figure(overall),
             figures.classes_figure(found),
-            figures.together_figure(whole),
+            figures.together_figure(overall),
         ),
     ]
-    if len(whole.columns.labels):
+    if len(overall.columns.labels):
         parts += [
             "<h3>Box sizes and positions</h3>"
-            + figures.grid(figures.sizes_figure(whole), figures.size_table_figure(whole), kind="pair"),
+            + figures.grid(figures.sizes_figure(overall), figures.size_table_figure(overall), kind="pair"),
             figures.places_figures(found),
         ]
     parts.append(
         "<h3>Image files</h3>"
-        + figures.grid(figures.image_sizes_figure(whole), *figures.gray_figures(found), figures.files_figure(whole))
+        + figures.grid(figures.image_sizes_figure(overall), *figures.gray_figures(found), figures.files_figure(overall))
     )
     return "".join(parts)
 
 
-def _facts(whole: SetStatistics) -> str:
-    images, share = whole.images, whole.defect_free_share
+def _facts(overall: SetStatistics) -> str:
+    images, share = overall.images, overall.defect_free_share
     numbers = {
         "images": f"{images['all']:,}",
         "defect-free": "?" if share is None else f"{images['defect_free']:,} ({share:.0%})",
         "not annotated": f"{images['unannotated']:,}",
-        "boxes": f"{len(whole.columns.labels):,}",
-        "classes": f"{len(whole.classes):,}",
-        "image files": f"{sum(size for _, size in whole.files.values()) / 1e6:,.1f} MB",
+        "boxes": f"{len(overall.columns.labels):,}",
+        "classes": f"{len(overall.classes):,}",
+        "image files": f"{sum(size for _, size in overall.files.values()) / 1e6:,.1f} MB",
     }
     return facts(numbers if images["unannotated"] else {k: v for k, v in numbers.items() if k != "not annotated"})
 
 
-def _images(whole: SetStatistics) -> str:
-    return f"{whole.images['all']:,} images, {len(whole.columns.labels):,} boxes"
+def _images(overall: SetStatistics) -> str:
+    return f"{overall.images['all']:,} images, {len(overall.columns.labels):,} boxes"

@@ -60,14 +60,14 @@ def _classes(found: Statistics) -> Table:
     return table
 
 
-def _sizes(whole: SetStatistics) -> Table:
+def _sizes(overall: SetStatistics) -> Table:
     table = _table(
         "class", "width", "height", "of image", "small", "medium", "large", "tiny",
         caption="Medians in pixels of the file; small, medium and large as defined by COCO; tiny: a side under "
         f"{TINY} pixels at {IMAGE_SIZE} x {IMAGE_SIZE}.",
-    )
-    for label, name in enumerate(whole.classes):
-        sizes = whole.boxes_of(label)
+    )  # fmt: skip
+    for label, name in enumerate(overall.classes):
+        sizes = overall.boxes_of(label)
         if len(sizes.width):
             width, height, share = (np.median(values) for values in (sizes.width, sizes.height, sizes.share))
             counts = (f"{count:,}" for count in (*sizes.coco.values(), sizes.tiny))
@@ -75,40 +75,42 @@ def _sizes(whole: SetStatistics) -> Table:
     return table
 
 
-def _pairs(whole: SetStatistics) -> str:
-    pairs = np.triu(whole.together, 1)
+def _pairs(overall: SetStatistics) -> str:
+    pairs = np.triu(overall.together, 1)
     most = [np.unravel_index(i, pairs.shape) for i in np.argsort(-pairs, axis=None, kind="stable")[:3]]
-    texts = [f"{whole.classes[i]} + {whole.classes[j]} ({pairs[i, j]:,})" for i, j in most if pairs[i, j]]
+    texts = [f"{overall.classes[i]} + {overall.classes[j]} ({pairs[i, j]:,})" for i, j in most if pairs[i, j]]
     return f"Classes that occur together: {', '.join(texts)}." if texts else "No image holds two classes."
 
 
-def _boxes_an_image(whole: SetStatistics) -> str:
-    histogram = whole.boxes_an_image
+def _boxes_an_image(overall: SetStatistics) -> str:
+    histogram = overall.boxes_an_image
     counts = np.repeat(np.arange(len(histogram)), histogram)
     if not len(counts):
         return "Boxes per image: no image is annotated."
     return f"Boxes per image: {counts.mean():.2f} on average, median {np.median(counts):.0f}, maximum {counts.max()}."
 
 
-def _image_sizes(whole: SetStatistics) -> str:
-    sizes = whole.image_sizes
+def _image_sizes(overall: SetStatistics) -> str:
+    sizes = overall.image_sizes
     texts = ", ".join(f"{width} x {height} ({count:,})" for width, height, count in sizes[:3])
     return f"Image sizes: {texts}" + (f" and {len(sizes) - 3:,} more." if len(sizes) > 3 else ".")
 
 
-def _gray(whole: SetStatistics) -> str:
-    decoded = len(whole.columns.gray)
+def _gray(overall: SetStatistics) -> str:
+    decoded = len(overall.columns.gray)
     if not decoded:
         return "Gray levels: no image could be decoded."
-    low, middle, high = np.quantile(whole.brightness, (0.05, 0.5, 0.95))
+    low, middle, high = np.quantile(overall.brightness, (0.05, 0.5, 0.95))
     return (
         f"Gray levels: median of the image means {middle:.0f} of 255, 90 % from {low:.0f} to {high:.0f}; "
-        f"{decoded:,} of {whole.images['all']:,} images decoded."
+        f"{decoded:,} of {overall.images['all']:,} images decoded."
     )
 
 
-def _files(whole: SetStatistics) -> str:
-    return "Files: " + ", ".join(f"{n:,} {name}, {size / 1e6:,.1f} MB" for name, (n, size) in whole.files.items()) + "."
+def _files(overall: SetStatistics) -> str:
+    return (
+        "Files: " + ", ".join(f"{n:,} {name}, {size / 1e6:,.1f} MB" for name, (n, size) in overall.files.items()) + "."
+    )
 
 
 def _table(*header: str, caption: str | None = None) -> Table:

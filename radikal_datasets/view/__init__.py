@@ -1,1 +1,1 @@
-"""Every picture and page in the project: HTML pages, drawing on images, plots."""
+"""Everything visual in the project: HTML pages, drawing on images, plots."""

@@ -20,7 +20,7 @@ SHADES = (
 
 #: Colors of a sheet or a plot: background, text, minor text, rules; and the outline of what is drawn on an image.
 PAPER, INK, DIM, LINE, HALO = "#ffffff", "#1c2430", "#5c6878", "#d5dae1", "#000000"
-#: Colors of a verdict, always beside its word: a correct detection or a passed test; a missed defect or a failed test; a
+#: Colors of a verdict, always with its word: a correct detection or a passed test; a missed defect or a failed test; a
 #: false positive.
 CORRECT, MISSED, FALSE_POSITIVE = GREEN, VERMILION, YELLOW
 
