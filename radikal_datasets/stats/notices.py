@@ -138,7 +138,7 @@ def _brightness(overall: SetStatistics, splits: Mapping[str, SetStatistics]) -> 
         difference = float(part.brightness.mean() - values.mean())
         if abs(difference) > least:
             which = "brighter" if difference > 0 else "darker"
-            texts.append(f"{split} is {which} than the dataset as a overall by {abs(difference):.0f} gray levels")
+            texts.append(f"{split} is {which} than the dataset as a whole by {abs(difference):.0f} gray levels")
     return "; ".join(texts) + " of 255." if texts else None
 
 
@@ -146,7 +146,10 @@ def _undecodable(overall: SetStatistics) -> str | None:
     if not overall.undecodable:
         return None
     tried = overall.undecodable + len(overall.columns.gray)
-    return f"{overall.undecodable:,} of {tried:,} images cannot be decoded. Run radikal-datasets verify --deep to see which."
+    return (
+        f"{overall.undecodable:,} of {tried:,} images cannot be decoded. "
+        "Run radikal-datasets verify --deep to see which."
+    )
 
 
 def _where(part: SetStatistics, chosen: np.ndarray) -> list[str]:

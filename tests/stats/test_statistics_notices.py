@@ -40,7 +40,7 @@ def test_a_class_that_is_rare_or_absent() -> None:
     )
     found = of(train=[image([0, 1])] * 20 + [row()])
     assert kinds(found) == ["absent_class"]
-    assert text(found, "absent_class") == "No box of spot."
+    assert text(found, "absent_class") == "There are no boxes of spot."
 
 
 def test_a_split_that_lacks_a_class() -> None:
@@ -48,7 +48,7 @@ def test_a_split_that_lacks_a_class() -> None:
     assert text(found, "split_lacks_class") == "test has no pore, spot."
     # A publisher's train without defects.
     found = of(**(GOOD | {"validation": [row()] * 4}))
-    assert text(found, "split_lacks_class") == "validation has no box at all."
+    assert text(found, "split_lacks_class") == "validation has no boxes at all."
     # Nobody looked at these: they lack nothing.
     assert kinds(of(**GOOD, unlabeled=[row(annotated=False)])) == ["unannotated"]
 
@@ -56,7 +56,10 @@ def test_a_split_that_lacks_a_class() -> None:
 def test_unbalanced_classes_from_ten_to_one() -> None:
     assert "unbalanced" not in kinds(of(train=[image([0] * 199 + [1] * 20 + [2] * 20), row()]))
     found = of(train=[image([0] * 200 + [1] * 20 + [2] * 30), row()])
-    assert text(found, "unbalanced") == "Very unbalanced classes: 200 boxes of crack, 20 of pore, 10 times fewer."
+    assert (
+        text(found, "unbalanced")
+        == "The classes are very unbalanced: 200 boxes of crack, but 20 of pore, 10 times fewer."
+    )
 
 
 def test_tiny_boxes_are_counted_where_images_are_stretched() -> None:
@@ -70,8 +73,8 @@ def test_tiny_boxes_are_counted_where_images_are_stretched() -> None:
 def test_images_that_nobody_annotated_or_that_are_broken_and_no_defect_free_one() -> None:
     found = of(train=[image([0])] * 20, unlabeled=[row(annotated=False, data=b"no image")])
     assert kinds(found) == ["unannotated", "no_defect_free", "absent_class", "undecodable"]
-    assert text(found, "unannotated").startswith("1 of 21 images not annotated")
-    assert text(found, "undecodable").startswith("1 of 21 images can't be decoded")
+    assert text(found, "unannotated").startswith("1 of 21 images are unannotated")
+    assert text(found, "undecodable").startswith("1 of 21 images cannot be decoded")
 
 
 def test_a_set_without_any_box() -> None:
