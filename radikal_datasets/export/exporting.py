@@ -63,7 +63,7 @@ class Exported:
         total = sum(self.images.values())
         lines = [f"{self.title}: {total:,} images ({splits}), {self.boxes:,} boxes in {self.folder}", self.remark]
         if self.left_out:
-            lines.append(f"left out: {self.left_out:,} unannotated images (they must not pass for defect-free)")
+            lines.append(f"left out because unannotated: {self.left_out:,} (they must not pass for defect-free)")
         return lines + [f"not held: {phrase}" for phrase in self.not_held]
 
 

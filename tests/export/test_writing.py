@@ -82,7 +82,7 @@ def test_images_nobody_annotated_are_left_out_and_said(
     assert any(not item.named for item in truth.values())  # defect-free images are among them
     assert "unlabeled" not in done.images
     assert done.left_out == 2
-    assert "left out, since nobody annotated them: 2 (they are no defect-free images)" in done.lines()
+    assert "left out because unannotated: 2 (they must not pass for defect-free)" in done.lines()
     masks = sum(len(item.masks) for item in truth.values())
     assert (f"{masks:,} masks, one per box" in done.not_held) == (format != "coco")
 
@@ -223,7 +223,7 @@ def test_the_command_tells_what_it_wrote(sample_tree: Callable[..., Path], tmp_p
     done = subprocess.run([*command, *map(str, options)], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     assert "dagm2007/class1: 11 images (train 4, validation 2, test 5), " in done.stdout
-    assert "left out, since nobody annotated them: 1 " in done.stdout
+    assert "left out because unannotated: 1 " in done.stdout
     assert "not held: " in done.stdout
     again = subprocess.run([*command, *map(str, options)], capture_output=True, text=True, timeout=180)
     assert again.returncode == 2

@@ -236,7 +236,7 @@ def test_a_template_that_does_not_decode_is_no_image_that_does_not(two_boards):
     result = verify("deeppcb", data_dir=two_boards, deep=True)
     (problem,) = result.reports["default"].problems
     assert (problem.kind, problem.path) == ("unreadable_reference", "group20085/20085/20085000_temp.jpg")
-    assert problem.found.startswith("does not decode: ")
+    assert problem.found.startswith("cannot be decoded: ")
     assert result.exit_code == 0
 
 

@@ -142,7 +142,7 @@ def test_stats_prints_tables_and_notices(sample_tree: Callable[..., Path], tmp_p
         "mousebite",
         "Boxes per image:",
         "! Fewer than 20 boxes",
-        "page.html: the same with plots",
+        "Wrote the same with plots to",
     ):
         assert part in done.stdout
     done = run("stats", "no_such_thing")
