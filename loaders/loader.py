@@ -211,8 +211,11 @@ class Loader:
         if colored:
             logger.warning(
                 "%d of %d examined images are colored, such as %s. The dataset is treated as gray, and they are shown "
-                "by their luminance. Set channels='rgb' to keep colors.", len(colored), len(records), colored[0],
-            )  # fmt: skip
+                "by their luminance. Set channels='rgb' to keep colors.",
+                len(colored),
+                len(records),
+                colored[0],
+            )
         self._settle("gray")
 
     def _settle(self, channels: Channels) -> None:
@@ -317,8 +320,12 @@ class Loader:
         # Nothing here refers to the input floats: they are freed as soon as the augmentation is done with them.
         batch = self.augment(
             Batch(
-                planes.float(), torch.from_numpy(content), torch.from_numpy(targets.boxes),
-                torch.from_numpy(targets.labels), torch.from_numpy(targets.owners), masks,
+                planes.float(),
+                torch.from_numpy(content),
+                torch.from_numpy(targets.boxes),
+                torch.from_numpy(targets.labels),
+                torch.from_numpy(targets.owners),
+                masks,
             ),
             torch.Generator().manual_seed(seed),
         )

@@ -40,7 +40,7 @@ def draw_light(
     blur: float,
     noise: float,
     generator: torch.Generator,
-) -> Light:  # fmt: skip
+) -> Light:
     """Draw changes for `count` images; strengths as in `Augmentation`, 0: no change."""
     drawn: dict[str, torch.Tensor] = {}
     if brightness or contrast:

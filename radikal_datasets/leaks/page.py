@@ -55,7 +55,7 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
             len(found.mistakes),
         )
         for title, found in sets.items()
-    ]  # fmt: skip
+    ]
     header = "dataset", "images", "pairs across splits", "groups split", "conflicts", "lookalikes", "boxes to check"
     folded = "".join(
         f"<details{' open' if found.across or found.conflicts else ''}><summary><h2>{html.escape(title)}</h2></summary>"

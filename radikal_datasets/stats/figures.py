@@ -79,8 +79,7 @@ def classes_figure(found: Statistics) -> str:
     ]
     numbers = f"<details><summary>Numbers by split</summary>{table(header, lines)}</details>"
     spoken = f"{summary} " + ", ".join(f"{name}: {text}" for name, text in zip(rows, texts, strict=True))
-    return _figure("Classes", summary, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken),
-                   numbers)  # fmt: skip
+    return _figure("Classes", summary, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken), numbers)
 
 
 def together_figure(overall: SetStatistics) -> str:
@@ -136,9 +135,17 @@ def size_table_figure(overall: SetStatistics) -> str:
         if len(sizes.width):
             middle = [float(np.median(x)) for x in (sizes.width, sizes.height, sizes.share, sizes.width / sizes.height)]
             rows.append(
-                (overall.classes[label], len(sizes.width), round(middle[0]), round(middle[1]), _percent(middle[2]),
-                 round(middle[3], 2), *sizes.coco.values(), sizes.tiny)
-            )  # fmt: skip
+                (
+                    overall.classes[label],
+                    len(sizes.width),
+                    round(middle[0]),
+                    round(middle[1]),
+                    _percent(middle[2]),
+                    round(middle[3], 2),
+                    *sizes.coco.values(),
+                    sizes.tiny,
+                )
+            )
     summary = (
         "Medians of width, height (pixels), share of the image and width over height; then how many boxes are small, "
     )

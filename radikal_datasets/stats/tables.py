@@ -62,10 +62,17 @@ def _classes(found: Statistics) -> Table:
 
 def _sizes(overall: SetStatistics) -> Table:
     table = _table(
-        "class", "width", "height", "of image", "small", "medium", "large", "tiny",
+        "class",
+        "width",
+        "height",
+        "of image",
+        "small",
+        "medium",
+        "large",
+        "tiny",
         caption="Medians in pixels of the file; small, medium and large as defined by COCO; tiny: a side under "
         f"{TINY} pixels at {IMAGE_SIZE} x {IMAGE_SIZE}.",
-    )  # fmt: skip
+    )
     for label, name in enumerate(overall.classes):
         sizes = overall.boxes_of(label)
         if len(sizes.width):

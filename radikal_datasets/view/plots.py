@@ -117,8 +117,10 @@ def scatter(groups: Sequence[tuple[np.ndarray, np.ndarray]], areas: Sequence[flo
         path = "".join(dict.fromkeys(f"M{x:.1f} {y:.1f}h0" for x, y in points))
         dots = f'stroke="{ON_PAPER[i % len(ON_PAPER)]}" stroke-width="4.5" stroke-linecap="round" opacity=".6"'
         parts.append(f'<path d="{path}" {dots}/>')
-    parts.append(f'<text x="14" y="{(bottom + _TOP) / 2}" text-anchor="middle" transform="rotate(-90 14 '
-                 f'{(bottom + _TOP) / 2})" class="dim">height, pixels</text>')  # fmt: skip
+    parts.append(
+        f'<text x="14" y="{(bottom + _TOP) / 2}" text-anchor="middle" transform="rotate(-90 14 '
+        f'{(bottom + _TOP) / 2})" class="dim">height, pixels</text>'
+    )
     return _svg(high, [*parts, _x_title("width, pixels", high)], summary)
 
 
@@ -169,8 +171,10 @@ def matrix(names: Sequence[str], counts: np.ndarray, summary: str) -> str:
             parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {edge} {fill}/>')
             if cell > 22:
                 ink = "" if i == j else f' style="fill:{"#000" if shade > 5 else "#fff"}"'
-                parts.append(f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle"{ink} '
-                             f'font-size="11">{count}</text>')  # fmt: skip
+                parts.append(
+                    f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle"{ink} '
+                    f'font-size="11">{count}</text>'
+                )
     return _svg(round(len(names) * cell + label + 16), parts, summary)
 
 
