@@ -187,7 +187,7 @@ def test_an_image_that_loses_a_box_is_not_annotated_any_more(
     ("labels", "message"),
     [
         ({"a": "x"}, "does not name one/b, two/c"),
-        ({"a": "x", "typo": "y", "*": "z"}, "typo, which no set has"),
+        ({"a": "x", "typo": "y", "*": "z"}, "typo, which no dataset has"),
         ({"*": None}, "No class is left"),
         ({"*": 3}, "neither a class name nor None"),
         ("defects", "is neither 'union'"),
