@@ -42,7 +42,7 @@ from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFound
 from radikal_datasets.files import write_atomically
 from training.models.families import model_title
 from training.models.inputs import model_inputs
-from training.run.accumulation import scale_of_step, windows
+from training.run.accumulation import accumulation_steps, scale_of_step
 from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
@@ -153,7 +153,7 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     )  # fmt: skip
     plain_from = total_steps - round(settings.plain_epochs * steps_an_epoch)
     augments = augmentation(settings), augmentation(settings, plain=True)
-    coming = windows(
+    steps = accumulation_steps(
         loader, settings.gradient_accumulation_steps, accelerator, task.weight, world_boxes=task.world_boxes
     )
     shown_loss, started = math.nan, time.perf_counter()
@@ -163,12 +163,12 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     while not done:
         # -- one optimizer step: forward and backward of its batches, as if they were one batch ------------------------
         loader.augment = augments[progress.step >= plain_from]
-        window = next(coming)
+        accumulated = next(steps)
         size = scale_of_step(settings.canvas, settings.multi_scale, settings.seed, progress.step)
         step_loss = torch.zeros((), device=accelerator.device)
-        for number, (batch, weight) in enumerate(zip(window.batches, window.weights, strict=True), start=1):
+        for number, (batch, weight) in enumerate(zip(accumulated.batches, accumulated.weights, strict=True), start=1):
             inputs = model_inputs(batch, folded=task.folded, size=size, labels=True)
-            together = number == len(window.batches)  # ranks exchange gradients once a step
+            together = number == len(accumulated.batches)  # ranks exchange gradients once a step
             with contextlib.nullcontext() if together else accelerator.no_sync(model):
                 with accelerator.autocast():
                     loss = model(**inputs).loss * weight
@@ -188,8 +188,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         optimizer.zero_grad()
         # -- a step is done --------------------------------------------------------------------------------------------
         progress.step += 1
-        progress.images += len(window.image_ids) * accelerator.num_processes
-        progress.wait_seconds += window.wait_seconds
+        progress.images += len(accumulated.image_ids) * accelerator.num_processes
+        progress.wait_seconds += accumulated.wait_seconds
         if usable and not accelerator.optimizer_step_was_skipped:
             average.update(accelerator.unwrap_model(model))
             progress.skipped_in_a_row = 0
@@ -200,9 +200,9 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
             progress.skipped_in_a_row += 1
             if progress.skipped_in_a_row >= settings.max_nonfinite_steps:
                 raise NonFiniteError(
-                    f"{progress.skipped_in_a_row} steps in a row had a loss or gradients that are not numbers, up to "
-                    f"step {progress.step} with the images {', '.join(window.image_ids)}. Lower --learning_rate, take "
-                    "--mixed_precision no, or look at these images; what was learnt is in the last checkpoint"
+                    f"{progress.skipped_in_a_row} steps in a row had a non-finite loss or gradients, up to step "
+                    f"{progress.step} with the images {', '.join(accumulated.image_ids)}. Lower --learning_rate, use "
+                    "--mixed_precision no, or look at these images. The last checkpoint has what was learned so far."
                 )
         bar.update(1)
         waiting = progress.wait_seconds / max(1e-9, progress.seconds + time.perf_counter() - started)

@@ -106,7 +106,7 @@ def test_differences_from_the_run_to_go_on_with(config, tmp_path):
     save(parse([str(config)]), tmp_path / "run.yaml")
     assert differences(parse([str(config), "--resume_from_checkpoint", "latest"]), tmp_path / "run.yaml") == []
     (line,) = differences(parse([str(config), "--learning_rate", "0.5"]), tmp_path / "run.yaml")
-    assert line == "learning_rate is 0.5, the run was started with 0.0001"
+    assert line == "learning_rate is 0.5; the run was started with 0.0001."
     assert differences(parse([str(config)]), tmp_path / "none.yaml") == []
 
 

@@ -83,7 +83,7 @@ def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
     assert score.main([str(run), "--split", "unlabeled"]) == 1
     assert "it has train, validation, test" in capsys.readouterr().err
     assert score.main([str(run), "--data_dir", "elsewhere"]) == 1
-    assert "Leave --data_dir out" in capsys.readouterr().err
+    assert "Omit --data_dir, or pass" in capsys.readouterr().err
     (run / "best").rename(run / "gone")
     assert score.main([str(run)]) == 1
     assert "this run has no scored model yet" in capsys.readouterr().err
@@ -180,8 +180,8 @@ def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_p
         patch.setattr(train.Accelerator, "clip_grad_norm_", clip)
         assert train.main(stopped) == code
     out, err = capsys.readouterr()
-    assert out.strip().splitlines()[-1] == "stopped at step 5; go on with --resume_from_checkpoint latest"
-    assert "once more to end at once" in err and "Traceback" not in out + err
+    assert out.strip().splitlines()[-1] == "Stopped at step 5. Continue with --resume_from_checkpoint latest."
+    assert "Press Ctrl-C again to quit immediately." in err and "Traceback" not in out + err
     assert signal.getsignal(signum) is before and not list((tmp_path / "stopped").glob("run.*"))
     if signum == signal.SIGTERM:
         return
@@ -191,7 +191,7 @@ def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_p
     assert train.main([*own, "--seed", "0", "--per_device_eval_batch_size", "4"]) == 0
     out, err = capsys.readouterr()
     assert "at step 5 of 7" in out and f"took {tmp_path / 'stopped' / 'train_config.yaml'}" in err
-    assert "warning: per_device_eval_batch_size is 4, the run was started with None" in out
+    assert "warning: per_device_eval_batch_size is 4; the run was started with None." in out
     assert out.count("warning:") == 1
     AcceleratorState._reset_state(reset_partial_state=True)
     assert train.main([*common, "--output_dir", str(tmp_path / "whole")]) == 0
@@ -203,12 +203,12 @@ def test_a_folder_in_use_is_refused_and_names_the_process(tiny_config, tmp_path,
 
     with held(tmp_path / "run"):
         assert train.main([str(tiny_config)]) == 1
-        assert f"process {os.getpid()} is training into {tmp_path / 'run'}" in capsys.readouterr().err
+        assert f"Process {os.getpid()} is already writing to {tmp_path / 'run'}" in capsys.readouterr().err
         assert {p.name for p in (tmp_path / "run").iterdir()} == {"run.lock", "run.pid"}
     assert not (tmp_path / "run").exists()
     (tmp_path / "run").touch()
     assert train.main([str(tiny_config)]) == 1
-    assert "can't be made" in capsys.readouterr().err
+    assert "Cannot create output_dir" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("inside", ["", "deep/run"])
@@ -226,7 +226,7 @@ def test_splits_that_are_not_there(tiny_config, tmp_path, capsys):
     metrics = metrics_of(tmp_path / "run")
     assert metrics["validation"] is None and metrics["test"] is None
     out = capsys.readouterr().out
-    assert "there is no validation split; there is no test split: nothing will be scored" in out
+    assert "There is no validation split. There is no test split. Nothing will be scored" in out
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
 
 
@@ -279,12 +279,12 @@ def test_mistakes_end_with_one_message(tiny_config, tmp_path, capsys, monkeypatc
     assert train.main([str(tiny_config), "--resume_from_checkpoint", "latest"]) == 1
     assert "was stopped before its first checkpoint" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--resume_from_checkpoint", "last"]) == 1
-    assert "did you mean latest?" in capsys.readouterr().err
+    assert "Did you mean latest?" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--model_type", "yolo"]) == 1
     assert "there are detr, conditional_detr" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--dataset_name", "no/such_set"]) == 1
     err = capsys.readouterr().err
-    assert "dataset_name no/such_set can't be loaded: there is no such folder" in err and len(err.splitlines()) == 1
+    assert "Cannot load dataset_name no/such_set: there is no such folder" in err and len(err.splitlines()) == 1
 
 
 def test_datasets_that_do_not_fit_are_told_with_what_is_needed(tiny_config, tmp_path, capsys):
@@ -301,7 +301,7 @@ def test_datasets_that_do_not_fit_are_told_with_what_is_needed(tiny_config, tmp_
     assert "lacks the columns width, annotated. It needs image_id, image, width" in err
     assert "it must be a list of ClassLabel" in err
     assert train.main([str(tiny_config), "--dataset_config_name", "castings"]) == 1
-    assert "Give --dataset_config_name (null: none)." in capsys.readouterr().err
+    assert "Pass one of them as --dataset_config_name, or null for none." in capsys.readouterr().err
 
 
 def test_remarks_on_splits_and_classes():
@@ -309,18 +309,19 @@ def test_remarks_on_splits_and_classes():
     without = make_split([drawn_row(i, labels=[0] * len(drawn_row(i)["labels"])) for i in range(6)])
     unknown = make_split([drawn_row(i, annotated=False) for i in range(3)])
     assert remarks({"train": both, "validation": both, "test": both}) == []
-    assert remarks({"train": both, "validation": both}) == ["there is no test split: only validation will be scored"]
+    assert remarks({"train": both, "validation": both}) == [
+        "There is no test split: only the validation split will be scored."
+    ]
     assert remarks({"train": without, "validation": unknown, "test": both}) == [
-        "none of the images of the validation split is annotated: only the test split will be scored, with the last "
-        "model",
-        "no training image holds: scratch",
+        "No image of the validation split is annotated: only the test split will be scored, with the last model.",
+        "No training image contains these classes: scratch.",
     ]
 
 
 def test_a_signal_before_the_first_step_ends_the_run_without_a_traceback(tiny_config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train, "load_splits", lambda _: signal.raise_signal(signal.SIGINT))
     assert train.main([str(tiny_config)]) == 130
-    assert "stopped before the first step" in capsys.readouterr().out
+    assert "Stopped before the first step" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 
 

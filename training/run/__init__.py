@@ -1,1 +1,1 @@
-"""A training run's parts that know nothing of its task: settings, output, signals, checkpoints, data."""
+"""The task-independent parts of a training run: settings, output, signals, checkpoints, data."""

@@ -1,4 +1,4 @@
-"""The moving average of a model's weights that a run scores and saves."""
+"""Exponential moving average of a model's weights, which a run scores and saves."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 
 
 class MovingAverage:
-    """Exponential moving average of a model's weights: steadier than the last step's, and what is scored and saved.
+    """Exponential moving average of a model's weights, more stable than those of the last step.
 
     The decay grows with the steps, `min(decay, (1 + n) / (10 + n))`, so that the random start is soon forgotten.
-    Buffers (batch norm's statistics) are averaged too, counters copied. A decay of 0 keeps the model's own weights.
+    Buffers (batch norm's statistics) are averaged too; counters are copied. A decay of 0 keeps the model's own weights.
     """
 
     def __init__(self, model: PreTrainedModel, decay: float) -> None:
@@ -23,7 +23,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: torch.nn.Module) -> None:
-        """Take in the weights of one more step."""
+        """Update the average with the weights after one more step."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         mine, theirs = _tensors(self.model), _tensors(model)
@@ -36,15 +36,15 @@ class MovingAverage:
                 a.copy_(b)
 
     def state_dict(self) -> dict[str, Any]:
-        """For accelerate's `register_for_checkpointing`."""
+        """Return the state, for accelerate's `register_for_checkpointing`."""
         return {"updates": self.updates, "weights": self.model.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Counterpart of `state_dict`."""
+        """Restore what `state_dict` returned."""
         self.updates = state["updates"]
         self.model.load_state_dict(state["weights"])
 
 
 def _tensors(model: torch.nn.Module) -> list[torch.Tensor]:
-    # parameters(), unlike state_dict(), names a tied weight once; averaging it twice would be another decay.
+    # parameters(), unlike state_dict(), lists a tied weight once; averaging it twice would change its decay.
     return [*(p.detach() for p in model.parameters()), *model.buffers()]

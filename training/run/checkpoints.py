@@ -1,5 +1,4 @@
-"""What a run writes: whole or not at all, so that a SIGKILL at any moment leaves nothing half that resume would
-take."""
+"""Atomic writes of checkpoints and models: a SIGKILL at any moment leaves nothing incomplete for resume to read."""
 
 from __future__ import annotations
 
@@ -23,11 +22,11 @@ from training.run.settings import RUN_SETTINGS
 
 @dataclass
 class Progress:
-    """How far a run is; saved in every checkpoint.
+    """Progress of a run; saved in every checkpoint.
 
-    `worse_in_a_row` counts scores on validation since the best one; `wait_seconds` the time the loop stood still until
-    a batch was there. `skipped` counts steps left out for a loss or gradients that are not numbers, `scaler_skips`
-    those that fp16's GradScaler left out while it searched its scale; either kind adds to `skipped_in_a_row`.
+    `worse_in_a_row` counts validation scores since the best one; `wait_seconds` is the time the loop spent waiting for
+    batches. `skipped` counts steps skipped for a non-finite loss or gradients, `scaler_skips` those that fp16's
+    GradScaler skipped while it searched for its scale; either kind adds to `skipped_in_a_row`.
     """
 
     step: int = 0
@@ -43,28 +42,28 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
-        """For accelerate's `register_for_checkpointing`."""
+        """Return the state, for accelerate's `register_for_checkpointing`."""
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Counterpart of `state_dict`."""
+        """Restore what `state_dict` returned."""
         for name, value in state.items():
             setattr(self, name, value)
 
 
 def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Path | None:
-    """Make the folder ready and find the checkpoint to go on from. Main process only.
+    """Prepare the folder and find the checkpoint to resume from. Main process only.
 
     Args:
-        resume: a `checkpoint-*` folder, `latest`, or None to start anew.
-        overwrite: starting anew may remove the run that is there.
+        resume: a `checkpoint-*` folder, `latest`, or None to start from scratch.
+        overwrite: whether starting from scratch may remove an existing run.
 
     Returns:
-        The checkpoint's `state` folder; None to start anew.
+        The checkpoint's `state` folder; None to start from scratch.
 
     Raises:
         RunNotFoundError: there is no such checkpoint.
-        OutputError: a run is in the way.
+        OutputError: the folder already holds a run.
     """
     for leftover in (*output_dir.glob(f".*{UNFINISHED}"), *output_dir.glob(".*.tmp")):  # .tmp: as 0.1 called them
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -77,8 +76,8 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
     if there or (output_dir / "metrics.json").exists():
         if not overwrite:
             raise OutputError(
-                f"{output_dir} holds a run already. Go on with it by --resume_from_checkpoint latest, choose another "
-                "--output_dir, or replace it by --overwrite_output_dir true"
+                f"{output_dir} already holds a run. Continue it with --resume_from_checkpoint latest, choose another "
+                "--output_dir, or replace it with --overwrite_output_dir true."
             )
         for folder in [*there, output_dir / "best", output_dir / "last", output_dir / "logs"]:
             shutil.rmtree(folder, ignore_errors=True)
@@ -94,24 +93,24 @@ def _state(output_dir: Path, resume: str, there: list[Path]) -> Path:
             return there[-1] / "state"
         if (output_dir / RUN_SETTINGS).is_file():
             raise RunNotFoundError(
-                f"{asked}: {output_dir} has no checkpoint-* folder: the run was stopped before its first checkpoint. "
-                "Start it again without --resume_from_checkpoint"
+                f"{asked}: {output_dir} has no checkpoint-* folder, because the run was stopped before its first "
+                "checkpoint. Start it again without --resume_from_checkpoint."
             )
         raise RunNotFoundError(
-            f"{asked}: {output_dir} has no checkpoint-* folder: no run was started there. Give the --output_dir of the "
-            "run to go on with, or leave --resume_from_checkpoint out"
+            f"{asked}: {output_dir} has no checkpoint-* folder, because no run was started there. Pass the "
+            "--output_dir of the run to continue, or omit --resume_from_checkpoint."
         )
     for folder in (Path(resume), output_dir / resume):
         state = folder if folder.name == "state" else folder / "state"
         if state.is_dir():
             return state
-    near = "; did you mean latest?" if difflib.get_close_matches(resume.lower(), ["latest"]) else ""
+    near = " Did you mean latest?" if difflib.get_close_matches(resume.lower(), ["latest"]) else ""
     has = ", ".join(path.name for path in there) or "no checkpoint"
-    raise RunNotFoundError(f"{asked}: there is no folder {Path(resume) / 'state'}{near} ({output_dir} has {has})")
+    raise RunNotFoundError(f"{asked}: there is no folder {Path(resume) / 'state'}.{near} {output_dir} has {has}.")
 
 
 def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep: int) -> None:
-    """Write `checkpoint-<step>/state` with all that resume needs, and remove the oldest beyond `keep`. All ranks."""
+    """Write `checkpoint-<step>/state` with all that resume needs, and remove the oldest beyond `keep`. On all ranks."""
     final = output_dir / f"checkpoint-{step}"
     if final.exists():
         return
@@ -121,22 +120,22 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep:
     if accelerator.is_main_process:
         temporary.rename(final)
         for old in _checkpoints(output_dir)[:-keep]:
-            # Renamed first: a removal that is interrupted must not leave a checkpoint that looks whole.
-            shutil.rmtree(old.rename(output_dir / f".{old.name}{UNFINISHED}"))
+            # Renamed first: an interrupted removal must not leave a checkpoint that looks complete.
+            shutil.rmtree(old.rename(output_dir / f".{old.name}.tmp"))
     accelerator.wait_for_everyone()
 
 
 def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
-    """Write a `from_pretrained` folder with its image processor, in place of the one there. Main process only."""
-    temporary, old = (folder.parent / f".{folder.name}{ending}" for ending in (UNFINISHED, ".old"))
+    """Write a `from_pretrained` folder with its image processor, replacing an existing one. Main process only."""
+    temporary, old = folder.parent / f".{folder.name}.tmp", folder.parent / f".{folder.name}.old"
     for leftover in (temporary, old):
         shutil.rmtree(leftover, ignore_errors=True)
     weights = unfolded_weights(model) if is_folded(model) else dict[str, Any](model.state_dict())
     family = family_of(model)
-    if family is not None and family.frozen_norms:  # which have no counters
+    if family is not None and family.frozen_norms:  # frozen batch norms have no counters
         weights = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
     model.save_pretrained(temporary, state_dict=weights)
-    if model.config.model_type != "timm_wrapper":  # whose processor stands in the model's own config.json
+    if model.config.model_type != "timm_wrapper":  # its processor is part of the model's own config.json
         processor.save_pretrained(temporary)
     if folder.exists():
         folder.rename(old)
@@ -145,25 +144,25 @@ def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
 
 
 def keep_threshold(folder: Path, threshold: float) -> None:
-    """Writes the operating point into a saved model's config.json, as `radikal_threshold`: it goes along with it."""
+    """Write the operating point into a saved model's config.json, as `radikal_threshold`, so that it stays with it."""
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     write_atomically(file, json.dumps(config | {"radikal_threshold": threshold}, indent=2) + "\n")
 
 
 def load_model(folder: Path | str) -> PreTrainedModel:
-    """A saved run's detector, in eval mode."""
+    """Load a saved run's detector, in eval mode."""
     return AutoModelForObjectDetection.from_pretrained(folder).eval()
 
 
 def load_classifier(folder: Path | str) -> PreTrainedModel:
-    """A saved run's classifier, in eval mode."""
+    """Load a saved run's classifier, in eval mode."""
     return AutoModelForImageClassification.from_pretrained(folder).eval()
 
 
 def _checkpoints(output_dir: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
-    whole = [path for path in output_dir.glob("checkpoint-*") if (path / "state").is_dir()]
+    """Return the complete checkpoints, oldest first."""
+    complete = [path for path in output_dir.glob("checkpoint-*") if (path / "state").is_dir()]
     return sorted(
-        (path for path in whole if path.name.split("-")[-1].isdigit()), key=lambda p: int(p.name.split("-")[-1])
+        (path for path in complete if path.name.split("-")[-1].isdigit()), key=lambda p: int(p.name.split("-")[-1])
     )

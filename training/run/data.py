@@ -1,4 +1,4 @@
-"""From settings to the splits of a run and their loaders."""
+"""Load the splits of a run and create their loaders, from its settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from radikal_datasets.errors import RadikalError, SettingsError, TrainingDataErr
 from radikal_datasets.schema import require_columns
 from training.run.settings import Settings
 
-#: Settings that are fields of `Augmentation` by the same name; its `scale` is `scale_jitter` here.
+#: Settings that are fields of `Augmentation` with the same name; its `scale` is `scale_jitter` here.
 AUGMENTATIONS = (
     "flip_horizontal",
     "flip_vertical",
@@ -38,21 +38,21 @@ AUGMENTATIONS = (
 
 
 def load_splits(settings: Settings) -> datasets.DatasetDict:
-    """All splits of the run's dataset, by `radikal_datasets.load_dataset`.
+    """Load all splits of the run's dataset with `radikal_datasets.load_dataset`.
 
     Raises:
         SettingsError: data_dir contradicts dataset_name.
-        TrainingDataError: it can't be loaded, or there is no train split.
+        TrainingDataError: the dataset cannot be loaded, or has no train split.
         ColumnsError: a column is missing.
-        radikal_datasets.errors.RadikalError: as load_dataset raises it; SourceNotFoundError where there are no data.
+        radikal_datasets.errors.RadikalError: raised by load_dataset; SourceNotFoundError if there is no data.
     """
     protocol: dict[str, Any] = {} if settings.protocol is None else {"protocol": settings.protocol}
     name, folder = settings.dataset_name, Path(settings.dataset_name)
     is_folder = folder.is_dir() and not name.startswith("radikal_datasets/")
     if is_folder and settings.data_dir is not None and not (folder / settings.data_dir).exists():
         raise SettingsError(
-            f"the data are the folder {name} (dataset_name), which has no {settings.data_dir} (data_dir) in it. Leave "
-            "--data_dir out, or give another folder as --dataset_name"
+            f"The dataset folder {name} (dataset_name) does not contain {settings.data_dir} (data_dir). Omit "
+            "--data_dir, or pass another folder as --dataset_name."
         )
     own = {"name": settings.dataset_config_name, "data_dir": settings.data_dir, **protocol}
     try:
@@ -66,60 +66,63 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise TrainingDataError(_not_loaded(settings, error)) from error
     if "train" not in splits:
-        raise TrainingDataError(f"{name} has no train split; it has {', '.join(map(str, splits))}")
+        raise TrainingDataError(
+            f"{name} has no train split, only {', '.join(map(str, splits))}. Training needs one: add it, or choose "
+            "another dataset."
+        )
     for split, dataset in splits.items():
         require_columns(dataset, COLUMNS, what=f"Split {split} of {name}")
         if not isinstance(getattr(dataset.features["labels"], "feature", None), datasets.ClassLabel):
             raise TrainingDataError(
-                f"the column labels of {name} is {dataset.features['labels']}; it must be a list of ClassLabel, which "
-                "holds the names of the classes. docs/training.md tells how to make such a folder"
+                f"The column labels of {name} is {dataset.features['labels']}; it must be a list of ClassLabel, which "
+                "holds the class names. docs/training.md shows how to create such a folder."
             )
     return splits
 
 
 def _not_loaded(settings: Settings, error: Exception) -> str:
-    """One line on a set that isn't there, or isn't one."""
+    """Return a one-line message for a dataset that does not exist or cannot be read."""
     name, config = settings.dataset_name, settings.dataset_config_name
     cause = " ".join(str(error).split()) or type(error).__name__
     if config is not None and "not found. Available" in cause:
-        cause += " Give --dataset_config_name (null: none)."
+        cause += " Pass one of them as --dataset_config_name, or null for none."
     elif not Path(name).exists():
-        cause = f"there is no such folder, seen from {Path.cwd()}, and as the name of a Hub's repository: {cause}"
-    return f"dataset_name {name} can't be loaded: {cause}"
+        cause = f"there is no such folder in {Path.cwd()}, and loading it as a Hub repository failed: {cause}"
+    return f"Cannot load dataset_name {name}: {cause}"
 
 
 def class_names(split: datasets.Dataset) -> list[str]:
-    """Names of the classes, in the order of their indices."""
+    """Return the class names, in the order of their indices."""
     return list(split.features["labels"].feature.names)
 
 
 def remarks(splits: Mapping[Any, datasets.Dataset]) -> list[str]:
-    """What is worth knowing before hours of training: splits that can't be scored, classes that can't be learnt."""
+    """Return warnings worth reading before hours of training: missing or unannotated splits, classes without images."""
     lines, missing = [], {}
     for name in ("validation", "test"):
         if name not in splits:
-            missing[name] = f"there is no {name} split"
+            missing[name] = f"There is no {name} split"
         elif not any(splits[name]["annotated"]):
-            missing[name] = f"none of the images of the {name} split is annotated"
+            missing[name] = f"No image of the {name} split is annotated"
     if len(missing) == 2:
-        lines.append("; ".join(missing.values()) + ": nothing will be scored, and best/ will be the last model")
+        lines.append(". ".join(missing.values()) + ". Nothing will be scored, and best/ will hold the last model.")
     elif "test" in missing:
-        lines.append(f"{missing['test']}: only validation will be scored")
+        lines.append(f"{missing['test']}: only the validation split will be scored.")
     elif "validation" in missing:
-        lines.append(f"{missing['validation']}: only the test split will be scored, with the last model")
+        lines.append(f"{missing['validation']}: only the test split will be scored, with the last model.")
     train = splits["train"].select_columns(["annotated", "labels"]).with_format("arrow")[:]
     rows = zip(train["annotated"].to_pylist(), train["labels"].to_pylist(), strict=True)
     held = {label for annotated, labels in rows if annotated for label in labels}
     if absent := [name for i, name in enumerate(class_names(splits["train"])) if i not in held]:
-        lines.append(f"no training image holds: {', '.join(absent)}")
+        lines.append(f"No training image contains these classes: {', '.join(absent)}.")
     return lines
 
 
 def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accelerator, **options: Any) -> Loader:
-    """Shuffled, augmented batches of this rank.
+    """Create the loader of this rank's shuffled, augmented training batches.
 
     Args:
-        options: more of the loader's arguments, such as `mean` and `std`; `target` makes it a ClassificationLoader.
+        options: other arguments of the loader, such as `mean` and `std`; `target` selects ClassificationLoader.
     """
     augment = augmentation(settings)
     loader = _kind(options)(
@@ -134,33 +137,36 @@ def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accel
         **options,
     )
     if loader.num_images == 0:
-        raise TrainingDataError(f"{settings.dataset_name}: the train split has no annotated image")
+        raise TrainingDataError(
+            f"No image in the train split of {settings.dataset_name} is annotated. Training needs annotated images; "
+            "unannotated ones are left out."
+        )
     return loader
 
 
 def augmentation(settings: Settings, *, plain: bool = False) -> Augmentation | None:
-    """What the settings say; None for none.
+    """Return the augmentation that the settings describe; None if it is switched off.
 
     Args:
-        plain: leave out what no real image looks like: mosaic, copy_paste and erase.
+        plain: leave out the augmentations that look unlike any real image: mosaic, copy_paste and erase.
 
     Raises:
-        SettingsError: a strength that can't be.
+        SettingsError: a strength is out of range.
     """
     if not settings.augment:
         return None
     strengths = {name: getattr(settings, name) for name in AUGMENTATIONS}
     try:
-        whole = Augmentation(scale=settings.scale_jitter, **strengths)
+        complete = Augmentation(scale=settings.scale_jitter, **strengths)
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    return dataclasses.replace(whole, mosaic=0.0, copy_paste=0.0, erase=0.0) if plain else whole
+    return dataclasses.replace(complete, mosaic=0.0, copy_paste=0.0, erase=0.0) if plain else complete
 
 
 def eval_loader(
     splits: datasets.DatasetDict, name: str, settings: Settings, accelerator: Accelerator, **options: Any
 ) -> Any:
-    """The split in its own order without augmentation; None where there is nothing to score (`remarks` tells it).
+    """Create a loader of the split in its own order, without augmentation; None if it can't be scored (see `remarks`).
 
     Args:
         options: as for `train_loader`.
@@ -182,15 +188,19 @@ def _kind(options: dict[str, Any]) -> Any:
 
 
 def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) -> dict[str, Any]:
-    """What loaders for training and for scoring share."""
+    """Return the loader arguments shared by training and scoring."""
     size = settings.tile_size
     if isinstance(size, list) and len(size) != 2:
-        raise SettingsError(f"tile_size is {size}; it must be an edge or [height, width], in pixels of the file")
+        raise SettingsError(
+            f"tile_size is {size}; it must be an edge length or [height, width], in pixels of the file."
+        )
     try:
         shape = (size[0], size[1]) if isinstance(size, list) else size
         tiles = None if shape is None else Tiling(shape, settings.tile_overlap, empty_tiles)
     except ValueError as error:
-        raise SettingsError(f"tile_size {size}, tile_overlap, empty_tiles: {error}") from error
+        raise SettingsError(
+            f"Cannot split images into tiles (tile_size {size}, tile_overlap, empty_tiles): {error}"
+        ) from error
     return {
         "device": accelerator.device,
         "rank": accelerator.process_index,

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 
 def float32_loss(model: PreTrainedModel) -> None:
-    """Make the model compute its loss in float32, autocast or not.
+    """Make the model compute its loss in float32, even under autocast.
 
-    Hungarian matching and focal losses square and take logarithms of small numbers, which leave float16's range.
+    Hungarian matching and focal losses square small numbers and take their logarithms, which exceeds float16's range.
     """
     original: Callable[..., Any] = model.loss_function
 
@@ -25,7 +25,7 @@ def float32_loss(model: PreTrainedModel) -> None:
 
 
 def _float32(value: Any) -> Any:
-    """Every half-precision tensor in a nest of lists and dicts as float32; anything else as it is."""
+    """Convert every half-precision tensor in nested lists and dicts to float32; leave everything else unchanged."""
     if isinstance(value, torch.Tensor):
         return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
     if type(value) in (list, tuple):
@@ -38,7 +38,7 @@ def _float32(value: Any) -> Any:
 def parameter_groups(
     model: torch.nn.Module, learning_rate: float, backbone_learning_rate: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """AdamW's groups: the backbone apart, and no decay on norms and biases (all that has one dimension)."""
+    """Return AdamW's groups: the backbone separate, and no decay on norms and biases (one-dimensional parameters)."""
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -54,7 +54,7 @@ def parameter_groups(
 
 
 def training_mode(model: torch.nn.Module, *, freeze_batch_norms: bool) -> None:
-    """Put a model into training mode, its batch norms left out where they are frozen."""
+    """Put a model into training mode, except for its batch norms if they are frozen."""
     model.train()
     if freeze_batch_norms:
         for module in model.modules():
@@ -63,7 +63,7 @@ def training_mode(model: torch.nn.Module, *, freeze_batch_norms: bool) -> None:
 
 
 def any_rank(accelerator: Accelerator, flag: bool) -> bool:
-    """Whether the flag is set on any rank. All of them must skip a step together, or the others wait forever."""
+    """Return whether the flag is set on any rank. All ranks must skip a step together, or the others wait forever."""
     if accelerator.num_processes == 1:
         return flag
     value = torch.tensor(float(flag), device=accelerator.device)

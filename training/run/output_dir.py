@@ -1,4 +1,4 @@
-"""Where a run writes: apart from its data, and one run at a time."""
+"""The output folder of a run: separate from its data, and locked by one run at a time."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ def check_apart(settings: Settings) -> None:
     """Refuse an output_dir among the images: whoever lists that folder would find the run's files.
 
     Raises:
-        OutputError: it is the data folder or lies in it.
+        OutputError: output_dir is the data folder or is inside it.
     """
     output = Path(settings.output_dir)
-    places = [settings.data_dir, settings.dataset_name]
+    paths = [settings.data_dir, settings.dataset_name]
     namespace, _, source = settings.dataset_name.partition("/")
     if settings.data_dir is None and namespace == "radikal_datasets" and os.environ.get("RADIKAL_DATA"):
-        places.append(str(Path(os.environ["RADIKAL_DATA"], source)))
-    refuse_inside(output, places, what="the data folder")
+        paths.append(str(Path(os.environ["RADIKAL_DATA"], source)))
+    refuse_inside(output, paths, what="the data folder")
 
 
 @contextlib.contextmanager
 def held(output_dir: Path) -> Iterator[None]:
-    """Keep other runs out of the folder, which is made, and removed again where nothing was written to it.
+    """Lock the folder against other runs. It is created if needed, and removed again if nothing was written to it.
 
-    The first of a run's processes holds it. The system lets go of it when that ends, however it does.
+    The first of a run's processes holds the lock. The operating system releases it when that process ends, however it
+    ends.
 
     Raises:
-        OutputError: another process holds it; names its pid.
+        OutputError: another process holds the lock; the message names its pid.
     """
     if not is_first():
         yield
@@ -44,7 +45,7 @@ def held(output_dir: Path) -> Iterator[None]:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"output_dir {output_dir} can't be made ({error}); give another folder") from error
+        raise OutputError(f"Cannot create output_dir {output_dir}: {error}. Choose another folder.") from error
     file, note = output_dir / "run.lock", output_dir / "run.pid"
     lock = FileLock(file, thread_local=False)
     try:
@@ -52,8 +53,8 @@ def held(output_dir: Path) -> Iterator[None]:
     except Timeout as error:
         pid = note.read_text(encoding="utf-8").strip() if note.is_file() else "unknown"
         raise OutputError(
-            f"process {pid} is training into {output_dir}. Wait for it, end it (Ctrl-C where it runs, or kill {pid}: "
-            "it saves a checkpoint first), or give another --output_dir"
+            f"Process {pid} is already writing to {output_dir}. Wait for it, stop it (Ctrl-C in its terminal, or kill "
+            f"{pid}; it saves a checkpoint first), or choose another --output_dir."
         ) from error
     try:
         note.write_text(f"{os.getpid()}\n", encoding="utf-8")
@@ -69,5 +70,5 @@ def held(output_dir: Path) -> Iterator[None]:
 
 
 def is_first() -> bool:
-    """Whether this is the first of a run's processes: the one that writes and prints."""
+    """Return whether this is the first of a run's processes: the one that writes and prints."""
     return os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""The settings of a run: a yaml file, overridden by `--key value` on the command line."""
+"""The settings of a run: a YAML file, overridden by `--key value` on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from radikal_datasets.errors import SettingsError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CHECKOUT = CONFIGS.parents[1]
-#: In output_dir: all settings of the run.
+#: File in output_dir that holds all settings of the run.
 RUN_SETTINGS = "train_config.yaml"
 
 
@@ -34,7 +34,7 @@ _CHOICES = {
 
 @dataclass
 class Settings:
-    """Every setting there is, named as in transformers' scripts where those have it; `--help` prints the texts."""
+    """All settings, named as in transformers' scripts where those have them; `--help` prints the descriptions."""
 
     # Data: the arguments of radikal_datasets.load_dataset.
     dataset_name: Annotated[str, "radikal_datasets/SOURCE, a folder of Parquet files, or a Hub repository"]
@@ -143,9 +143,9 @@ class Settings:
             setattr(self, field.name, _checked(field.name, getattr(self, field.name)))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise SettingsError(f"{name} is {getattr(self, name)!r}; it can be {_listed(choices)}")
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; it must be {_listed(choices)}.")
         if not 0 <= self.multi_scale < 1:
-            raise SettingsError(f"multi_scale is {self.multi_scale}; it must be at least 0 and below 1")
+            raise SettingsError(f"multi_scale is {self.multi_scale}; it must be at least 0 and below 1.")
         positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_nonfinite_steps"]
         positive += [
             "early_stopping_patience",
@@ -157,16 +157,16 @@ class Settings:
         ]
         for name in positive:
             if (value := getattr(self, name)) is not None and value < 1:
-                raise SettingsError(f"{name} is {value}; it must be at least 1")
+                raise SettingsError(f"{name} is {value}; it must be at least 1.")
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """(height, width) in pixels of what the model sees."""
+        """(height, width) in pixels of the model's input."""
         size = [self.image_size] * 2 if isinstance(self.image_size, int) else self.image_size
         if len(size) != 2 or min(size) < 32 or any(edge % 32 for edge in size):
             raise SettingsError(
-                f"image_size is {self.image_size}; it must be an edge or [height, width] in multiples of 32, the "
-                "stride of the coarsest feature map"
+                f"image_size is {self.image_size}; it must be an edge length or [height, width] in multiples of 32, "
+                "the stride of the coarsest feature map."
             )
         return size[0], size[1]
 
@@ -254,13 +254,13 @@ def _command_line(arguments: list[str]) -> dict[str, Any]:
 
 
 def differences(settings: Settings, file: Path) -> list[str]:
-    """What a run that goes on does otherwise than `file`, its train_config.yaml, says: a line a setting."""
+    """Return one line per setting in which a resumed run differs from `file`, its train_config.yaml."""
     if not file.is_file():
         return []
     now = dataclasses.asdict(settings)
     before = {**dataclasses.asdict(Settings(dataset_name=now["dataset_name"])), **read_yaml(file)}
     return [
-        f"{name} is {now[name]!r}, the run was started with {before[name]!r}"
+        f"{name} is {now[name]!r}; the run was started with {before[name]!r}."
         for name in now
         if now[name] != before[name]
         and name not in ("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "num_threads")
@@ -268,15 +268,15 @@ def differences(settings: Settings, file: Path) -> list[str]:
 
 
 def save(settings: Settings, file: Path) -> None:
-    """Write all settings as yaml, so that `train.py FILE` starts the same run."""
+    """Write all settings as YAML, so that `train.py FILE` starts the same run."""
     file.write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False), encoding="utf-8")
 
 
 def resolve_precision(asked: str, cuda: bool) -> str:
-    """What accelerate is told: `no`, `fp16` or `bf16`.
+    """Return the precision to pass to accelerate: `no`, `fp16` or `bf16`.
 
-    `auto` is the launcher's value (`accelerate launch --mixed_precision`, or its config file) unless that is `no`, else
-    fp16 on CUDA and `no` elsewhere.
+    `auto` takes the launcher's value (`accelerate launch --mixed_precision`, or its config file) unless that is `no`,
+    else fp16 on CUDA and `no` elsewhere.
 
     Args:
         asked: the setting `mixed_precision`.
@@ -293,8 +293,8 @@ def resolve_precision(asked: str, cuda: bool) -> str:
             precision = "fp16"
     if precision == "fp16" and not cuda:
         raise SettingsError(
-            f"fp16 was asked for ({source}) and there is no CUDA device to run it on. Use --mixed_precision no (or "
-            "auto), or bf16 on a CPU that has it"
+            f"fp16 was requested by {source}, but there is no CUDA device. Use --mixed_precision no (or auto), or bf16 "
+            "if the CPU supports it."
         )
     return precision
 
@@ -319,7 +319,7 @@ def _kinds(key: str) -> set[Any]:
 
 
 def _checked(key: str, value: Any) -> Any:
-    """The value as the setting's type; numbers may come as text, since YAML 1.1 takes 1e-4 for a word."""
+    """Convert a value to the setting's type; numbers may be text, since YAML 1.1 reads 1e-4 as a string."""
     kinds = _kinds(key)
     if type(value) in kinds:
         return value
@@ -335,4 +335,4 @@ def _checked(key: str, value: Any) -> Any:
     if kinds <= {str, type(None)} and isinstance(value, int | float):
         return str(value)
     wanted = " or ".join(sorted("null" if kind is type(None) else kind.__name__ for kind in kinds))
-    raise SettingsError(f"{key} is {value!r}; it must be {wanted}")
+    raise SettingsError(f"{key} is {value!r}; it must be {wanted}.")

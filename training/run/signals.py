@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the run ends behind the present step, with a checkpoint of it."""
+"""Signal handling: after Ctrl-C or SIGTERM the run finishes the current step, saves a checkpoint and ends."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from typing import Self
 
 
 class StoppedError(KeyboardInterrupt):
-    """The run was told to stop, and did; as Python's own, it passes every `except Exception`.
+    """The run was stopped by a signal. Like KeyboardInterrupt, it is not caught by `except Exception`.
 
     Attributes:
-        signum: of the signal.
-        step: of the checkpoint that was written; None where there is none.
+        signum: number of the signal.
+        step: step of the saved checkpoint; None if there is none.
     """
 
     def __init__(self, signum: int, step: int | None) -> None:
         self.signum, self.step = signum, step
         super().__init__(
-            "stopped before the first step; start it again as you did"
+            "Stopped before the first step. Start the run again with the same command."
             if step is None
-            else f"stopped at step {step}; go on with --resume_from_checkpoint latest"
+            else f"Stopped at step {step}. Continue with --resume_from_checkpoint latest."
         )
 
     @property
     def exit_code(self) -> int:
-        """As shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """Exit code by the shell's convention: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signum
 
 
 class StopSignals:
-    """While entered, SIGINT and SIGTERM are the run's own; otherwise it is inert.
+    """Context manager that handles SIGINT and SIGTERM while it is active.
 
     Attributes:
-        signum: of the first signal, None before.
-        in_loop: the loop looks at `signum` after each step; without it the first signal raises StoppedError. A second
-            one ends the process at once.
-        step: of the last checkpoint.
+        signum: number of the first signal; None until it arrives.
+        in_loop: true while the loop checks `signum` after each step; otherwise the first signal raises StoppedError.
+            A second signal ends the process immediately.
+        step: step of the last checkpoint.
     """
 
-    #: Seconds in which a second signal is taken for the same one: a launcher passes on what the terminal sent to both.
+    #: A second signal within this many seconds counts as the same one: a launcher forwards what the terminal has
+    #: already sent to both.
     SAME = 1.0
 
     def __init__(self) -> None:
@@ -65,13 +66,13 @@ class StopSignals:
 
     def _receive(self, signum: int, _: FrameType | None) -> None:
         if os.getpid() != self._pid:
-            return  # a worker process that decodes images: this one's step needs it, and it ends with this one
+            return  # a worker process that decodes images: the current step needs it, and it ends with the main process
         now = time.monotonic()
         if self.signum is None:
             self.signum, self._received = signum, now
             if not self.in_loop:
                 raise StoppedError(signum, self.step)
-            print("\nstopping behind this step; once more to end at once", file=sys.stderr, flush=True)
+            print("\nStopping after this step. Press Ctrl-C again to quit immediately.", file=sys.stderr, flush=True)
         elif now - self._received > self.SAME:
-            print("\nended at once", file=sys.stderr, flush=True)
+            print("\nQuit immediately.", file=sys.stderr, flush=True)
             os._exit(128 + signum)

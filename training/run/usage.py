@@ -14,7 +14,7 @@ from training.run.settings import Settings
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """One setting, as text: `kind` such as "int or null", `default` "required" where there is none."""
+    """One setting as text: `kind` such as "int or null"; `default` is "required" if there is none."""
 
     name: str
     kind: str
@@ -23,7 +23,7 @@ class Described:
 
 
 def described() -> list[Described]:
-    """All settings, in the order of the dataclass."""
+    """Return all settings, in the order of the dataclass."""
     hints = typing.get_type_hints(Settings, include_extras=True)
     return [
         Described(
@@ -34,7 +34,7 @@ def described() -> list[Described]:
 
 
 def help_text(title: str) -> str:
-    """What `--help` prints: the title, and two lines a setting."""
+    """Return what `--help` prints: the title, and two lines per setting."""
     lines = [title.strip(), "", "settings, as --key value or in the file (type, default):"]
     for one in described():
         lines.append(f"  --{one.name}  ({one.kind}, {one.default})")

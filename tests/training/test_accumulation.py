@@ -1,4 +1,4 @@
-"""What a step takes from a loader, and how it weighs it."""
+"""Gradient accumulation: the batches of a step and the weights of their losses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from tests.loaders.conftest import drawn_row
 from tests.training.conftest import ROOT, TINY, write_hub_folder
-from training.run.accumulation import scale_of_step, windows
+from training.run.accumulation import accumulation_steps, scale_of_step
 
 ALONE = SimpleNamespace(num_processes=1)
 
 
 class Epochs:
-    """Stands for a loader: each iteration is an epoch of batches with these numbers of boxes."""
+    """Stand-in for a loader: each iteration is an epoch of batches with these numbers of boxes."""
 
     def __init__(self, counts):
         self.counts, self.epoch = counts, 0
@@ -30,19 +30,19 @@ class Epochs:
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=9), st.integers(1, 4))
-def test_weighed_sums_are_the_sum_of_one_large_batch(counts, size):
+def test_weighted_sums_are_the_sum_of_one_large_batch(counts, size):
     loader = Epochs(counts)
-    coming = windows(loader, size, ALONE, lambda batch: batch["boxes"], world_boxes=False)
+    coming = accumulation_steps(loader, size, ALONE, lambda batch: batch["boxes"], world_boxes=False)
     steps = -(-len(counts) // size)
     seen = []
     for number in range(steps):
-        window = next(coming)
+        accumulated = next(coming)
         own = counts[number * size : (number + 1) * size]
         total = max(1, sum(own))
-        # A batch's loss is its sum over max(1, boxes); weighed, it is its sum over the boxes of the whole window.
-        for count, weight in zip(own, window.weights, strict=True):
+        # A batch's loss is its sum over max(1, boxes); weighted, it is its sum over the boxes of the entire step.
+        for count, weight in zip(own, accumulated.weights, strict=True):
             assert weight / max(1, count) == pytest.approx(1 / total)
-        seen += window.image_ids
+        seen += accumulated.image_ids
     assert seen == [f"1/{i}" for i in range(len(counts))]
     assert next(coming).image_ids[0] == "2/0"
 
@@ -56,12 +56,12 @@ def test_scales_are_multiples_of_32_within_bounds_and_known_from_seed_and_step(s
         assert asked * (1 - change) - 16 <= edge <= asked * (1 + change) + 16
 
 
-def test_no_scale_where_none_is_asked_for():
+def test_no_scale_when_none_is_requested():
     assert scale_of_step((64, 96), 0.0, 1, 2) == (64, 96)
 
 
 @pytest.mark.slow
-def test_two_processes_with_accumulation_lose_as_one_process_does(tmp_path):
+def test_two_processes_with_accumulation_have_the_losses_of_one_process(tmp_path):
     """Same effective batch of 8: one process, and two of two batches of 2. The first 20 losses agree within 1e-4."""
     rows = {"train": [drawn_row(i) for i in range(24)]}
     config = tmp_path / "config.yaml"
@@ -70,9 +70,9 @@ def test_two_processes_with_accumulation_lose_as_one_process_does(tmp_path):
         "eval_steps: 1\naugment: false\nfreeze_batch_norms: true\ncheckpointing_steps: 20\n",
         encoding="utf-8",
     )
-    # As many queries as the maps have places: choosing the best of nearly equal ones would hang on the last bit.
+    # As many queries as the maps have cells: choosing the best of nearly equal ones would depend on the last bit.
     common = [str(ROOT / "training" / "train.py"), str(config), "--num_denoising", "0", "--num_queries", "84"]
-    forms = {
+    setups = {
         "one": ([], ["--per_device_train_batch_size", "8"]),
         "two": (
             ["-m", "torch.distributed.run", "--nproc_per_node", "2"],
@@ -80,7 +80,7 @@ def test_two_processes_with_accumulation_lose_as_one_process_does(tmp_path):
         ),
     }
     losses = {}
-    for name, (launcher, options) in forms.items():
+    for name, (launcher, options) in setups.items():
         command = [sys.executable, *launcher, *common, *options, "--output_dir", str(tmp_path / name)]
         process = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
         assert process.returncode == 0, process.stderr
