@@ -144,7 +144,7 @@ def own_protocol(output: Path) -> dict[str, float]:
     from training import models
     from training.run.data import eval_loader, load_splits
     from training.scoring.deeppcb_protocol.deeppcb_protocol import best_threshold, protocol_scores
-    from training.scoring.detections import found_and_true
+    from training.scoring.detections import predictions_and_ground_truth
     from training.using.saved_run import open_run
 
     settings, model, processor = open_run(output, [])
@@ -155,7 +155,7 @@ def own_protocol(output: Path) -> dict[str, float]:
     def found(split: str) -> tuple[list[Any], list[Any]]:
         loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
         assert loader is not None
-        return found_and_true(model, processor, loader, accelerator)
+        return predictions_and_ground_truth(model, processor, loader, accelerator)
 
     threshold = best_threshold(*found("validation"))
     return protocol_scores(*found("test"), threshold)

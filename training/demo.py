@@ -85,7 +85,7 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     from training import models
     from training.run.data import class_names, eval_loader, load_splits
     from training.scoring.detections import predict
-    from training.scoring.operating_point import best_operating_point, faultless
+    from training.scoring.operating_point import all_correct, best_operating_point
     from training.using.prediction_page import Picture, evenly_mixed, write_page
     from training.using.saved_run import open_run
 
@@ -118,11 +118,12 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     minutes = (time.perf_counter() - started) / 60
     numbers["minutes of training"] = f"{metrics['training']['seconds'] / 60:.1f}"
     numbers["minutes in all"] = f"{minutes:.1f}"
-    numbers["validation: found / missed / false calls"] = f"{point.found} / {point.missed} / {point.false_calls}"
+    counts = f"{point.true_positives} / {point.missed} / {point.false_positives}"
+    numbers["validation: found / missed / false positives"] = counts
     # Test images: nothing was chosen on them.
     split = "test" if pictures["test"] else "validation"
     candidates = pictures[split]
-    right = [faultless(p.prediction, p.truth, point.threshold) for p in candidates]
+    right = [all_correct(p.prediction, p.truth, point.threshold) for p in candidates]
     shown = evenly_mixed(right, SHOWN)
     write_page(
         page,

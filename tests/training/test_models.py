@@ -172,9 +172,9 @@ def test_checkpoint_gets_a_new_head(tmp_path, model_type):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ModelError, match="there are detr, conditional_detr"):
+    with pytest.raises(ModelError, match="Available are detr, conditional_detr"):
         tiny("yolo")
-    with pytest.raises(ModelError, match="there are nano, small"):
+    with pytest.raises(ModelError, match="Available are nano, small"):
         tiny(size="huge")
     with pytest.raises(ModelError, match="must be a timm model"):
         tiny(backbone="resnet_no_such")
@@ -211,7 +211,7 @@ def test_backbone_weights_from_a_file(tmp_path, form):
 
 def test_backbone_weights_that_do_not_fit(tmp_path):
     torch.save({"a": torch.zeros(3)}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match="does not fit the backbone"):
+    with pytest.raises(ModelError, match="does not match the backbone"):
         load_backbone_weights(tiny(), tmp_path / "w.pth")
     with pytest.raises(ModelError, match="there is no file"):
         load_backbone_weights(tiny(), tmp_path / "no.pth")

@@ -5,23 +5,24 @@ import re
 import pytest
 
 from tests.loaders.conftest import drawn_row
-from training.scoring.operating_point import best_operating_point, faultless
+from training.scoring.operating_point import all_correct, best_operating_point
 from training.using.prediction_page import Picture, evenly_mixed, write_page
 
 
 def test_operating_point_maximises_f1():
-    truths = [{"boxes": [[0, 0, 10, 10], [50, 50, 60, 60]], "labels": [0, 0]}, {"boxes": [], "labels": []}]
+    targets = [{"boxes": [[0, 0, 10, 10], [50, 50, 60, 60]], "labels": [0, 0]}, {"boxes": [], "labels": []}]
     predictions = [
         {"boxes": [[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], "labels": [0, 0, 0], "scores": [0.9, 0.3, 0.6]},
         {"boxes": [[1, 1, 5, 5]], "labels": [0], "scores": [0.2]},
     ]
-    point = best_operating_point(predictions, truths)
-    assert (point.threshold, point.found, point.missed, point.false_calls, point.f1) == (0.6, 2, 0, 0, 1.0)
+    point = best_operating_point(predictions, targets)
+    assert (point.threshold, point.true_positives, point.missed) == (0.6, 2, 0)
+    assert (point.false_positives, point.f1) == (0, 1.0)
 
 
 def test_operating_point_without_anything():
     point = best_operating_point([{"boxes": [], "labels": [], "scores": []}], [{"boxes": [], "labels": []}])
-    assert (point.found, point.missed, point.false_calls, point.f1) == (0, 0, 0, 0)
+    assert (point.true_positives, point.missed, point.false_positives, point.f1) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["made/1", "<script>alert(1)</script>"])
@@ -40,13 +41,13 @@ def test_page_needs_nothing_else(tmp_path, name):
     assert [file.name for file in tmp_path.iterdir()] == ["p.html"]
 
 
-def test_faultless_asks_for_every_box_and_nothing_else():
-    truth = {"boxes": [[0, 0, 10, 10]], "labels": [0]}
+def test_all_correct_requires_every_box_and_nothing_else():
+    target = {"boxes": [[0, 0, 10, 10]], "labels": [0]}
     found = {"boxes": [[0, 0, 10, 10], [50, 50, 60, 60]], "labels": [0, 0], "scores": [0.9, 0.4]}
-    assert faultless(found, truth, 0.5)
-    assert not faultless(found, truth, 0.3)  # a false call
-    assert not faultless(found, truth, 0.95)  # a miss
-    assert faultless(found, {"boxes": [], "labels": []}, 0.95)
+    assert all_correct(found, target, 0.5)
+    assert not all_correct(found, target, 0.3)  # a false positive
+    assert not all_correct(found, target, 0.95)  # a missed defect
+    assert all_correct(found, {"boxes": [], "labels": []}, 0.95)
 
 
 def test_pictures_are_mixed_in_the_proportion_of_all():

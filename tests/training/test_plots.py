@@ -20,7 +20,7 @@ TRUTHS = [
     {"boxes": [], "labels": []},
 ]
 PREDICTIONS = [
-    {"boxes": [[10, 10, 60, 40], B], "labels": [0, 0], "scores": [0.9, 0.8]},  # the first right at IoU 0.6
+    {"boxes": [[10, 10, 60, 40], B], "labels": [0, 0], "scores": [0.9, 0.8]},  # the first is correct at IoU 0.6
     {"boxes": [A], "labels": [1], "scores": [0.7]},
     {"boxes": [B], "labels": [0], "scores": [0.75]},
     {"boxes": [], "labels": [], "scores": []},
@@ -87,10 +87,11 @@ def test_full_report(tmp_path):
         "classes": [*NAMES, "background"], "counts": [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]],
     }  # fmt: skip
     assert report["deeppcb_protocol"]["f_score"] == pytest.approx(4 / 7)
-    assert "2 of 2" not in summary(report) and "1 of 2 bad parts have a miss, 0 pass as good" in summary(report)
+    text = summary(report)
+    assert "2 of 2" not in text and "1 of 2 bad parts have a missed defect, 0 pass as good" in text
 
 
-def test_test_images_are_looked_at_with_validations_threshold(tmp_path):
+def test_test_images_are_scored_at_the_threshold_of_validation(tmp_path):
     report = full_report(PREDICTIONS, TRUTHS, NAMES, tmp_path, 0.85, min_recall=0.99)
     point = report["operating_point"]
     assert (point["threshold"], point["threshold_chosen_on"]) == (0.85, "validation")
@@ -104,7 +105,7 @@ def test_other_rules_for_the_threshold(tmp_path, rule):
     assert full_report(PREDICTIONS, TRUTHS, NAMES, tmp_path, **rule)["operating_point"]["threshold"] == 0.9
 
 
-def test_an_old_roc_does_not_stay(tmp_path):
+def test_an_old_roc_plot_is_removed(tmp_path):
     full_report(PREDICTIONS, TRUTHS, NAMES, tmp_path)
     report = full_report(PREDICTIONS[:2], TRUTHS[:2], NAMES, tmp_path)
     assert "image_roc.png" not in report["pictures"] and not (tmp_path / "image_roc.png").exists()

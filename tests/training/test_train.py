@@ -281,7 +281,7 @@ def test_mistakes_end_with_one_message(tiny_config, tmp_path, capsys, monkeypatc
     assert train.main([str(tiny_config), "--resume_from_checkpoint", "last"]) == 1
     assert "Did you mean latest?" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--model_type", "yolo"]) == 1
-    assert "there are detr, conditional_detr" in capsys.readouterr().err
+    assert "Available are detr, conditional_detr" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--dataset_name", "no/such_set"]) == 1
     err = capsys.readouterr().err
     assert "Cannot load dataset_name no/such_set: there is no such folder" in err and len(err.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Detectors and classifiers for transformers, built around any timm backbone, and the images they take."""
+"""Detectors and classifiers for transformers, built around any timm backbone, and their image preprocessing."""
 
 from radikal_datasets.errors import ModelError
 from training.models.backbones import load_backbone_weights

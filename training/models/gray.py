@@ -1,4 +1,4 @@
-"""Gray images cost one plane while training: the stem's three planes are summed, and made three again when saved."""
+"""Train on gray images with one channel: the stem's three input channels are summed, and expanded again when saved."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MARK = "_takes_gray"
 
 @torch.no_grad()
 def fold_gray(model: torch.nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
-    """Make a detector or classifier take one plane, normalised by `GRAY_MEAN` and `GRAY_STD`.
+    """Make a detector or classifier take one channel, normalized by `GRAY_MEAN` and `GRAY_STD`.
 
-    Its first convolution gets `sum_c w_c * gray_std / std_c`. The shift by the difference of the means goes into its
-    bias; where it has none, the batch norm behind it takes a constant shift out again.
+    Its first convolution gets `sum_c w_c * gray_std / std_c`. The shift by the difference of the means is added to its
+    bias; if it has none, the batch norm after it removes a constant shift.
 
     Args:
-        mean, std: what the stem's three planes were normalised by so far (ImageNet's, for ImageNet weights).
+        mean, std: normalization of the stem's three channels so far (ImageNet's, for ImageNet weights).
 
     Returns:
-        Whether it did: False leaves the model as it is (its backbone is not timm's, or its stem not one convolution).
+        Whether the model was changed. It is not if its backbone is not from timm, or its stem is not one convolution.
     """
     stem = _stem(model)
     if stem is None or stem.in_channels != 3 or stem.groups != 1:
@@ -42,12 +42,13 @@ def fold_gray(model: torch.nn.Module, mean: tuple[float, ...], std: tuple[float,
 def fold_if_gray(
     model: torch.nn.Module, channels: str, normalization: dict[str, tuple[float, ...]], *, trained: bool
 ) -> bool:
-    """`fold_gray` where all images are gray and normalised by `GRAY_MEAN` and `GRAY_STD`; whether it was done.
+    """Apply `fold_gray` if all images are gray and normalized by `GRAY_MEAN` and `GRAY_STD`; return whether it was.
 
     Args:
-        channels: what the loader settled on, "gray", "rgb" or "pair".
-        normalization: `mean` and `std` of the images that the model is going to be trained on.
-        trained: the whole model comes from a checkpoint of such images; else its backbone is of ImageNet's, if of any.
+        channels: the loader's choice, "gray", "rgb" or "pair".
+        normalization: `mean` and `std` of the images that the model will be trained on.
+        trained: the entire model comes from a checkpoint of such images; otherwise only its backbone may have
+            (ImageNet) weights.
     """
     if channels != "gray" or normalization != {"mean": GRAY_MEAN, "std": GRAY_STD}:
         return False
@@ -55,12 +56,12 @@ def fold_if_gray(
 
 
 def is_folded(model: torch.nn.Module) -> bool:
-    """Whether the model takes one plane."""
+    """Return whether the model takes one channel."""
     return getattr(model, _MARK, False)
 
 
 def unfolded_weights(model: torch.nn.Module) -> dict[str, Any]:
-    """The state dict of a folded model as a stock model of three equal planes takes it: each a third of the stem."""
+    """Return a folded model's state dict for a stock model with three equal channels: each gets a third of the stem."""
     state = dict(model.state_dict())
     stem = _stem(model)
     assert stem is not None
@@ -72,11 +73,11 @@ def unfolded_weights(model: torch.nn.Module) -> dict[str, Any]:
 
 
 def _stem(model: torch.nn.Module) -> torch.nn.Conv2d | None:
-    """The backbone's first convolution."""
+    """Return the backbone's first convolution."""
     backbone: Any = timm_module(model)
     if backbone is None:
         return None
     first = next((module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)), None)
-    # Kinds that standardise their weights are not linear in them.
+    # Convolutions that standardize their weights are not linear in them.
     plain = type(first) in (torch.nn.Conv2d, Conv2dSame)
     return first if first is not None and plain and first.in_channels in (1, 3) else None

@@ -1,4 +1,4 @@
-"""What a model's forward takes of a loader's batch."""
+"""Inputs of a model's forward pass, from a loader's batch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch.nn.functional import interpolate
 def model_inputs(
     batch: Mapping[str, Any], *, folded: bool, size: tuple[int, int] | None = None, labels: bool = False
 ) -> dict[str, Any]:
-    """What a model's forward takes of a batch.
+    """Select and resize the inputs of a model's forward pass from a batch.
 
     Args:
-        folded: the model takes one plane (`models.fold_gray`): the first of three equal ones.
-        size: (height, width) in pixels to resize to; None: as the batch has it.
-        labels: with the truth, for a loss. Boxes are fractions and need no resize.
+        folded: the model takes one channel (`models.fold_gray`): the first of three equal ones.
+        size: (height, width) in pixels to resize to; None: the batch's own size.
+        labels: include the targets, to compute a loss. Boxes are fractions and need no resize.
     """
     names = ("pixel_values", "pixel_mask", "labels") if labels else ("pixel_values", "pixel_mask")
     inputs = {name: batch[name] for name in names if name in batch}

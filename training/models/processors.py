@@ -16,7 +16,7 @@ from transformers.image_utils import SizeDict
 from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
 from radikal_datasets.errors import ModelError
 
-# By the model_type of a config, which writes dab-detr with a hyphen. They differ in how they read a model's outputs.
+# By the model_type of the config, which spells dab-detr with a hyphen. They differ in how they read a model's outputs.
 _CLASSES = {
     "detr": DetrImageProcessor,
     "conditional_detr": ConditionalDetrImageProcessor,
@@ -28,22 +28,22 @@ _CLASSES = {
 def image_processor(
     model_type: str, image_size: tuple[int, int], checkpoint: str | None = None, *, gray: bool = False
 ) -> Any:
-    """The image processor of a detector.
+    """Create the image processor of a detector.
 
     Args:
-        model_type: of the model's config.
-        image_size: (height, width) in pixels images are stretched to.
-        checkpoint: where the model came from; its processor's mean and deviation are kept, for its weights expect them.
-        gray: the images are gray: one mean and deviation for all planes, so that they stay one plane in memory.
+        model_type: model_type of the model's config.
+        image_size: (height, width) in pixels that images are resized to.
+        checkpoint: folder or Hub id the model was loaded from; its processor's mean and standard deviation are kept,
+            because the weights expect them.
+        gray: the images are gray: one mean and standard deviation for all channels, so that they need one channel in
+            memory.
     """
     size = {"height": image_size[0], "width": image_size[1]}
     if checkpoint:
         try:
             processor = AutoImageProcessor.from_pretrained(checkpoint)
         except (OSError, ValueError) as error:
-            raise ModelError(
-                f"{checkpoint} holds no image processor that says how its images are made: {error}"
-            ) from error
+            raise ModelError(f"{checkpoint} has no image processor that defines its preprocessing: {error}") from error
         processor.size, processor.do_resize, processor.do_pad = SizeDict(**size), True, False
         return processor
     mean, std = (GRAY_MEAN, GRAY_STD) if gray else (IMAGENET_MEAN, IMAGENET_STD)
@@ -53,7 +53,7 @@ def image_processor(
 
 
 def normalization(processor: Any) -> dict[str, Any]:
-    """`mean` and `std` for a loader that prepares images as this processor does."""
-    if not processor.do_normalize:  # the published RT-DETR takes pixels of 0..1 as they are
+    """Return `mean` and `std` for a loader that normalizes images as this processor does."""
+    if not processor.do_normalize:  # the published RT-DETR takes unnormalized pixels, 0 to 1
         return {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     return {"mean": tuple(processor.image_mean), "std": tuple(processor.image_std)}

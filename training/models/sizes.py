@@ -1,4 +1,4 @@
-"""What `nano`, `small`, `medium` and `large` mean."""
+"""The model sizes `nano`, `small`, `medium` and `large`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Size:
-    """The backbone a size takes unless one is named, and the transformer's width and depth.
+    """The default backbone of a size, and the transformer's width and depth.
 
     Attributes:
-        encoder_layers: of the families whose encoder is a neck of convolutions with one layer of attention (rt_detr
-            and after); `deep_encoder_layers` of those whose neck is nothing but attention.
-        expansion: of the neck's convolutions.
+        encoder_layers: for families whose encoder is a convolutional neck with one attention layer (rt_detr and its
+            successors); `deep_encoder_layers` for those whose encoder is pure attention.
+        expansion: expansion of the neck's convolutions.
     """
 
     backbone: str
@@ -28,7 +28,7 @@ class Size:
 
 
 # `large` is the published RT-DETRv2-R50 (d_model 256, 6 decoder layers, 300 queries, 100 denoising queries), `medium`
-# and `small` follow its R34 and R18 relatives (4 and 3 decoder layers, half the neck's width), `nano` is ours, for
+# and `small` follow its R34 and R18 relatives (4 and 3 decoder layers, half the neck's width), `nano` is our own, for
 # CPUs.
 SIZES: dict[str, Size] = {
     "nano": Size("regnetx_002", 128, 256, 4, 1, 3, 2, 60, 20, 0.5),

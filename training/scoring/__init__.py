@@ -1,1 +1,1 @@
-"""Scores of a detector or classifier: COCO, operating point, image level, plots, reports."""
+"""Scores of a detector or classifier: COCO, operating point, image level, plots and reports."""

@@ -1,4 +1,4 @@
-"""A detector's detections on a split, and their COCO scores."""
+"""Detections of a model on a split, and their COCO scores."""
 
 from __future__ import annotations
 
@@ -20,52 +20,53 @@ from training.scoring.detection_map.detection_map import evaluate_coco, scores_o
 def evaluate(
     model: PreTrainedModel, processor: Any, loader: Loader, class_names: list[str], accelerator: Accelerator
 ) -> dict[str, Any]:
-    """COCO scores of `model` on the images of `loader`, over all ranks, each image once.
+    """Compute the COCO scores of `model` on the images of `loader` over all ranks, each image counted once.
 
     Returns:
-        What `detection_map` returns, the same on every rank.
+        The result of `detection_map`, the same on every rank.
     """
-    predictions, truths = found_and_true(model, processor, loader, accelerator)
-    # The module itself would write all boxes into an Arrow table first, which takes longer than to score them.
-    return scores_of(evaluate_coco(predictions, truths, class_names), class_names)
+    predictions, targets = predictions_and_ground_truth(model, processor, loader, accelerator)
+    # The `evaluate` module would first write all boxes into an Arrow table, which takes longer than scoring them.
+    return scores_of(evaluate_coco(predictions, targets, class_names), class_names)
 
 
 @torch.no_grad()
-def found_and_true(
+def predictions_and_ground_truth(
     model: PreTrainedModel, processor: Any, loader: Loader, accelerator: Accelerator
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Predictions and truths of the images of `loader`, over all ranks, each image once, by their names.
+    """Return predictions and ground truth of the images of `loader` over all ranks, each image once, sorted by id.
 
     Args:
-        model: not wrapped by accelerate; put in eval mode here and left so.
-        processor: its `post_process_object_detection` turns outputs to boxes in pixels.
+        model: not wrapped by accelerate; it is set to eval mode and stays in it.
+        processor: its `post_process_object_detection` converts outputs to boxes in pixels.
 
     Returns:
-        A dict an image of `boxes`, `scores`, `labels`, and one of `boxes`, `labels`; boxes xyxy in pixels of the image.
+        Two lists with one dict per image: `boxes`, `scores` and `labels`; and `boxes` and `labels`. Boxes are xyxy in
+        pixels of the image.
     """
     model.eval()
-    found: list[tuple[str, dict[str, Any]]] = []
+    predictions: list[tuple[str, dict[str, Any]]] = []
     for batch in loader:
-        found += predict(model, processor, batch, accelerator)
+        predictions += predict(model, processor, batch, accelerator)
     loader.set_epoch(0)
-    found = gather_object(found) if accelerator.num_processes > 1 else found
-    found = sorted(found, key=lambda pair: pair[0])
+    predictions = gather_object(predictions) if accelerator.num_processes > 1 else predictions
+    predictions = sorted(predictions, key=lambda pair: pair[0])
     if loader.tiles is not None:
-        merged = merge_tiles({"image_id": image_id, **prediction} for image_id, prediction in found)
-        found = [(i, {name: value.tolist() for name, value in one.items()}) for i, one in merged.items()]
+        merged = merge_tiles({"image_id": image_id, **prediction} for image_id, prediction in predictions)
+        predictions = [(i, {name: value.tolist() for name, value in one.items()}) for i, one in merged.items()]
     rows = loader.dataset.select_columns(["image_id", "boxes", "labels"])
-    truth = {row["image_id"]: {"boxes": row["boxes"], "labels": row["labels"]} for row in rows}  # pyright: ignore
-    return [prediction for _, prediction in found], [truth[image_id] for image_id, _ in found]
+    targets = {row["image_id"]: {"boxes": row["boxes"], "labels": row["labels"]} for row in rows}  # pyright: ignore
+    return [prediction for _, prediction in predictions], [targets[image_id] for image_id, _ in predictions]
 
 
 @torch.no_grad()
 def predict(
     model: PreTrainedModel, processor: Any, batch: Mapping[str, Any], accelerator: Accelerator
 ) -> list[tuple[str, dict[str, Any]]]:
-    """(image_id, boxes, scores and labels) of every image of a batch that is not a repetition.
+    """Return (image_id, boxes, scores and labels) of every image of a batch, except repetitions that pad the batch.
 
-    Boxes are x_min, y_min, x_max, y_max in pixels of the original image, clipped to it. Where the batch holds tiles, of
-    the tile; `window` and `image_size` are there too then, as `merge_tiles` takes them.
+    Boxes are x_min, y_min, x_max, y_max in pixels of the original image, clipped to it. If the batch holds tiles, they
+    are in pixels of the tile, and `window` and `image_size` are included for `merge_tiles`.
     """
     with accelerator.autocast():
         outputs = model(**model_inputs(batch, folded=is_folded(model)))

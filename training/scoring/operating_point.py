@@ -1,8 +1,8 @@
-"""One score threshold for a detector, and what it then finds, misses and calls falsely.
+"""The score threshold of a detector, and its true positives, missed defects and false positives at it.
 
-Validation chooses the threshold; the test images are only looked at with it. A part is an image that somebody has
-looked at (`annotated`). A detection counts where its score is at least the threshold, and is right at IoU >= 0.5 with
-a free box of its class, the surer ones choosing first.
+The threshold is chosen on validation; the test images are only evaluated with it. A part is an annotated image
+(`annotated`). A detection counts if its score is at least the threshold, and is a true positive at IoU >= 0.5 with
+a free box of its class; detections with a higher score choose first.
 """
 
 from __future__ import annotations
@@ -21,44 +21,46 @@ from radikal_datasets.errors import OperatingPointError
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Counts of defects over a set of images at one threshold."""
+    """Counts of defects in a set of images at one threshold."""
 
     threshold: float
-    found: int
+    true_positives: int
     missed: int
-    false_calls: int
+    false_positives: int
 
     @property
     def f1(self) -> float:
-        """2 found / (2 found + missed + false calls); 0 where nothing was found."""
-        return 2 * self.found / max(1, 2 * self.found + self.missed + self.false_calls)
+        """2 true positives / (2 true positives + missed + false positives); 0 if nothing was found."""
+        return 2 * self.true_positives / max(1, 2 * self.true_positives + self.missed + self.false_positives)
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What inspecting a set of parts at one threshold comes to, by defects (`point`) and by parts."""
+    """Result of inspecting a set of parts at one threshold: counts of defects (`point`) and of parts."""
 
     point: OperatingPoint
     parts: int
     bad_parts: int
     """Parts with at least one true box."""
     bad_parts_with_a_miss: int
+    """Bad parts with at least one missed defect."""
     bad_parts_passed: int
-    """Bad parts without any detection, right or wrong: they would be let through as good."""
+    """Bad parts without any detection, correct or not: they would pass as good (escapes)."""
     good_parts_called: int
-    """Good parts with at least one detection: they would be thrown out."""
+    """Good parts with at least one detection: they would be rejected (false alarms)."""
 
     def as_dict(self) -> dict[str, float]:
-        """Counts and rates for metrics.json; a rate a hundred parts is of all parts, and -1 where there are none."""
-        defects = {"found": self.point.found, "missed": self.point.missed, "false_calls": self.point.false_calls}
+        """Return counts and rates for metrics.json; rates are per 100 of all parts, -1 if there are no parts."""
+        point = self.point
+        defects = {"found": point.true_positives, "missed": point.missed, "false_calls": point.false_positives}
         parts = {
             "bad_parts_with_a_miss": self.bad_parts_with_a_miss,
             "bad_parts_passed": self.bad_parts_passed,
             "good_parts_called": self.good_parts_called,
         }
-        rated = {"misses": self.point.missed, "false_calls": self.point.false_calls, **parts}
+        rated = {"misses": point.missed, "false_calls": point.false_positives, **parts}
         rates = {f"{name}_per_100_parts": _per_100(count, self.parts) for name, count in rated.items()}
-        known = {"threshold": self.point.threshold, "f1": self.point.f1, "parts": self.parts}
+        known = {"threshold": point.threshold, "f1": point.f1, "parts": self.parts}
         return {**known, "bad_parts": self.bad_parts, **defects, **parts, **rates}
 
 
@@ -66,120 +68,120 @@ def _per_100(count: int, parts: int) -> float:
     return 100 * count / parts if parts else -1.0
 
 
-def best_operating_point(predictions: Sequence[dict[str, Any]], truths: Sequence[dict[str, Any]]) -> OperatingPoint:
-    """The threshold with the highest F1 over images; of equal ones the highest.
+def best_operating_point(predictions: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]]) -> OperatingPoint:
+    """Return the threshold with the highest F1 over images; of equal ones, the highest threshold.
 
     Args:
-        predictions: `boxes` (N, 4) xyxy, `scores` (N,), `labels` (N,) an image.
-        truths: `boxes` (M, 4), `labels` (M,) an image, in the same order.
+        predictions: `boxes` (N, 4) xyxy, `scores` (N,), `labels` (N,) per image.
+        targets: ground truth, `boxes` (M, 4), `labels` (M,) per image, in the same order.
     """
-    return choose_operating_point(predictions, truths)
+    return choose_operating_point(predictions, targets)
 
 
 def choose_operating_point(
     predictions: Sequence[dict[str, Any]],
-    truths: Sequence[dict[str, Any]],
+    targets: Sequence[dict[str, Any]],
     *,
     max_false_calls_per_100: float | None = None,
     min_recall: float | None = None,
 ) -> OperatingPoint:
-    """A threshold by one rule: the highest F1, or the fewest misses within a limit, or enough found.
+    """Choose a threshold by one rule: the highest F1, the fewest missed defects within a limit, or a minimum recall.
 
     Args:
-        predictions: `boxes` (N, 4) xyxy, `scores` (N,), `labels` (N,) an image.
-        truths: `boxes` (M, 4), `labels` (M,) an image, in the same order.
-        max_false_calls_per_100: take the fewest misses at no more than so many false calls a hundred images.
-        min_recall: take the highest threshold at which at least this fraction of the true boxes is found.
+        predictions: `boxes` (N, 4) xyxy, `scores` (N,), `labels` (N,) per image.
+        targets: ground truth, `boxes` (M, 4), `labels` (M,) per image, in the same order.
+        max_false_calls_per_100: choose the fewest missed defects with at most this many false positives per 100 images.
+        min_recall: choose the highest threshold at which at least this fraction of the true boxes is found.
 
     Raises:
-        OperatingPointError: both rules are asked for, or no threshold finds as many as min_recall says.
+        OperatingPointError: both rules are given, or no threshold reaches min_recall.
     """
     if max_false_calls_per_100 is not None and min_recall is not None:
         raise OperatingPointError(
-            "max_false_calls_per_100 and min_recall are two rules for one threshold: give one of them"
+            "max_false_calls_per_100 and min_recall are two different rules for one threshold. Pass only one of them."
         )
-    total = sum(len(truth["labels"]) for truth in truths)
-    scores, right = _marks(predictions, truths)
-    found = np.cumsum(right)
-    false_calls = np.arange(1, len(right) + 1) - found
-    # A threshold takes every detection of its score with it.
+    total = sum(len(target["labels"]) for target in targets)
+    scores, correct = _correctness(predictions, targets)
+    found = np.cumsum(correct)
+    false_positives = np.arange(1, len(correct) + 1) - found
+    # A threshold includes every detection with its score.
     ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True)) if len(scores) else np.zeros(0, int)
-    scores, found, false_calls = scores[ends], found[ends], false_calls[ends]
+    scores, found, false_positives = scores[ends], found[ends], false_positives[ends]
     if max_false_calls_per_100 is not None:
         # Both counts grow as the threshold falls.
-        merit = np.where(100 * false_calls <= max_false_calls_per_100 * len(truths), found, 0)
+        merit = np.where(100 * false_positives <= max_false_calls_per_100 * len(targets), found, 0)
     elif min_recall is not None:
         merit = (found >= min_recall * total) & (found > 0)
         if not merit.any():
             raise OperatingPointError(
-                _out_of_reach(min_recall, int(found[-1]) if len(found) else 0, total, len(truths))
+                _recall_out_of_reach(min_recall, int(found[-1]) if len(found) else 0, total, len(targets))
             )
     else:
-        merit = 2 * found / (found + false_calls + total)  # F1: both sums of its denominator hold `found`
+        merit = 2 * found / (found + false_positives + total)  # F1: `found` is part of both sums in the denominator
     if not merit.any():
         return OperatingPoint(_above(scores), 0, total, 0)
     i = int(merit.argmax())
-    return OperatingPoint(float(scores[i]), int(found[i]), total - int(found[i]), int(false_calls[i]))
+    return OperatingPoint(float(scores[i]), int(found[i]), total - int(found[i]), int(false_positives[i]))
 
 
 def _above(scores: np.ndarray) -> float:
-    """A threshold that no detection reaches: 1, or more where a score is 1."""
+    """Return a threshold that no detection reaches: 1, or slightly more if a score is 1."""
     return max(1.0, math.nextafter(float(scores[0]), math.inf)) if len(scores) else 1.0
 
 
-def _out_of_reach(min_recall: float, found: int, total: int, images: int) -> str:
+def _recall_out_of_reach(min_recall: float, found: int, total: int, images: int) -> str:
     if not total:
-        return f"min_recall {min_recall}: none of the {images} images has a true box, so there is no recall to ask for"
+        return f"min_recall is {min_recall}, but none of the {images} images has a true box, so recall is undefined."
     return (
         f"min_recall {min_recall} is out of reach: all detections together find {found} of {total} true boxes "
-        f"({found / total:.3f}). Ask for less, or train on"
+        f"({found / total:.3f}). Choose a lower min_recall, or train longer."
     )
 
 
 def inspect_parts(
-    predictions: Sequence[dict[str, Any]], truths: Sequence[dict[str, Any]], threshold: float
+    predictions: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]], threshold: float
 ) -> Inspection:
-    """Misses and false calls at a threshold chosen before, on other images.
+    """Count missed defects and false positives at a threshold chosen before, on other images.
 
     Args:
-        predictions: `boxes` (N, 4) xyxy, `scores` (N,), `labels` (N,) an image.
-        truths: `boxes` (M, 4), `labels` (M,) an image, in the same order; only images that somebody has looked at.
-        threshold: detections below it don't count.
+        predictions: `boxes` (N, 4) xyxy, `scores` (N,), `labels` (N,) per image.
+        targets: ground truth, `boxes` (M, 4), `labels` (M,) per image, in the same order; annotated images only.
+        threshold: detections below it are ignored.
     """
     rows = []
-    for detections, truth, taken in _assigned(predictions, truths, threshold):
-        defects, found = len(truth["labels"]), int((taken >= 0).sum())
+    for detections, target, matched in _assigned(predictions, targets, threshold):
+        defects, found = len(target["labels"]), int((matched >= 0).sum())
         rows.append((defects, found, len(detections["scores"])))
-    defects, found, called = np.array(rows, dtype=int).reshape(-1, 3).T
+    defects, found, detected = np.array(rows, dtype=int).reshape(-1, 3).T
     bad = defects > 0
-    right = int(found.sum())
+    correct = int(found.sum())
     return Inspection(
-        OperatingPoint(threshold, right, int(defects.sum()) - right, int(called.sum()) - right),
+        OperatingPoint(threshold, correct, int(defects.sum()) - correct, int(detected.sum()) - correct),
         parts=len(rows),
         bad_parts=int(bad.sum()),
         bad_parts_with_a_miss=int((found < defects).sum()),
-        bad_parts_passed=int((bad & (called == 0)).sum()),
-        good_parts_called=int((~bad & (called > 0)).sum()),
+        bad_parts_passed=int((bad & (detected == 0)).sum()),
+        good_parts_called=int((~bad & (detected > 0)).sum()),
     )
 
 
 def confusion_matrix(
-    predictions: Sequence[dict[str, Any]], truths: Sequence[dict[str, Any]], class_count: int, threshold: float
+    predictions: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]], class_count: int, threshold: float
 ) -> np.ndarray:
-    """Counts (C + 1, C + 1): rows are true classes, columns predicted ones, the last of each is background.
+    """Return counts (C + 1, C + 1): rows are true classes, columns predicted classes, the last of each is background.
 
-    Detections find boxes of their own class first, so the diagonal holds what is found at this threshold; those left
-    over are then paired at IoU >= 0.5 with boxes left over. The last column holds boxes that nothing was paired with,
-    the last row detections without a box; their corner is 0.
+    Detections are matched with boxes of their own class first, so the diagonal holds the true positives at this
+    threshold; the remaining detections are then matched with the remaining boxes at IoU >= 0.5. The last column counts
+    unmatched boxes, the last row unmatched detections; their corner is 0.
     """
     counts = np.zeros((class_count + 1, class_count + 1), dtype=int)
-    for detections, truth, taken in _assigned(predictions, truths, threshold):
-        predicted, true = np.asarray(detections["labels"], int), np.asarray(truth["labels"], int)
-        spare = np.flatnonzero(taken < 0)
-        free = np.setdiff1d(np.arange(len(true)), taken)
-        overlaps = _overlaps(detections, truth)[spare][:, free]
+    for detections, target, matched in _assigned(predictions, targets, threshold):
+        predicted, true = np.asarray(detections["labels"], int), np.asarray(target["labels"], int)
+        spare = np.flatnonzero(matched < 0)
+        free = np.setdiff1d(np.arange(len(true)), matched)
+        overlaps = _overlaps(detections, target)[spare][:, free]
         again = _assign(np.asarray(detections["scores"])[spare], overlaps, 0.5)
-        pairs = taken.copy()
+        pairs = matched.copy()
         pairs[spare[again >= 0]] = free[again[again >= 0]]
         for box, label in zip(pairs, predicted, strict=True):
             counts[true[box] if box >= 0 else class_count, label] += 1
@@ -188,67 +190,72 @@ def confusion_matrix(
     return counts
 
 
-def faultless(prediction: dict[str, Any], truth: dict[str, Any], threshold: float) -> bool:
-    """Whether, at this threshold, every true box of an image is found and nothing else is."""
-    rights = [right for score, right in match(prediction, truth) if score >= threshold]
-    return all(rights) and len(rights) == len(truth["labels"])
+def all_correct(prediction: dict[str, Any], target: dict[str, Any], threshold: float) -> bool:
+    """Return whether, at this threshold, every true box of an image is found without any false positive."""
+    correct = [is_correct for score, is_correct in match(prediction, target) if score >= threshold]
+    return all(correct) and len(correct) == len(target["labels"])
 
 
-def match(prediction: dict[str, Any], truth: dict[str, Any], iou: float = 0.5) -> list[tuple[float, bool]]:
-    """(score, right) of each detection of one image; the surer ones choose their box first."""
+def match(prediction: dict[str, Any], target: dict[str, Any], iou: float = 0.5) -> list[tuple[float, bool]]:
+    """Return (score, is correct) of each detection of one image; higher scores choose their box first."""
     scores = np.asarray(prediction["scores"], dtype=float)
-    right = _match(prediction, truth, iou) >= 0
-    return [(float(scores[i]), bool(right[i])) for i in _surest_first(scores)]
+    correct = _match(prediction, target, iou) >= 0
+    return [(float(scores[i]), bool(correct[i])) for i in _by_falling_score(scores)]
 
 
-def _marks(predictions: Sequence[dict[str, Any]], truths: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Score of every detection of every image, falling, and whether it is right."""
-    scores, right = [np.zeros(0)], [np.zeros(0, dtype=bool)]
-    for prediction, truth in zip(predictions, truths, strict=True):
+def _correctness(
+    predictions: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of all detections of all images, highest first, and whether each is correct."""
+    scores, correct = [np.zeros(0)], [np.zeros(0, dtype=bool)]
+    for prediction, target in zip(predictions, targets, strict=True):
         scores.append(np.asarray(prediction["scores"], dtype=float))
-        right.append(_match(prediction, truth) >= 0)
+        correct.append(_match(prediction, target) >= 0)
     together = np.concatenate(scores)
-    order = _surest_first(together)
-    return together[order], np.concatenate(right)[order]
+    order = _by_falling_score(together)
+    return together[order], np.concatenate(correct)[order]
 
 
 def _assigned(
-    predictions: Sequence[dict[str, Any]], truths: Sequence[dict[str, Any]], threshold: float
+    predictions: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]], threshold: float
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], np.ndarray]]:
-    """An image: its detections from the threshold up, its truth, and for each detection its true box or -1."""
-    for prediction, truth in zip(predictions, truths, strict=True):
-        # Those below the threshold choose last, so that leaving them out changes no other's choice.
+    """Yield per image: its detections from the threshold up, its ground truth, and each detection's true box or -1."""
+    for prediction, target in zip(predictions, targets, strict=True):
+        # Detections below the threshold choose last, so leaving them out changes no other match.
         kept = np.flatnonzero(np.asarray(prediction["scores"], dtype=float) >= threshold)
         detections = {name: np.asarray(prediction[name])[kept] for name in ("boxes", "scores", "labels")}
-        yield detections, truth, _match(detections, truth)
+        yield detections, target, _match(detections, target)
 
 
-def _match(prediction: dict[str, Any], truth: dict[str, Any], iou: float = 0.5) -> np.ndarray:
-    """Index (N,) of the true box of its class that each detection has, or -1."""
-    same_class = np.asarray(prediction["labels"], int)[:, None] == np.asarray(truth["labels"], int)
-    return _assign(prediction["scores"], _overlaps(prediction, truth) * same_class, iou)
+def _match(prediction: dict[str, Any], target: dict[str, Any], iou: float = 0.5) -> np.ndarray:
+    """Return the index (N,) of the true box of its class that each detection is matched with, or -1."""
+    same_class = np.asarray(prediction["labels"], int)[:, None] == np.asarray(target["labels"], int)
+    return _assign(prediction["scores"], _overlaps(prediction, target) * same_class, iou)
 
 
 def _assign(scores: Any, overlaps: np.ndarray, iou: float) -> np.ndarray:
-    """Column (N,) of `overlaps` (N, M) that each row takes, or -1: the surest row first, each the free one highest."""
-    taken = np.full(len(overlaps), -1)
+    """Return the column (N,) of `overlaps` (N, M) that each row is matched with, or -1.
+
+    Rows choose by falling score, each the free column with the highest overlap.
+    """
+    matched = np.full(len(overlaps), -1)
     free = np.ones(overlaps.shape[1], dtype=bool)
-    # Nearly all of a DETR's detections overlap nothing; only the others need a turn.
-    hopeful = np.max(overlaps, axis=1, initial=0.0) >= iou
-    for i in _surest_first(scores):
-        if hopeful[i]:
+    # Nearly all of a DETR's detections overlap nothing; only the others need to be processed.
+    candidates = np.max(overlaps, axis=1, initial=0.0) >= iou
+    for i in _by_falling_score(scores):
+        if candidates[i]:
             column = int(np.argmax(overlaps[i] * free))
             if free[column] and overlaps[i, column] >= iou:
-                taken[i], free[column] = column, False
-    return taken
+                matched[i], free[column] = column, False
+    return matched
 
 
-def _overlaps(prediction: dict[str, Any], truth: dict[str, Any]) -> np.ndarray:
-    """IoU (N, M); 0 where neither box has an area."""
-    found, true = (torch.tensor(np.asarray(item["boxes"], dtype=float)).reshape(-1, 4) for item in (prediction, truth))
-    return np.nan_to_num(box_iou(found, true).numpy())
+def _overlaps(prediction: dict[str, Any], target: dict[str, Any]) -> np.ndarray:
+    """Return the IoU (N, M); 0 if neither box has an area."""
+    boxes = (torch.tensor(np.asarray(item["boxes"], dtype=float)).reshape(-1, 4) for item in (prediction, target))
+    return np.nan_to_num(box_iou(*boxes).numpy())
 
 
-def _surest_first(scores: Any) -> np.ndarray:
-    """Indices by falling score; of equal ones, the first first."""
+def _by_falling_score(scores: Any) -> np.ndarray:
+    """Return the indices by falling score; equal scores stay in their order."""
     return np.argsort(-np.asarray(scores, dtype=float), kind="stable")

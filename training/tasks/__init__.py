@@ -1,4 +1,4 @@
-"""What a run can learn: the `Task` protocol, and the registry of the tasks that implement it."""
+"""The tasks a run can train for: the `Task` protocol, and the registry of the tasks that implement it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from training.tasks.detection import DetectionTask
 
 
 class Task(Protocol):
-    """What the training loop needs of a task: its model, its batches, its scores.
+    """Interface of a task for the training loop: model, batches and scores.
 
     Attributes:
-        model: with random or given weights, in float32 on the CPU.
-        processor: its image processor, saved beside it.
-        class_names: of the model and of the dataset.
+        model: with random or pretrained weights, in float32 on the CPU.
+        processor: the image processor saved beside the model.
+        class_names: class names of the model and of the dataset.
         loader: training batches.
-        folded: the model takes one plane (`models.fold_gray`).
+        folded: whether the model takes one channel (`models.fold_gray`).
         world_boxes: see `models.families.Family`.
         key: the score that chooses the best model.
     """
@@ -40,11 +40,11 @@ class Task(Protocol):
     def __init__(self, settings: Settings, splits: datasets.DatasetDict, accelerator: Accelerator) -> None: ...
 
     def eval_loader(self, split: str) -> Loader | None:
-        """Return the batches of a split to be scored; None where there is nothing to score."""
+        """Return the batches of a split to be scored; None if it can't be scored."""
         ...
 
     def evaluate(self, model: PreTrainedModel, loader: Loader) -> dict[str, Any]:
-        """Return the scores of a model (this one's average, or one that `load` gave), on every rank."""
+        """Return the scores of a model (the average of this task's, or one returned by `load`), on every rank."""
         ...
 
     def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Task(Protocol):
         On the first rank only; {} elsewhere.
 
         Args:
-            threshold: chosen on validation; None where this is validation.
+            threshold: the operating point chosen on validation; None if this split is validation.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The task `classification`: its model, its batches, its scores."""
+"""The task `classification`: its model, batches and scores."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ from training.scoring.plots import draw_image_roc
 
 
 class ClassificationTask:
-    """One answer per image; see `training.tasks.Task`. What chooses the best model is told at `scores_of`."""
+    """One class per image; see `training.tasks.Task`. `scores_of` says which score chooses the best model."""
 
     key: str = "score"
     world_boxes: bool = False
 
     def __init__(self, settings: Settings, splits: datasets.DatasetDict, accelerator: Accelerator) -> None:
         if settings.tile_size is not None:
-            raise SettingsError("tile_size is for detection: a classifier's answer is for a whole image")
+            raise SettingsError(
+                "tile_size only works with --task detection: a classifier predicts one class for the entire image. "
+                "Remove tile_size, or train a detector."
+            )
         self._settings, self._splits, self._accelerator = settings, splits, accelerator
         loader: Any = train_loader(splits["train"], settings, accelerator, target=settings.target)
         self.loader: Loader = loader
@@ -70,28 +73,28 @@ class ClassificationTask:
         self.model: PreTrainedModel = model
 
     def eval_loader(self, split: str) -> Loader | None:
-        """Batches of a split to be scored; None where there is nothing to score."""
+        """Return the batches of a split to be scored; None if it can't be scored."""
         return eval_loader(
             self._splits, split, self._settings, self._accelerator, target=self._settings.target, **self._norm
         )
 
     def evaluate(self, model: PreTrainedModel, loader: Loader) -> dict[str, Any]:
-        """Scores of a model (this one's average, or one that `load` gave), on every rank."""
-        return scores_of(answer(model, loader, self._accelerator), self._settings.target)
+        """Score a model (the average of this task's, or one returned by `load`), on every rank."""
+        return scores_of(predict_classes(model, loader, self._accelerator), self._settings.target)
 
     def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
-        """All scores of a split; on the first rank only, {} elsewhere. `threshold` as in `Task.report`."""
-        answers = answer(model, loader, self._accelerator)
+        """Return all scores of a split; {} on ranks other than the first. `threshold` as in `Task.report`."""
+        predictions = predict_classes(model, loader, self._accelerator)
         if not self._accelerator.is_main_process:
             return {}
-        surest = np.array([1 - shares[0] for _, _, shares in answers])
-        defective = np.array([label > 0 for _, label, _ in answers])
+        defect_scores = np.array([1 - probabilities[0] for _, _, probabilities in predictions])
+        defective = np.array([label > 0 for _, label, _ in predictions])
         if threshold is None:
-            threshold = best_image_threshold(surest, defective)
+            threshold = best_image_threshold(defect_scores, defective)
         if self._settings.draw_curves and 0 < defective.sum() < len(defective):
             folder.mkdir(parents=True, exist_ok=True)
             title = f"Good or defective, {len(defective)} images"
-            draw_image_roc(surest, defective, folder / "image_roc.png", title, threshold)
+            draw_image_roc(defect_scores, defective, folder / "image_roc.png", title, threshold)
         return {
             "scores": scores_of(answers, self._settings.target),
             "operating_point": {"threshold": threshold},
@@ -99,41 +102,42 @@ class ClassificationTask:
         }
 
     def load(self, folder: Path) -> PreTrainedModel:
-        """A saved model of this run, on the device."""
+        """Load a saved model of this run onto the device."""
         return load_classifier(folder).to(self._accelerator.device)  # pyright: ignore[reportArgumentType]
 
     @staticmethod
     def weight(batch: Mapping[str, Any]) -> int:
-        """How many images the loss of a batch is a mean over."""
+        """Return the number of images that the loss of a batch is averaged over."""
         return len(batch["image_id"])
 
     @staticmethod
     def short(scores: dict[str, Any] | None) -> str:
-        """The numbers one looks at first."""
+        """Return the most important scores as one line."""
         if scores is None:
             return "not scored"
         return f"accuracy {scores['accuracy']:.3f} F1 {scores['f1']:.3f} AUROC {scores['auroc']:.3f}"
 
 
 def classifier_scores(model: Any, loader: ClassificationLoader, accelerator: Accelerator) -> dict[str, Any]:
-    """`scores_of` a model on the images of `loader`, over all ranks, each image once."""
-    return scores_of(answer(model, loader, accelerator), loader.target)
+    """Return `scores_of` a model on the images of `loader` over all ranks, each image counted once."""
+    return scores_of(predict_classes(model, loader, accelerator), loader.target)
 
 
-def scores_of(answers: list[tuple[str, int, list[float]]], target: str) -> dict[str, Any]:
-    """Scores of what `answer` gave; fractions, -1 where undefined.
+def scores_of(predictions: list[tuple[str, int, list[float]]], target: str) -> dict[str, Any]:
+    """Score the output of `predict_classes`; fractions, -1 where undefined.
 
     `accuracy`; `f1`, of the images with a defect (target defect) or the mean over the classes that occur (target
-    class); `auroc`, of telling images with a defect from those without; `images`; and `score`, which chooses the best
-    model: `auroc` for target defect where it is defined, else `f1`.
+    class); `auroc`, of separating images with a defect from those without; `images`; and `score`, which chooses the
+    best model: `auroc` for target defect where it is defined, else `f1`.
     """
-    truth = np.array([label for _, label, _ in answers])
-    shares = np.array([share for _, _, share in answers]).reshape(len(truth), -1)
-    told, defective = shares.argmax(1), truth > 0
+    ground_truth = np.array([label for _, label, _ in predictions])
+    probabilities = np.array([row for _, _, row in predictions]).reshape(len(ground_truth), -1)
+    predicted, defective = probabilities.argmax(1), ground_truth > 0
     binary = target == "defect"
-    f1 = float(f1_score(truth, told, average="binary" if binary else "macro", zero_division=0))  # pyright: ignore
-    both = 0 < defective.sum() < len(truth)
-    auroc = float(roc_auc_score(defective, 1 - shares[:, 0])) if both else -1.0
+    average = "binary" if binary else "macro"
+    f1 = float(f1_score(ground_truth, predicted, average=average, zero_division=0))  # pyright: ignore
+    both = 0 < defective.sum() < len(ground_truth)
+    auroc = float(roc_auc_score(defective, 1 - probabilities[:, 0])) if both else -1.0
     return {
         "score": auroc if binary and both else f1,
         "accuracy": float(accuracy_score(truth, told)),
@@ -144,15 +148,15 @@ def scores_of(answers: list[tuple[str, int, list[float]]], target: str) -> dict[
 
 
 @torch.no_grad()
-def answer(model: Any, loader: Any, accelerator: Accelerator) -> list[tuple[str, int, list[float]]]:
-    """(image_id, true class, probability of each class) of the images of all ranks, by name, on every rank."""
+def predict_classes(model: Any, loader: Any, accelerator: Accelerator) -> list[tuple[str, int, list[float]]]:
+    """Return (image_id, true class, probability of each class) of all ranks' images, sorted by id, on every rank."""
     model.eval()
-    answers = []
+    predictions = []
     for batch in loader:
         with accelerator.autocast():
             logits = model(**model_inputs(batch, folded=models.is_folded(model))).logits
-        shares = logits.float().softmax(1).tolist()
-        rows = zip(batch["image_id"], batch["labels"].tolist(), shares, batch["repeated"].tolist(), strict=True)
-        answers += [(image_id, label, share) for image_id, label, share, repeated in rows if not repeated]
+        probabilities = logits.float().softmax(1).tolist()
+        rows = zip(batch["image_id"], batch["labels"].tolist(), probabilities, batch["repeated"].tolist(), strict=True)
+        predictions += [(image_id, label, row) for image_id, label, row, repeated in rows if not repeated]
     loader.set_epoch(0)
-    return sorted(gather_object(answers) if accelerator.num_processes > 1 else answers)
+    return sorted(gather_object(predictions) if accelerator.num_processes > 1 else predictions)

@@ -1,4 +1,4 @@
-"""The task `detection`: its model, its batches, its scores."""
+"""The task `detection`: its model, batches and scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.run.checkpoints import load_model
 from training.run.data import class_names, eval_loader, train_loader
 from training.run.optimization import float32_loss, training_mode
 from training.run.settings import Settings
-from training.scoring.detections import evaluate, found_and_true
+from training.scoring.detections import evaluate, predictions_and_ground_truth
 from training.scoring.report import full_report
 
 
@@ -46,9 +46,9 @@ class DetectionTask:
         if settings.backbone_weights:
             models.load_backbone_weights(model, settings.backbone_weights)
         float32_loss(model)
-        training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)  # for the optimizer: what is trained
+        training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)  # decides what the optimizer trains
         self.model: PreTrainedModel = model
-        # Which planes there are is settled by looking at the images; mean and deviation follow from it.
+        # The loader looks at the images to determine their channels; mean and standard deviation depend on those.
         self.loader: Loader = train_loader(splits["train"], settings, accelerator)
         one_mean = self.loader.channels != "rgb"
         self.processor: Any = models.image_processor(
@@ -62,30 +62,30 @@ class DetectionTask:
         before = getattr(model.config, "radikal_channels", self.loader.channels)
         if "pair" in (before, self.loader.channels) and before != self.loader.channels:
             raise SettingsError(
-                f"channels is {settings.channels!r}, {settings.model_name_or_path} was trained with {before!r}: what "
-                "its planes mean would change. Give --channels pair for both, or for neither"
+                f"channels is {settings.channels!r}, but {settings.model_name_or_path} was trained with {before!r}, so "
+                "the meaning of its input channels would change. Use --channels pair for both, or for neither."
             )
         model.config.radikal_channels = self.loader.channels
         family = family_of(model)
         self.world_boxes: bool = family is not None and family.world_boxes
 
     def eval_loader(self, split: str) -> Loader | None:
-        """Batches of a split to be scored; None where there is nothing to score."""
+        """Return the batches of a split to be scored; None if it can't be scored."""
         return eval_loader(self._splits, split, self._settings, self._accelerator, **self._norm)
 
     def evaluate(self, model: PreTrainedModel, loader: Loader) -> dict[str, Any]:
-        """Scores of a model (this one's average, or one that `load` gave), on every rank."""
+        """Score a model (the average of this task's, or one returned by `load`), on every rank."""
         return evaluate(model, self.processor, loader, self.class_names, self._accelerator)
 
     def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
-        """All scores of a split, and pictures of them in `folder`; `scores` are those of `evaluate`.
+        """Return all scores of a split, and draw plots of them in `folder`; `scores` are those of `evaluate`.
 
         On the first rank only; {} elsewhere.
 
         Args:
-            threshold: that validation chose; None where this is validation.
+            threshold: the operating point chosen on validation; None if this split is validation.
         """
-        predictions, truths = found_and_true(model, self.processor, loader, self._accelerator)
+        predictions, ground_truth = predictions_and_ground_truth(model, self.processor, loader, self._accelerator)
         if not self._accelerator.is_main_process:
             return {}
         report = full_report(
@@ -101,15 +101,15 @@ class DetectionTask:
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 
     def load(self, folder: Path) -> PreTrainedModel:
-        """A saved model of this run, on the device."""
+        """Load a saved model of this run onto the device."""
         return load_model(folder).to(self._accelerator.device)  # pyright: ignore[reportArgumentType]
 
     @staticmethod
     def weight(batch: Mapping[str, Any]) -> int:
-        """How many boxes the loss of a batch is a mean over."""
+        """Return the number of boxes that the loss of a batch is averaged over."""
         return sum(len(label["class_labels"]) for label in batch["labels"])
 
     @staticmethod
     def short(scores: dict[str, Any] | None) -> str:
-        """The two numbers one looks at first."""
+        """Return the two most important scores as one line."""
         return "not scored" if scores is None else f"mAP {scores['map']:.3f} mAP50 {scores['map_50']:.3f}"

@@ -1,1 +1,1 @@
-"""The DeepPCB publisher's own detection scores as an `evaluate` module."""
+"""The DeepPCB publisher's own detection scores, as an `evaluate` module."""

@@ -1,1 +1,1 @@
-"""COCO average precision as an `evaluate` module."""
+"""COCO average precision, as an `evaluate` module."""

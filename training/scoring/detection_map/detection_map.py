@@ -1,4 +1,7 @@
-"""COCO detection scores as an `evaluate` module that needs no network: `evaluate.load("training/detection_map")`."""
+"""COCO detection scores, as an `evaluate` module that needs no network.
+
+`evaluate.load("training/scoring/detection_map")`
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 _DESCRIPTION = """\
 Average precision of object detection as COCO defines it: interpolated at 101 recalls, averaged over IoU 0.50:0.05:0.95
-and over classes, at most 100 detections an image; computed by faster-coco-eval.
+and over classes, at most 100 detections per image; computed by faster-coco-eval.
 """
 _CITATION = """\
 @inproceedings{lin2014microsoft, title={Microsoft {COCO}: Common Objects in Context}, author={Lin, Tsung-Yi and Maire,
@@ -22,13 +25,13 @@ Lawrence}, booktitle={ECCV}, year={2014}}
 """
 _INPUTS = """\
 Args:
-    predictions: one dict an image: `boxes` (N, 4) x_min, y_min, x_max, y_max in pixels of the original image,
+    predictions: one dict per image: `boxes` (N, 4) x_min, y_min, x_max, y_max in pixels of the original image,
         `scores` (N,), `labels` (N,) class indices.
-    references: one dict an image in the same order: `boxes` (M, 4), `labels` (M,).
-    class_names: names of classes 0..C-1; a class without a reference box has no AP (-1) and no part in the means.
+    references: one dict per image in the same order: `boxes` (M, 4), `labels` (M,).
+    class_names: names of classes 0..C-1; a class without a reference box has no AP (-1) and is left out of the means.
 Returns:
     map, map_50, map_75, map_small (under 32x32 pixels), map_medium (up to 96x96), map_large, mar_100, and map_per_class
-    (a dict by name): fractions from 0 to 1, or -1 where there is nothing to find.
+    (a dict by name): fractions from 0 to 1, or -1 if there is nothing to find.
 """
 
 _BOXES = {
@@ -59,18 +62,18 @@ class DetectionMap(evaluate.Metric):
 def evaluate_coco(
     predictions: Sequence[dict[str, Any]], references: Sequence[dict[str, Any]], class_names: Sequence[str]
 ) -> COCOeval_faster | None:
-    """COCO's evaluation, run; None where there is no true box. Arguments as in the module's description."""
+    """Run COCO's evaluation; None if there is no true box. For the arguments see the module's description."""
     categories = [{"id": i, "name": name} for i, name in enumerate(class_names)]
-    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": categories, "info": {}}
-    found: list[dict[str, Any]] = []
+    ground_truth: dict[str, Any] = {"images": [], "annotations": [], "categories": categories, "info": {}}
+    detections: list[dict[str, Any]] = []
     for image, (prediction, reference) in enumerate(zip(predictions, references, strict=True), start=1):
-        # The size is asked for, and used for masks only.
-        truth["images"].append({"id": image, "width": 1, "height": 1})
+        # The size is required, but used for masks only.
+        ground_truth["images"].append({"id": image, "width": 1, "height": 1})
         for box, label in zip(reference["boxes"], reference["labels"], strict=True):
             size = _coco_box(box)
-            truth["annotations"].append(
+            ground_truth["annotations"].append(
                 {
-                    "id": len(truth["annotations"]) + 1,
+                    "id": len(ground_truth["annotations"]) + 1,
                     "image_id": image,
                     "category_id": int(label),
                     "bbox": size,
@@ -79,19 +82,20 @@ def evaluate_coco(
                 }
             )
         for box, label, score in zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True):
-            found.append({"image_id": image, "category_id": int(label), "bbox": _coco_box(box), "score": float(score)})
-    if not truth["annotations"]:
+            detection = {"image_id": image, "category_id": int(label), "bbox": _coco_box(box), "score": float(score)}
+            detections.append(detection)
+    if not ground_truth["annotations"]:
         return None
-    # Never None: faster-coco-eval prints through it.
+    # Must not be None: faster-coco-eval prints through it.
     quiet = _ignore
-    reference_set = COCO(truth, print_function=quiet)
-    evaluation = COCOeval_faster(reference_set, reference_set.loadRes(found), "bbox", print_function=quiet)
+    reference_set = COCO(ground_truth, print_function=quiet)
+    evaluation = COCOeval_faster(reference_set, reference_set.loadRes(detections), "bbox", print_function=quiet)
     evaluation.run()
     return evaluation
 
 
 def scores_of(evaluation: COCOeval_faster | None, class_names: Sequence[str]) -> dict[str, Any]:
-    """The module's result."""
+    """Return the module's result."""
     if evaluation is None:
         return {**dict.fromkeys(_KEYS, -1.0), "map_per_class": dict.fromkeys(class_names, -1.0)}
     stats = evaluation.stats_as_dict
@@ -101,7 +105,7 @@ def scores_of(evaluation: COCOeval_faster | None, class_names: Sequence[str]) ->
 
 
 def precision_at_50(evaluation: COCOeval_faster | None, class_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """COCO's precision at IoU 0.50 of each class that has a true box, (101,), at recalls 0, 0.01, ... 1.
+    """Return COCO's precision at IoU 0.50 of each class with a true box, (101,), at recalls 0, 0.01, ... 1.
 
     Its mean is the class's AP50.
     """
@@ -112,8 +116,8 @@ def precision_at_50(evaluation: COCOeval_faster | None, class_names: Sequence[st
 
 
 def _precision(evaluation: COCOeval_faster) -> np.ndarray:
-    """(10 IoU thresholds, 101 recalls, classes), -1 for a class without a true box."""
-    # Its areas: 0 is "all"; its limits of detections an image: the last is 100.
+    """Return the precisions (10 IoU thresholds, 101 recalls, classes), -1 for a class without a true box."""
+    # Area range 0 is "all"; the last limit on detections per image is 100.
     return evaluation.eval["precision"][:, :, :, 0, -1]
 
 
@@ -137,10 +141,10 @@ def _fraction(value: float) -> float:
 
 
 def _coco_box(box: list[float]) -> list[float]:
-    """Corners to COCO's x, y, width, height."""
+    """Convert corners to COCO's x, y, width, height."""
     x_min, y_min, x_max, y_max = map(float, box)
     return [x_min, y_min, x_max - x_min, y_max - y_min]
 
 
 def _ignore(*_: object) -> None:
-    """Takes the place of faster-coco-eval's printing."""
+    """Replacement for faster-coco-eval's print function."""
