@@ -1,4 +1,4 @@
-"""Write a detector as one ONNX file that takes images as they are and gives boxes, and check it against torch.
+"""Export a detector to one ONNX file that takes unprocessed images and returns boxes, and compare it with torch.
 
 python training/export.py outputs/neu_det --output neu_det.onnx
 python training/export.py outputs/neu_det --output neu_det.onnx --check_images NEU-DET/IMAGES/Validation_Images
@@ -33,33 +33,32 @@ from transformers.utils import logging as transformers_logging
 import radikal_datasets
 from loaders.decoding import resize_into
 from radikal_datasets.errors import ExportError, ImageFileError, RadikalError, SettingsError
-from radikal_datasets.files import atomic_file
-from training.using.image_files import find_pictures, find_references, read_pixels
-from training.using.onnx_module import ExportedDetector, Found, differences, made_up_images
+from training.using.image_files import find_images, find_references, read_pixels
+from training.using.onnx_module import ExportedDetector, ModelOutput, differences, sample_images
 from training.using.trained_model import OpenedModel, open_model
 
-#: What the file may differ from torch by where both are shown the same pixels: boxes in pixels of the model's canvas.
+#: Largest difference from torch when both get the same pixels; boxes in pixels of the model's canvas.
 BOX_TOLERANCE, SCORE_TOLERANCE = 0.5, 0.005
-#: The same for images that each resizes by itself, and the least part of the detections that must be so near.
+#: The same when each resizes the images itself, and the minimum fraction of detections within these tolerances.
 RESIZED_BOX_TOLERANCE, RESIZED_SCORE_TOLERANCE, RESIZED_PART = 1.0, 0.02, 0.9
-#: Detections of an image that are compared, the best ones.
+#: Number of detections per image that are compared, those with the highest scores.
 COMPARED = 20
 _CHECKED_IMAGES = 16
-# Families that ask for `len(tensor)`, which fixes the number of images at the example's.
+# Families that call `len(tensor)`, which fixes the number of images to that of the example.
 _ASK_LENGTH = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and how far it was from torch.
+    """The exported file, and its differences from torch.
 
     Attributes:
-        file, opset: what was written.
-        images: how many were compared on.
-        box_difference, score_difference: the greatest, in pixels of the canvas, on images of the canvas's own size.
-        resized_part: of the detections on the images as they are, the part within `RESIZED_BOX_TOLERANCE` and
-            `RESIZED_SCORE_TOLERANCE`. onnxruntime's resize differs from torch's by one gray level in up to one pixel of
-            a hundred, enough to turn the order of two queries that the model likes equally well.
+        file, opset: the file and its opset version.
+        images: number of images compared.
+        box_difference, score_difference: the maxima, in pixels of the canvas, on images of the canvas's own size.
+        resized_part: fraction of the detections on the original images within `RESIZED_BOX_TOLERANCE` and
+            `RESIZED_SCORE_TOLERANCE`. onnxruntime's resize differs from torch's by one gray level in up to 1 % of the
+            pixels, enough to swap two queries with nearly equal scores.
     """
 
     file: Path
@@ -71,19 +70,19 @@ class Exported:
 
 
 def export(opened: OpenedModel, output: Path, opset: int | None = None, check_images: Path | None = None) -> Exported:
-    """Write `output`; it is there only if onnxruntime found with it what torch finds.
+    """Write `output`, and keep it only if onnxruntime finds the same with it as torch.
 
-    The file's inputs and outputs are told in `exported.ExportedDetector`, its metadata in `metadata`.
+    For the file's inputs and outputs see `onnx_module.ExportedDetector`, for its metadata `metadata`.
 
     Args:
-        opset: ONNX's; None: the one torch prefers.
-        check_images: a folder of images to compare on; None: made-up ones. With a model of pairs, DeepPCB's `_test` and
-            `_temp` files.
+        opset: version of ONNX's operators; None: torch's default.
+        check_images: folder of images to compare on; None: synthetic images. For a model of pairs, DeepPCB's `_test`
+            and `_temp` files.
 
     Raises:
-        ExportError: it can't be exported, or differs by more than the tolerances.
-        ModelError: the model's images are not stretched to one size.
-        ImageFileError: there are no images to check on.
+        ExportError: the model can't be exported, or the file differs from torch by more than the tolerances.
+        ModelError: the model's images are not resized to one size.
+        ImageFileError: there are no images to compare on.
     """
     detector = ExportedDetector(opened).eval()
     samples = _samples(opened, check_images)
@@ -97,25 +96,26 @@ def export(opened: OpenedModel, output: Path, opset: int | None = None, check_im
         done = Exported(output, written, len(samples), box, score, float(near))
         if (same > (BOX_TOLERANCE, SCORE_TOLERANCE)).any() or near < RESIZED_PART:
             raise ExportError(
-                f"{output} was not written: onnxruntime does not find what torch finds ({told(done)}; allowed are "
-                f"{BOX_TOLERANCE} and {SCORE_TOLERANCE}, and at least {RESIZED_PART:.0%}). A model that has hardly "
-                "been trained can't decide between its queries; for a trained one give --check_images of its own kind, "
-                "and if they differ still, report it"
+                f"{output} was not written, because onnxruntime does not find what torch finds: "
+                f"{describe_differences(done)} (allowed are {BOX_TOLERANCE} and {SCORE_TOLERANCE}, and at least "
+                f"{RESIZED_PART:.0%}). This is normal for a barely trained model, whose queries have nearly equal "
+                "scores. For a trained one, pass --check_images with images like its training images, and report it if "
+                "they still differ."
             )
     return done
 
 
-def told(done: Exported) -> str:
-    """The differences, as a user reads them."""
+def describe_differences(done: Exported) -> str:
+    """Return the differences as text for the user."""
     return (
-        f"over {done.images} images at most {done.box_difference:.2g} pixels of the model's canvas and "
+        f"on {done.images} images at most {done.box_difference:.2g} pixels of the model's canvas and "
         f"{done.score_difference:.2g} in score, and with its own resize {done.resized_part:.1%} of detections within "
         f"{RESIZED_BOX_TOLERANCE:g} pixel and {RESIZED_SCORE_TOLERANCE:g}"
     )
 
 
 def metadata(opened: OpenedModel) -> dict[str, str]:
-    """What the file says of itself, as text; `classes` and `image_size` (height, width) are JSON."""
+    """Return the file's metadata, as text; `classes` and `image_size` (height, width) are JSON."""
     threshold = {} if opened.threshold is None else {"threshold": f"{opened.threshold:.6g}"}
     return {
         "classes": json.dumps(opened.class_names),
@@ -132,18 +132,18 @@ def metadata(opened: OpenedModel) -> dict[str, str]:
 def _write(
     detector: ExportedDetector, opened: OpenedModel, file: Path, opset: int | None
 ) -> onnxruntime.InferenceSession:
-    """Export to `file`, and open it."""
+    """Export to `file` and open it."""
     height, width = opened.canvas
     names = list(inspect.signature(detector.forward).parameters)[: 2 if opened.channels == "pair" else 1]
-    # Two images and odd sizes: what is 1, or the canvas's own, would be taken for a constant. Of each input one of its
-    # own: a tensor that is passed twice becomes one input.
+    # Two images and odd sizes: a size of 1, or of the canvas, would become a constant. One tensor per input: a tensor
+    # that is passed twice becomes a single input.
     examples = tuple(torch.zeros(2, height + 7 + i, width + 13 + i, 3, dtype=torch.uint8) for i in range(len(names)))
     batch = torch.export.Dim("batch", min=1, max=4096)
     sizes = [
         {0: batch, 1: torch.export.Dim(f"{n}_height", min=2), 2: torch.export.Dim(f"{n}_width", min=2)} for n in names
     ]
     problem: Exception | None = None
-    # torch 2.14's optimizer loses constants of deformable_detr; onnxruntime optimizes by itself when it opens the file.
+    # torch 2.14's optimizer loses constants of deformable_detr; onnxruntime optimizes anyway when it opens the file.
     for optimize in (True, False):
         try:
             with _quiet(), _exportable(opened.model):
@@ -156,20 +156,18 @@ def _write(
             onnx.helper.set_model_props(model, metadata(opened))
             onnx.save(model, file)
             return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        except Exception as error:  # torch, onnxscript and onnxruntime have a dozen kinds
+        except Exception as error:  # torch, onnxscript and onnxruntime raise a dozen kinds
             problem = error
     first = str(problem).strip().split("\n")[0]
-    raise ExportError(
-        f"{opened.where} ({opened.model.config.model_type}) can't be exported to ONNX: {first}"
-    ) from problem
+    raise ExportError(f"Cannot export {opened.where} ({opened.model.config.model_type}) to ONNX: {first}") from problem
 
 
 @contextmanager
 def _exportable(model: Any) -> Iterator[None]:
-    """Keeps out of the graph what torch.export can't follow in transformers' code."""
+    """Keep code of transformers that torch.export can't trace out of the graph."""
     modules = [importlib.import_module(f"transformers.models.{name}.modeling_{name}") for name in _ASK_LENGTH]
     before = os.environ.get("TRANSFORMERS_DISABLE_TORCH_CHECK")
-    os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"] = "1"  # checks of shapes, which have no ONNX counterpart
+    os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"] = "1"  # shape checks, which have no ONNX counterpart
     for module in modules:
         setattr(module, "len", _length)  # noqa: B010
     try:
@@ -189,7 +187,7 @@ def _length(value: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's own talk, which is about torch."""
+    """Silence the exporter's log, which is about torch's internals."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]
     try:
@@ -204,22 +202,22 @@ def _quiet() -> Iterator[None]:
 
 
 def _samples(opened: OpenedModel, folder: Path | None) -> list[list[np.ndarray]]:
-    """What is compared on: of each sample the image, and with a model of pairs its template; uint8 (H, W, 3)."""
+    """Return the samples to compare on: the image and, for a model of pairs, its template; uint8 (H, W, 3)."""
     if folder is None:
-        images = made_up_images(opened.canvas)
+        images = sample_images(opened.canvas)
         return [[image, image[::-1, 3:].copy()] if opened.channels == "pair" else [image] for image in images]
-    pictures = find_pictures([folder], pairs=opened.channels == "pair")
-    if not pictures:
-        raise ImageFileError(f"--check_images {folder}: there is no image in it")
+    files = find_images([folder], pairs=opened.channels == "pair")
+    if not files:
+        raise ImageFileError(f"--check_images {folder}: there is no image in this folder.")
     if opened.channels == "pair":
-        pictures = find_references(pictures, None)
-    step = max(1, len(pictures) // _CHECKED_IMAGES)
-    chosen = pictures[::step][:_CHECKED_IMAGES]
+        files = find_references(files, None)
+    step = max(1, len(files) // _CHECKED_IMAGES)
+    chosen = files[::step][:_CHECKED_IMAGES]
     return [[read_pixels(file) for file in (one.file, one.reference) if file is not None] for one in chosen]
 
 
 def _on_canvas(images: list[np.ndarray], canvas: tuple[int, int]) -> list[np.ndarray]:
-    """The images stretched to the canvas, where neither torch nor onnxruntime has anything left to resize."""
+    """Resize the images to the canvas, so that neither torch nor onnxruntime has anything left to resize."""
     targets = [np.empty((*canvas, 3), np.uint8) for _ in images]
     for target, image in zip(targets, images, strict=True):
         resize_into(target, image, "exact")
@@ -230,7 +228,7 @@ def _on_canvas(images: list[np.ndarray], canvas: tuple[int, int]) -> list[np.nda
 def _compared(
     detector: ExportedDetector, opened: OpenedModel, session: onnxruntime.InferenceSession, images: list[np.ndarray]
 ) -> np.ndarray:
-    """`differences` between torch's way and the file's, in pixels of the canvas; of an image, or image and template."""
+    """Return the `differences` between torch and the file on an image (or image and template), in canvas pixels."""
     inputs = {one.name: image[None] for one, image in zip(session.get_inputs(), images, strict=True)}
     boxes, scores, labels = (np.asarray(value)[0] for value in session.run(None, inputs))
     if len(images) == 1:
@@ -242,11 +240,11 @@ def _compared(
     sizes = torch.tensor([[height, width]])
     (found,) = opened.processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=sizes)
     limit = torch.tensor([width, height, width, height])
-    torchs = Found(
+    torchs = ModelOutput(
         torch.minimum(found["boxes"].clamp_min(0), limit).numpy(), found["scores"].numpy(), found["labels"].numpy()
     )
     scale = np.array(opened.canvas[::-1] * 2) / limit.numpy()
-    return differences(torchs, Found(boxes, scores, labels), scale, COMPARED)
+    return differences(torchs, ModelOutput(boxes, scores, labels), scale, COMPARED)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -255,15 +253,16 @@ def main(arguments: list[str] | None = None) -> int:
         description="Write a detector as one ONNX file with the pre- and post-processing inside, checked against torch."
     )
     parser.add_argument("model", help="output_dir of a training run, or the folder of a saved model")
-    parser.add_argument("--output", type=Path, required=True, help="the file to write, model.onnx")
+    parser.add_argument("--output", type=Path, required=True, help="file to write, such as model.onnx")
     parser.add_argument("--opset", type=int, help="version of ONNX's operators, at least 18 (default: torch's choice)")
-    parser.add_argument("--check_images", type=Path, help="folder of images to compare on (default: made-up ones)")
+    parser.add_argument("--check_images", type=Path, help="folder of images to compare on (default: synthetic images)")
     known = parser.parse_args(arguments)
     transformers_logging.disable_progress_bar()
     try:
         if known.opset is not None and known.opset < 18:
             raise SettingsError(
-                f"--opset {known.opset}: Resize with antialias, which the file needs, is there from 18 on"
+                f"--opset is {known.opset}; it must be at least 18, the first with antialiased Resize, which the model "
+                "needs."
             )
         opened = open_model(known.model)
         done = export(opened, known.output, known.opset, known.check_images)
@@ -271,7 +270,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{done.file}: {done.file.stat().st_size / 1e6:.1f} MB, ONNX opset {done.opset}")
-    print(f"beside torch: {told(done)}" + (" (made-up images)" if known.check_images is None else ""))
+    synthetic = " (synthetic images)" if known.check_images is None else ""
+    print(f"Compared with torch: {describe_differences(done)}{synthetic}")
     return 0
 
 

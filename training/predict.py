@@ -1,12 +1,12 @@
 """Find defects in plain image files with a trained detector.
 
-python training/predict.py outputs/neu_det IMAGES --output found              a folder of images, with its folders
+python training/predict.py outputs/neu_det IMAGES --output found              a folder, searched recursively
 python training/predict.py outputs/neu_det a.png b.png --output found --threshold 0.5
 python training/predict.py outputs/deeppcb BOARDS --references TEMPLATES --output found
 
-Leaves in the output folder predictions.json (COCO results) and images.json (the images and categories they refer to),
-overlays/ (the images with what was found drawn in) and index.html. Exit code: 0 all images were looked at, 3 some could
-not be read and are named, 1 an error.
+The output folder gets predictions.json (COCO results), images.json (the images and categories they refer to),
+overlays/ (the images with the detections drawn in) and index.html. Exit code: 0 all images were processed, 3 some
+images could not be read and are listed, 1 an error.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import Tiling
 from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
-from radikal_datasets.files import refuse_inside
-from training.using.image_files import PictureFile, find_pictures, find_references
-from training.using.inference import Looked, look_for_defects
+from training.using.image_files import ImageFile, find_images, find_references
+from training.using.inference import InferenceResult, detect_defects
 from training.using.results import PREDICTIONS, write_gallery, write_overlays, write_results
 from training.using.trained_model import DEFAULT_THRESHOLD, OpenedModel, open_model
 
@@ -39,47 +38,47 @@ PARTLY = 3  # exit code
 
 def predict(
     opened: OpenedModel,
-    pictures: list[PictureFile],
+    images: list[ImageFile],
     output: Path,
     threshold: float,
     *,
     tiles: Tiling | None = None,
     batch_size: int = 8,
     overlays: str = "all",
-) -> Looked:
-    """Look for defects in the images and write all of the output folder.
+) -> InferenceResult:
+    """Detect defects in the images and write the output folder.
 
     Args:
         threshold: detections with a lower score are left out.
-        tiles: cut images to overlapping tiles.
-        overlays: which images are drawn: "all", "found" (those with a detection) or "none".
+        tiles: split images into overlapping tiles.
+        overlays: which images to draw: "all", "found" (those with a detection) or "none".
 
     Raises:
-        OutputError: the output folder holds something else than predictions.
+        OutputError: the output folder holds something other than predictions.
         ImageFileError: no image can be read.
     """
     _make_room(output)
-    looked = look_for_defects(opened, pictures, threshold, tiles=tiles, batch_size=batch_size)
-    write_results(output, looked, opened.class_names)
-    write_overlays(output, looked, opened.class_names, overlays)
-    write_gallery(output, looked, opened, threshold)
-    return looked
+    result = detect_defects(opened, images, threshold, tiles=tiles, batch_size=batch_size)
+    write_results(output, result, opened.class_names)
+    write_overlays(output, result, opened.class_names, overlays)
+    write_gallery(output, result, opened, threshold)
+    return result
 
 
 def _make_room(output: Path) -> None:
-    """Remove older predictions; anything else is not touched."""
+    """Remove older predictions; refuse a folder with anything else."""
     if output.exists():
         if not output.is_dir() or (any(output.iterdir()) and not (output / PREDICTIONS).is_file()):
-            raise OutputError(f"{output} holds something else than predictions: choose another --output")
+            raise OutputError(f"{output} holds something other than predictions. Choose another --output.")
         shutil.rmtree(output / "overlays", ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
 
 
 def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tiling | None:
-    """Tiles as asked for ("256", "256,512" or "none"), else as the run was trained with.
+    """Return the requested tiling ("256", "256,512" or "none"), else the one the run was trained with.
 
     Raises:
-        SettingsError: a size or overlap that can't be.
+        SettingsError: the size or overlap is invalid.
     """
     settings = opened.settings
     if size is None:
@@ -95,7 +94,8 @@ def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tili
         return Tiling((height, width), overlap)
     except ValueError as error:
         raise SettingsError(
-            f"--tile_size {size}, --tile_overlap {overlap}: {error}. An edge, or HEIGHT,WIDTH, in pixels of the images"
+            f"--tile_size {size}, --tile_overlap {overlap}: {error}. --tile_size takes an edge length, or "
+            "HEIGHT,WIDTH, in pixels of the images."
         ) from error
 
 
@@ -104,19 +104,21 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("model", help="output_dir of a training run, the folder of a saved model, or a name on the Hub")
-    parser.add_argument("images", nargs="+", type=Path, help="folders (with the folders in them) and files")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="the folder to write; older predictions are replaced"
-    )
+    parser.add_argument("images", nargs="+", type=Path, help="folders (searched recursively) and files")
+    parser.add_argument("--output", type=Path, required=True, help="output folder; older predictions are replaced")
     parser.add_argument(
         "--threshold", type=float,
-        help=f"least score (default: the operating point stored with the run, else {DEFAULT_THRESHOLD})",
+        help=f"minimum score (default: the operating point stored with the run, else {DEFAULT_THRESHOLD})",
     )  # fmt: skip
-    parser.add_argument("--tile_size", help="edge, or HEIGHT,WIDTH, of tiles; none (default: as in training)")
-    parser.add_argument("--tile_overlap", type=float, help="least part neighbours share (default: as in training)")
+    parser.add_argument("--tile_size", help="edge length, or HEIGHT,WIDTH, of tiles; or none (default: as in training)")
+    parser.add_argument(
+        "--tile_overlap",
+        type=float,
+        help="minimum overlap of neighboring tiles, as a fraction (default: as in training)",
+    )
     parser.add_argument("--references", type=Path, help="folder of defect-free templates, for a model of pairs")
-    parser.add_argument("--batch_size", type=int, default=8, help="images (or tiles) at once (default: 8)")
-    parser.add_argument("--overlays", choices=("all", "found", "none"), default="all", help="which images are drawn")
+    parser.add_argument("--batch_size", type=int, default=8, help="images (or tiles) per batch (default: 8)")
+    parser.add_argument("--overlays", choices=("all", "found", "none"), default="all", help="which images to draw")
     return parser
 
 
@@ -129,40 +131,40 @@ def main(arguments: list[str] | None = None) -> int:
         stored = DEFAULT_THRESHOLD if opened.threshold is None else opened.threshold
         threshold = stored if known.threshold is None else known.threshold
         if not 0 <= threshold <= 1 or known.batch_size < 1:
-            raise SettingsError("--threshold must be from 0 to 1, --batch_size at least 1")
-        # Among the images, the overlays would be taken for images at the next call.
-        refuse_inside(known.output, known.images, what="the folder of images")
+            raise SettingsError("--threshold must be between 0 and 1, and --batch_size at least 1.")
+        _check_apart(known.output, known.images)
         pairs = opened.channels == "pair"
-        pictures = find_pictures(known.images, pairs=pairs)
-        if not pictures:
-            raise ImageFileError(f"there is no image (jpg png bmp tif) in {', '.join(map(str, known.images))}")
+        images = find_images(known.images, pairs=pairs)
+        if not images:
+            raise ImageFileError(f"There is no image (jpg, png, bmp, tif) in {', '.join(map(str, known.images))}.")
         if pairs:
-            pictures = find_references(pictures, known.references)
+            images = find_references(images, known.references)
         elif known.references is not None:
-            raise SettingsError(f"{known.model} looks at each image alone: leave --references out")
+            raise SettingsError(f"{known.model} does not use templates. Omit --references.")
         tiles = tiling(opened, known.tile_size, known.tile_overlap)
         started = time.perf_counter()
-        looked = predict(
-            opened, pictures, known.output, threshold,
+        result = predict(
+            opened, images, known.output, threshold,
             tiles=tiles, batch_size=known.batch_size, overlays=known.overlays,
         )  # fmt: skip
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for name, reason in sorted(looked.broken.items()):
-        print(f"can't be read: {name}: {reason}", file=sys.stderr)
-    origin = "as asked for" if known.threshold is not None else "of the run" if opened.threshold else "default"
-    boxes = sum(len(one.scores) for one in looked.found)
+    for name, reason in sorted(result.unreadable.items()):
+        print(f"Cannot read {name}: {reason}", file=sys.stderr)
+    origin = "from --threshold" if known.threshold is not None else "of the run" if opened.threshold else "default"
+    boxes = sum(len(one.scores) for one in result.detections)
     print(
-        f"{len(looked.found)} images, {sum(bool(one.scores) for one in looked.found)} with a detection, {boxes} "
-        f"detections with a score of at least {threshold:.3g} ({origin}); {len(looked.broken)} could not be read"
+        f"{len(result.detections)} images, {sum(bool(one.scores) for one in result.detections)} with a detection, "
+        f"{boxes} detections with a score of at least {threshold:.3g} ({origin}); {len(result.unreadable)} could not "
+        "be read"
     )
-    rest = time.perf_counter() - started - looked.seconds
+    rest = time.perf_counter() - started - result.seconds
     print(
-        f"{len(looked.found) / max(looked.seconds, 1e-9):.1f} images/s on {looked.device}, {looked.seconds:.1f} s in "
-        f"all, and {rest:.1f} s for overlays and page; {known.output / 'index.html'}"
+        f"{len(result.detections) / max(result.seconds, 1e-9):.1f} images/s on {result.device}, {result.seconds:.1f} s "
+        f"in total, plus {rest:.1f} s for overlays and page; see {known.output / 'index.html'}"
     )
-    return PARTLY if looked.broken else 0
+    return PARTLY if result.unreadable else 0
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from tests.training.conftest import ROOT
 from tests.training.saved_runs import NAMES, SIZE, drawn, write_images, write_run
 from training import models
 from training.predict import main, predict
-from training.using.image_files import find_pictures, find_references
-from training.using.inference import look_for_defects
+from training.using.image_files import find_images, find_references
+from training.using.inference import detect_defects
 from training.using.trained_model import open_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,8 +50,8 @@ def images(tmp_path):
     return write_images(tmp_path / "images")
 
 
-def looked_at(run: Path, folder: Path, threshold: float = 0.0, **options):
-    return look_for_defects(open_model(run), find_pictures([folder]), threshold, **options)
+def detections_in(run: Path, folder: Path, threshold: float = 0.0, **options):
+    return detect_defects(open_model(run), find_images([folder]), threshold, **options)
 
 
 def as_numbers(one) -> tuple:
@@ -60,8 +60,8 @@ def as_numbers(one) -> tuple:
 
 def test_finds_what_transformers_finds(run, images):
     opened = open_model(run)
-    for one in looked_at(run, images).found:
-        pixels = np.array(Image.open(one.picture.file))
+    for one in detections_in(run, images).detections:
+        pixels = np.array(Image.open(one.image.file))
         inputs = opened.processor(images=pixels, return_tensors="pt")
         with torch.no_grad():
             outputs = opened.model(pixel_values=inputs["pixel_values"])
@@ -85,20 +85,20 @@ def test_every_kind_of_file_gives_the_same(run, tmp_path):
     Image.fromarray(gray[..., 0].astype(np.uint16) * 256).save(folder / "deep.png")
     (folder / ".hidden.png").write_bytes(b"")
     (folder / "notes.txt").write_text("no image", encoding="utf-8")
-    found = looked_at(run, tmp_path / "images").found
-    assert [one.picture.name for one in found] == [
+    found = detections_in(run, tmp_path / "images").detections
+    assert [one.image.name for one in found] == [
         "deeper/deep.png", "deeper/deep.tif", "deeper/gray.PNG", "deeper/gray.bmp", "deeper/rgb.png",
     ]  # fmt: skip
     assert all(as_numbers(one) == as_numbers(found[0]) for one in found)
 
 
 def test_what_is_found_in_an_image_does_not_depend_on_the_others(run, images, tmp_path):
-    alone = look_for_defects(open_model(run), find_pictures([images / "1.png"]), 0.0)
+    alone = detect_defects(open_model(run), find_images([images / "1.png"]), 0.0)
     for i in range(60):  # a loader left to itself would take the set for gray
         Image.fromarray(drawn(i, (40, 50), color=False)[..., 0]).save(images / f"gray{i}.png")
-    together = looked_at(run, images, batch_size=16)
-    (same,) = [one for one in together.found if one.picture.name == "1.png"]
-    one = alone.found[0]
+    together = detections_in(run, images, batch_size=16)
+    (same,) = [one for one in together.detections if one.image.name == "1.png"]
+    one = alone.detections[0]
     assert np.allclose(same.scores, one.scores, atol=1e-3) and same.scores[0] == max(same.scores)
     assert same.labels[0] == one.labels[0] and np.allclose(same.boxes[0], one.boxes[0], atol=0.5)
 
@@ -106,17 +106,17 @@ def test_what_is_found_in_an_image_does_not_depend_on_the_others(run, images, tm
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 @pytest.mark.parametrize("tiles", [None, Tiling((50, 60))])
 def test_broken_images_cost_nothing_but_themselves(run, images, batch_size, tiles):
-    whole = looked_at(run, images, tiles=tiles).found
+    whole = detections_in(run, images, tiles=tiles).detections
     (images / "0a.png").write_text("no image", encoding="utf-8")
     content = (images / "1.png").read_bytes()
     (images / "0b.png").write_bytes(content[: len(content) // 2])
     (images / "0c.png").write_bytes(content[: len(content) // 2])
     (images / "3.jpg").write_bytes(b"\xff\xd8\xff")
-    looked = looked_at(run, images, batch_size=batch_size, tiles=tiles)
-    assert sorted(looked.broken) == ["0a.png", "0b.png", "0c.png", "3.jpg"]
-    assert all(looked.broken.values())
-    assert [(one.picture.name, one.size) for one in looked.found] == [(one.picture.name, one.size) for one in whole]
-    for one, wanted in zip(looked.found, whole, strict=True):  # the last digits depend on the size of a batch
+    result = detections_in(run, images, batch_size=batch_size, tiles=tiles)
+    assert sorted(result.unreadable) == ["0a.png", "0b.png", "0c.png", "3.jpg"]
+    assert all(result.unreadable.values())
+    assert [(one.image.name, one.size) for one in result.detections] == [(one.image.name, one.size) for one in whole]
+    for one, wanted in zip(result.detections, whole, strict=True):  # the last digits depend on the size of a batch
         assert np.allclose(one.scores[:5], wanted.scores[:5], atol=1e-3)
 
 
@@ -126,9 +126,9 @@ def test_tiles_find_above_a_threshold_what_they_find_at_all(run, tmp_path):
     for i in range(3):
         Image.fromarray(drawn(i, (200, 300))).save(folder / f"{i}.png")
     tiles = Tiling((64, 96), 0.3)
-    every = looked_at(run, folder, tiles=tiles).found
+    every = detections_in(run, folder, tiles=tiles).detections
     threshold = float(np.median([score for one in every for score in one.scores]))
-    some = looked_at(run, folder, threshold, tiles=tiles).found
+    some = detections_in(run, folder, threshold, tiles=tiles).detections
     for one, part in zip(every, some, strict=True):
         kept = [i for i, score in enumerate(one.scores) if score >= threshold]
         assert part.boxes == [one.boxes[i] for i in kept]
@@ -142,10 +142,10 @@ def test_results_are_read_by_pycocotools(run, images, tmp_path, capsys):
     results = truth.loadRes(str(output / "predictions.json"))
     assert {image["file_name"] for image in truth.dataset["images"]} == {"0.png", "1.png", "2.png"}
     assert [c["name"] for c in truth.loadCats(truth.getCatIds())] == NAMES
-    found = {one.picture.name: one for one in looked_at(run, images, 0.2).found}
+    found = {one.image.name: one for one in detections_in(run, images, 0.2).detections}
     for number, image in truth.imgs.items():
         one = found[image["file_name"]]
-        assert (image["width"], image["height"]) == one.size == Image.open(one.picture.file).size
+        assert (image["width"], image["height"]) == one.size == Image.open(one.image.file).size
         listed = results.loadAnns(results.getAnnIds(imgIds=[number]))
         assert [a["category_id"] - 1 for a in listed] == one.labels
         wanted = [[x, y, x2 - x, y2 - y] for x, y, x2, y2 in one.boxes]
@@ -160,7 +160,7 @@ def test_threshold_is_the_runs_own_the_default_or_as_asked_for(run, pair_run, im
     assert main([str(run), str(images), "--output", str(tmp_path / "a"), "--overlays", "none"]) == 0
     assert "at least 0.7 (of the run)" in capsys.readouterr().out
     scores = [one["score"] for one in json.loads((tmp_path / "a" / "predictions.json").read_text())]
-    every = sum(len(one.scores) for one in looked_at(run, images).found)
+    every = sum(len(one.scores) for one in detections_in(run, images).detections)
     assert 0 < len(scores) < every and min(scores) >= 0.7
     assert main([str(run / "best"), str(images), "--output", str(tmp_path / "b"), "--overlays", "none"]) == 0
     assert "at least 0.3 (default)" in capsys.readouterr().out
@@ -193,11 +193,11 @@ class TestPairs:
     def test_template_beside_the_image_as_the_loader_shows_it(self, pair_run, tmp_path):
         folder = self.write(tmp_path / "boards")
         opened = open_model(pair_run)
-        pictures = find_references(find_pictures([folder], pairs=True), None)
+        pictures = find_references(find_images([folder], pairs=True), None)
         assert [(one.name, one.reference.name) for one in pictures] == [
             ("0_test.png", "0_temp.png"), ("1_test.png", "1_temp.png"),
         ]  # fmt: skip
-        found = look_for_defects(opened, pictures, 0.0).found
+        found = detect_defects(opened, pictures, 0.0).detections
         rows = [
             {"image_id": str(i), "bytes": one.file.read_bytes(), "width": 140, "height": 100, "boxes": [], "labels": []}
             for i, one in enumerate(pictures)
@@ -220,41 +220,41 @@ class TestPairs:
         assert main([*command, "--references", str(tmp_path / "templates")]) == 0
         (tmp_path / "templates" / "1.png").unlink()
         assert main([*command, "--references", str(tmp_path / "templates")]) == 1
-        assert "1 of 3 images have none: 1.png. Give --references" in capsys.readouterr().err
+        assert "1 of 3 images have none: 1.png. Pass --references" in capsys.readouterr().err
         assert main(command) == 1
         assert "3 of 3 images have none" in capsys.readouterr().err
 
     def test_a_broken_template_is_told_as_such(self, pair_run, tmp_path):
         folder = self.write(tmp_path / "boards")
         (folder / "1_temp.png").write_bytes(b"nothing")
-        pictures = find_references(find_pictures([folder], pairs=True), None)
-        looked = look_for_defects(open_model(pair_run), pictures, 0.0)
-        assert [one.picture.name for one in looked.found] == ["0_test.png"]
-        assert "its template" in looked.broken["1_test.png"] and "1_temp.png" in looked.broken["1_test.png"]
+        pictures = find_references(find_images([folder], pairs=True), None)
+        result = detect_defects(open_model(pair_run), pictures, 0.0)
+        assert [one.image.name for one in result.detections] == ["0_test.png"]
+        assert "its template" in result.unreadable["1_test.png"] and "1_temp.png" in result.unreadable["1_test.png"]
 
     def test_other_models_refuse_templates(self, run, images, tmp_path, capsys):
         assert main([str(run), str(images), "--output", str(tmp_path / "o"), "--references", str(images)]) == 1
-        assert "leave --references out" in capsys.readouterr().err
+        assert "Omit --references" in capsys.readouterr().err
 
 
 class TestRefusals:
     @pytest.mark.parametrize("where", [".", "below"])
     def test_output_among_the_images(self, run, images, where, capsys):
         assert main([str(run), str(images), "--output", str(images / where)]) == 1
-        assert "choose one beside it" in capsys.readouterr().err
+        assert "Choose a folder outside it" in capsys.readouterr().err
         assert sorted(path.name for path in images.iterdir()) == ["0.png", "1.png", "2.png"]
 
     def test_output_with_something_else_in_it(self, run, images, tmp_path, capsys):
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "mine.txt").write_text("keep", encoding="utf-8")
         assert main([str(run), str(images), "--output", str(tmp_path / "other")]) == 1
-        assert "something else than predictions" in capsys.readouterr().err
+        assert "something other than predictions" in capsys.readouterr().err
         assert (tmp_path / "other" / "mine.txt").is_file()
 
     def test_older_predictions_are_replaced(self, run, images, tmp_path):
         opened = open_model(run)
-        predict(opened, find_pictures([images]), tmp_path / "found", 0.2)
-        predict(opened, find_pictures([images / "1.png"]), tmp_path / "found", 0.2)
+        predict(opened, find_images([images]), tmp_path / "found", 0.2)
+        predict(opened, find_images([images / "1.png"]), tmp_path / "found", 0.2)
         left = [path.name for path in (tmp_path / "found" / "overlays").rglob("*.jpg")]
         assert left == ["1.png.jpg"]
 
@@ -266,7 +266,7 @@ class TestRefusals:
         assert main([str(run), str(tmp_path / "empty"), "--output", str(tmp_path / "o")]) == 1
         told = capsys.readouterr().err.splitlines()
         assert [line.split(":")[0] for line in told] == ["error"] * 3
-        assert "none of the 1 images can be read, the first being a.png: no image header" in told[2]
+        assert "None of the 1 images can be read; the first one is a.png: no image header" in told[2]
 
     def test_no_model(self, images, tmp_path, capsys):
         assert main([str(images), str(images), "--output", str(tmp_path / "o")]) == 1
@@ -279,7 +279,7 @@ def test_page_shows_names_as_text(run, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     Image.fromarray(drawn(1)).save(folder / "a & <b>.png")
-    predict(open_model(run), find_pictures([folder]), tmp_path / "found", 0.0)
+    predict(open_model(run), find_images([folder]), tmp_path / "found", 0.0)
     page = (tmp_path / "found" / "index.html").read_text(encoding="utf-8")
     assert "a &amp; &lt;b&gt;.png" in page and "<b>.png" not in page
     assert 'href="overlays/a%20%26%20%3Cb%3E.png.jpg"' in page
@@ -290,5 +290,5 @@ def test_as_a_user_types_it(run, images, tmp_path):
     command = [sys.executable, "training/predict.py", str(run), str(images), "--output", str(tmp_path / "found")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
-    assert "can't be read: broken.jpg: no image header" in done.stderr and "Traceback" not in done.stderr
+    assert "Cannot read broken.jpg: no image header" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout.startswith("3 images, ") and "1 could not be read" in done.stdout

@@ -191,7 +191,7 @@ class TestCard:
             ", ".join(NAMES), "96 x 64 pixels", "no license text exists", "**0.400**, chosen on validation",
             "a hundred images have 7.5 missed defects and 2.5 false calls", "Trained on cpu", "60 steps in 2 minutes",
             'pipeline("object-detection", "plant/model")', "threshold=0.400", "HF_ENDPOINT=http://hub:1",
-            "Of dent it finds next to nothing", "| test | 0.456 |", "| `image_size` | `[64, 96]` |",
+            "It finds almost no dent", "| test | 0.456 |", "| `image_size` | `[64, 96]` |",
         ):  # fmt: skip
             assert text in card.text, text
 
@@ -226,4 +226,4 @@ class TestCard:
     def test_a_run_that_has_not_ended(self, run, tmp_path):
         shutil.copytree(run, tmp_path / "running")
         (tmp_path / "running" / "metrics.json").write_text("{}", encoding="utf-8")
-        assert "the run has not ended" in card_of(tmp_path / "running").text
+        assert "the run has not finished" in card_of(tmp_path / "running").text

@@ -1,1 +1,1 @@
-"""A trained model in use: opening it, running it over images, writing results, exporting it."""
+"""Use a trained model: open it, run it on images, write the results, export it."""

@@ -1,4 +1,4 @@
-"""Plain image files to look for defects in: which there are, and each one's template."""
+"""Find plain image files to inspect, and the template of each."""
 
 from __future__ import annotations
 
@@ -13,79 +13,79 @@ from loaders.decoding import Decoder
 from radikal_datasets.errors import ImageFileError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-# DeepPCB's names of the two files of a pair.
+# DeepPCB's suffixes of the two files of a pair.
 _TEST, _TEMPLATE = "_test", "_temp"
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """An image file, named by its posix path below the folder that was asked for, and its template, if it has one."""
+class ImageFile:
+    """An image file, named by its posix path relative to the folder that was searched, and its template, if any."""
 
     name: str
     file: Path
     reference: Path | None = None
 
 
-def find_pictures(places: Sequence[Path], *, pairs: bool = False) -> list[PictureFile]:
-    """The image files of folders (with the folders in them) and single files, in the order of their names.
+def find_images(paths: Sequence[Path], *, pairs: bool = False) -> list[ImageFile]:
+    """Return the image files among `paths`, which are files or folders searched recursively, sorted by name.
 
     Args:
-        pairs: leave out DeepPCB's templates, `*_temp`, where there are `*_test`.
+        pairs: leave out DeepPCB's templates, `*_temp`, if there are `*_test` files.
 
     Raises:
-        ImageFileError: one of the places is not there.
+        ImageFileError: one of the paths does not exist.
     """
-    for place in places:
-        if not place.exists():
-            raise ImageFileError(f"there is no file or folder {place} (the current directory is {Path.cwd()})")
-    files = {file.absolute() for place in places for file in (_below(place) if place.is_dir() else [place])}
+    for path in paths:
+        if not path.exists():
+            raise ImageFileError(f"There is no file or folder {path} (the current directory is {Path.cwd()}).")
+    files = {file.absolute() for path in paths for file in (_below(path) if path.is_dir() else [path])}
     if pairs and any(file.stem.endswith(_TEST) for file in files):
         files = {file for file in files if not file.stem.endswith(_TEMPLATE)}
-    tops = [place.absolute() if place.is_dir() else place.absolute().parent for place in places]
+    tops = [path.absolute() if path.is_dir() else path.absolute().parent for path in paths]
     base = Path(os.path.commonpath(tops)) if tops else Path()
-    return sorted((PictureFile(file.relative_to(base).as_posix(), file) for file in files), key=lambda one: one.name)
+    return sorted((ImageFile(file.relative_to(base).as_posix(), file) for file in files), key=lambda one: one.name)
 
 
-def find_references(pictures: Sequence[PictureFile], folder: Path | None) -> list[PictureFile]:
-    """The same with the template of each.
+def find_references(images: Sequence[ImageFile], folder: Path | None) -> list[ImageFile]:
+    """Return the same images, each with its template.
 
     Args:
-        folder: holds templates under the images' own names, or DeepPCB's `X_temp` for `X_test`. None: they lie beside
-            the images.
+        folder: folder of templates with the same names as the images, or DeepPCB's `X_temp` for `X_test`. None: the
+            templates are beside the images.
 
     Raises:
-        ImageFileError: an image has none.
+        ImageFileError: an image has no template.
     """
     if folder is not None and not folder.is_dir():
-        raise ImageFileError(f"--references {folder}: there is no such folder")
+        raise ImageFileError(f"--references {folder}: there is no such folder.")
     found, missing = [], []
-    for one in pictures:
-        place = one.file if folder is None else folder / one.name
-        choices = [_other(place, _TEST, _TEMPLATE)] if one.file.stem.endswith(_TEST) else []
-        choices += [] if folder is None else [place]
-        reference = next((file for file in choices if file.is_file()), None)
+    for one in images:
+        path = one.file if folder is None else folder / one.name
+        candidates = [_with_suffix(path, _TEST, _TEMPLATE)] if one.file.stem.endswith(_TEST) else []
+        candidates += [] if folder is None else [path]
+        reference = next((file for file in candidates if file.is_file()), None)
         found.append(replace(one, reference=reference))
         missing += [one.name] if reference is None else []
     if missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise ImageFileError(
-            f"the model compares each image with its defect-free template, and {len(missing)} of {len(pictures)} "
-            f"images have none: {shown}. Give --references FOLDER with a file of the same relative name for each, or "
-            "name the pairs as DeepPCB does, X_test.jpg and X_temp.jpg side by side"
+            f"This model compares each image with its defect-free template, but {len(missing)} of {len(images)} "
+            f"images have none: {shown}. Pass --references FOLDER with a file of the same relative name for each "
+            "image, or name the pairs as in DeepPCB: X_test.jpg and X_temp.jpg in the same folder."
         )
     return found
 
 
 def read_pixels(file: Path) -> np.ndarray:
-    """uint8 (H, W, 3), RGB, as the loaders decode it: in the file's own frame, of 16 bits the upper 8.
+    """Return an image as uint8 (H, W, 3), RGB, decoded as in the loaders: in the file's frame, of 16 bits the upper 8.
 
     Raises:
-        ImageFileError: it can't be read.
+        ImageFileError: the file cannot be read.
     """
     try:
         pixels, _ = Decoder()(str(file), color=True)
-    except Exception as error:  # as many kinds as there are image libraries
-        raise ImageFileError(f"{file} can't be read as an image: {error}") from error
+    except Exception as error:  # each image library raises its own kinds
+        raise ImageFileError(f"Cannot read {file} as an image: {error}") from error
     return pixels.copy()
 
 
@@ -98,5 +98,5 @@ def _below(folder: Path) -> list[Path]:
     ]  # fmt: skip
 
 
-def _other(file: Path, ending: str, instead: str) -> Path:
-    return file.with_name(file.stem.removesuffix(ending) + instead + file.suffix)
+def _with_suffix(file: Path, old: str, new: str) -> Path:
+    return file.with_name(file.stem.removesuffix(old) + new + file.suffix)

@@ -1,4 +1,4 @@
-"""A detector over plain image files, prepared by the same loaders as in training."""
+"""Run a detector on plain image files, with the same preprocessing as in training."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from radikal_datasets.errors import ImageFileError, UnreadableImageError
 from radikal_datasets.raw.images import MAX_PIXELS
 from training import models
 from training.scoring.detections import predict
-from training.using.image_files import PictureFile
+from training.using.image_files import ImageFile
 from training.using.trained_model import OpenedModel
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image, best first.
+    """Detections in one image, highest score first.
 
     Attributes:
-        picture: its file.
+        image: the image's file.
         size: (width, height) in pixels of the file.
         boxes: x_min y_min x_max y_max, in pixels of the file.
-        scores, labels: one a box.
+        scores, labels: one per box.
     """
 
-    picture: PictureFile
+    image: ImageFile
     size: tuple[int, int]
     boxes: list[list[float]]
     scores: list[float]
@@ -43,82 +43,87 @@ class Detections:
 
 
 @dataclass
-class Looked:
-    """Of a whole run over images.
+class InferenceResult:
+    """Result of running a detector on images.
 
     Attributes:
-        found: of every image that could be read, in the order of their names.
-        broken: name -> what is wrong, of the others.
-        seconds: for reading, decoding and detecting; without opening the model.
-        device: where the model ran.
+        detections: of every readable image, sorted by name.
+        unreadable: name -> reason, of the images that could not be read.
+        seconds: time for reading, decoding and detecting; without opening the model.
+        device: device the model ran on.
     """
 
-    found: list[Detections] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
+    detections: list[Detections] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     device: str = "cpu"
 
 
-def look_for_defects(
+def detect_defects(
     opened: OpenedModel,
-    pictures: Sequence[PictureFile],
+    images: Sequence[ImageFile],
     threshold: float,
     *,
     tiles: Tiling | None = None,
     batch_size: int = 8,
-) -> Looked:
-    """Detections of every image with a score of at least `threshold`; images that can't be read are told, not fatal.
+) -> InferenceResult:
+    """Return the detections of every image with a score of at least `threshold`.
+
+    Unreadable images are reported in the result, they are not fatal.
 
     Raises:
         ImageFileError: none of the images can be read.
     """
     accelerator = Accelerator(mixed_precision="no")
     model: Any = opened.model.to(accelerator.device)  # pyright: ignore[reportArgumentType]
-    looked, started = Looked(device=accelerator.device.type), time.perf_counter()
-    files, sizes = _readable(pictures, looked.broken)
+    result, started = InferenceResult(device=accelerator.device.type), time.perf_counter()
+    files, sizes = _readable(images, result.unreadable)
     if files:
         loader = _loader(opened, list(files.values()), sizes, batch_size, tiles, accelerator)
-        batches = (predict(model, opened.processor, batch, accelerator) for batch in _batches(loader, files, looked))
-        with tqdm(total=len(pictures), initial=len(looked.broken), unit="image", disable=None) as bar:
+        batches = (predict(model, opened.processor, batch, accelerator) for batch in _batches(loader, files, result))
+        with tqdm(total=len(images), initial=len(result.unreadable), unit="image", disable=None) as bar:
             every = (one for batch in batches for one in batch)
-            # Tiles of an image follow each other. What has half the threshold may still hide what a tile's edge cut.
+            # Tiles of an image are consecutive. Detections down to half the threshold may still suppress boxes that a
+            # tile's edge cut.
             for name, parts in groupby(every, key=lambda one: one[0]):
                 seen = [_above(part, threshold / 2 if tiles else threshold) for _, part in parts]
-                whole = _merged(name, seen, threshold) if tiles else seen[0]
-                looked.found.append(Detections(files[name], sizes[name], **_best_first(whole)))
+                merged = _merged(name, seen, threshold) if tiles else seen[0]
+                result.detections.append(Detections(files[name], sizes[name], **_best_first(merged)))
                 bar.update(1)
-    looked.found = [one for one in looked.found if one.picture.name not in looked.broken]
-    looked.seconds = time.perf_counter() - started
-    if not looked.found:
-        name, reason = next(iter(looked.broken.items()))
-        raise ImageFileError(f"none of the {len(pictures)} images can be read, the first being {name}: {reason}")
-    return looked
+    result.detections = [one for one in result.detections if one.image.name not in result.unreadable]
+    result.seconds = time.perf_counter() - started
+    if not result.detections:
+        name, reason = next(iter(result.unreadable.items()))
+        raise ImageFileError(
+            f"None of the {len(images)} images can be read; the first one is {name}: {reason}. Check the files."
+        )
+    return result
 
 
 def _readable(
-    pictures: Sequence[PictureFile], broken: dict[str, str]
-) -> tuple[dict[str, PictureFile], dict[str, tuple[int, int]]]:
-    """The files with an image header, by name, and the (width, height) it tells; the others go to `broken`."""
+    images: Sequence[ImageFile], unreadable: dict[str, str]
+) -> tuple[dict[str, ImageFile], dict[str, tuple[int, int]]]:
+    """Return the files with an image header, by name, and their (width, height); add the others to `unreadable`."""
     files, sizes = {}, {}
-    for one in pictures:
+    for one in images:
         try:
             with Image.open(one.file) as image:
                 size = image.size
             if size[0] * size[1] > MAX_PIXELS:
-                raise ValueError(f"header claims {size[0]}x{size[1]} pixels; taken for a decompression bomb")
+                raise ValueError(f"header claims {size[0]}x{size[1]} pixels; treated as a decompression bomb")
             files[one.name], sizes[one.name] = one, size
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
-            broken[one.name] = _reason(error)
+            unreadable[one.name] = _reason(error)
     return files, sizes
 
 
 def _loader(
-    opened: OpenedModel, files: Sequence[PictureFile], sizes: dict[str, tuple[int, int]], batch_size: int,
+    opened: OpenedModel, files: Sequence[ImageFile], sizes: dict[str, tuple[int, int]], batch_size: int,
     tiles: Tiling | None, accelerator: Accelerator,
 ) -> DetectionLoader:  # fmt: skip
     resize: Any = "exact" if opened.settings is None else opened.settings.resize
     channels: Any = opened.channels
-    # Not "auto": what is found in an image must not depend on the others.
+    # Not "auto": the detections in an image must not depend on the other images.
     return DetectionLoader(
         _as_dataset(files, sizes, opened.class_names), batch_size, opened.canvas, device=accelerator.device,
         channels=channels, shuffle=False, resize=resize, tiles=tiles, on_error="skip",
@@ -126,8 +131,8 @@ def _loader(
     )  # fmt: skip
 
 
-def _as_dataset(files: Sequence[PictureFile], sizes: dict[str, tuple[int, int]], names: list[str]) -> datasets.Dataset:
-    """The files as a split of paths, with nothing known of them."""
+def _as_dataset(files: Sequence[ImageFile], sizes: dict[str, tuple[int, int]], names: list[str]) -> datasets.Dataset:
+    """Return the files as a split of paths, without annotations."""
     features = datasets.Features(
         {
             "image_id": datasets.Value("string"),
@@ -149,16 +154,16 @@ def _as_dataset(files: Sequence[PictureFile], sizes: dict[str, tuple[int, int]],
         "height": [sizes[one.name][1] for one in files],
         "boxes": [[] for _ in files],
         "labels": [[] for _ in files],
-        "annotated": [True] * len(files),  # or the loader would leave them out
+        "annotated": [True] * len(files),  # otherwise the loader would leave them out
     }
     return datasets.Dataset.from_dict(columns, features=features)
 
 
-def _batches(loader: DetectionLoader, files: dict[str, PictureFile], looked: Looked) -> Iterator[dict[str, Any]]:
-    """The loader's batches; one without a single readable image ends its loop, which is begun again behind it."""
+def _batches(loader: DetectionLoader, files: dict[str, ImageFile], result: InferenceResult) -> Iterator[dict[str, Any]]:
+    """Yield the loader's batches. A batch without a readable image ends its loop, which is then resumed after it."""
     names = list(files)
-    windows = [1 if loader.tiles is None else len(loader.tiles.windows(s)) for s in _sizes_of(loader)]
-    owners = np.repeat(np.arange(len(names)), windows)
+    tile_counts = [1 if loader.tiles is None else len(loader.tiles.windows(s)) for s in _sizes_of(loader)]
+    owners = np.repeat(np.arange(len(names)), tile_counts)
     while True:
         try:
             yield from loader
@@ -167,27 +172,27 @@ def _batches(loader: DetectionLoader, files: dict[str, PictureFile], looked: Loo
             state = loader.state_dict()
             at = state["position"] * loader.batch_size
             for i in np.unique(owners[at : at + loader.batch_size]):
-                looked.broken[names[i]] = _what_is_wrong(files[names[i]])
+                result.unreadable[names[i]] = _diagnose(files[names[i]])
             loader.load_state_dict({**state, "position": state["position"] + 1})
     for name in loader.skipped:
-        looked.broken[name] = _what_is_wrong(files[name])
+        result.unreadable[name] = _diagnose(files[name])
 
 
 def _sizes_of(loader: DetectionLoader) -> list[tuple[int, int]]:
-    """(height, width) of every row."""
+    """Return (height, width) of every row."""
     table: Any = loader.dataset.with_format(None)
     return list(zip(table["height"], table["width"], strict=True))
 
 
-def _what_is_wrong(picture: PictureFile) -> str:
-    """In a few words; the loader's own message gives advice for datasets."""
-    for file in (picture.file, picture.reference):
+def _diagnose(image: ImageFile) -> str:
+    """Return a short reason why an image is unreadable; the loader's own message gives advice for datasets."""
+    for file in (image.file, image.reference):
         try:
             if file is not None:
                 Decoder()(str(file), color=True)
-        except Exception as error:  # as many kinds as there are image libraries
-            return _reason(error) if file == picture.file else f"its template {file}: {_reason(error)}"
-    return "it changed while it was read"
+        except Exception as error:  # each image library raises its own kinds
+            return _reason(error) if file == image.file else f"its template {file}: {_reason(error)}"
+    return "the file changed while it was read"
 
 
 def _reason(error: Exception) -> str:
@@ -197,14 +202,14 @@ def _reason(error: Exception) -> str:
 
 
 def _above(one: dict[str, Any], threshold: float) -> dict[str, Any]:
-    """The detections with at least that score; what else is there stays."""
+    """Keep the detections with at least this score, and all other entries."""
     keep = [i for i, score in enumerate(one["scores"]) if score >= threshold]
     return {**one, **{name: [one[name][i] for i in keep] for name in ("boxes", "scores", "labels")}}
 
 
 def _merged(name: str, parts: list[dict[str, Any]], threshold: float) -> dict[str, Any]:
-    whole = merge_tiles({"image_id": name, **part} for part in parts)[name]
-    return _above({key: value.tolist() for key, value in whole.items()}, threshold)
+    merged = merge_tiles({"image_id": name, **part} for part in parts)[name]
+    return _above({key: value.tolist() for key, value in merged.items()}, threshold)
 
 
 def _best_first(one: dict[str, Any]) -> dict[str, Any]:

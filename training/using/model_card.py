@@ -1,4 +1,4 @@
-"""The card of a model: what it was trained on and how well it does, for people and for Hub clients."""
+"""The card of a model: what it was trained on and how well it performs, for people and for Hub clients."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from training.using.trained_model import DEFAULT_THRESHOLD, OpenedModel
 
 _BLOCK = "model"
 _TAGS = ("industrial-inspection", "defect-detection")
-# Paths of this machine, and what has no bearing on the model.
+# Paths on this machine, and settings that do not affect the model.
 _LOCAL = (
     "data_dir", "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "num_threads",
     "dataloader_num_workers", "combine_with", "eval_steps", "checkpointing_steps", "checkpoints_total_limit",
 )  # fmt: skip
 _SCORES = {"map": "AP", "map_50": "AP50", "map_75": "AP75", "mar_100": "AR100"}
-# Keys of ours in the metadata; all others are a person's.
+# Metadata keys that are generated; all others were written by a person.
 _OUR_KEYS = {
     "license", "license_name", "license_link", "library_name", "pipeline_tag", "tags", "datasets", "model-index",
 }  # fmt: skip
@@ -36,7 +36,7 @@ _OUR_KEYS = {
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A set that a model learnt from: its name and configuration, and its source; None for images of one's own."""
+    """A dataset the model was trained on: name, configuration, and source (None for a user's own images)."""
 
     name: str
     config: str | None
@@ -45,12 +45,12 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a card tells of.
+    """The model that a card describes.
 
     Attributes:
-        opened: the model, of a run.
-        settings: of the run.
-        metrics: what its metrics.json holds; empty where the run has not ended.
+        opened: the model of a run.
+        settings: settings of the run.
+        metrics: content of its metrics.json; empty if the run has not finished.
     """
 
     opened: OpenedModel
@@ -59,7 +59,7 @@ class TrainedModel:
 
     @cached_property
     def sets(self) -> list[TrainingSet]:
-        """What it learnt from, the first one first."""
+        """The datasets it was trained on, in the order of the settings."""
         sets = [_training_set(self.settings.dataset_name, self.settings.dataset_config_name)]
         for other in self.settings.combine_with or []:
             known = other if isinstance(other, Mapping) else {"path": other}
@@ -68,7 +68,7 @@ class TrainedModel:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources among them, each once."""
+        """The sources of these datasets, without repetition."""
         return list({one.source.name: one.source for one in self.sets if one.source is not None}.values())
 
 
@@ -80,11 +80,11 @@ def _training_set(path: str, config: str | None) -> TrainingSet:
 
 
 def model_card(trained: TrainedModel, repo_id: str, endpoint: str, older: str | None = None) -> str:
-    """The text of the card.
+    """Return the text of the card.
 
     Args:
-        repo_id, endpoint: where the model will be.
-        older: the card that is there; what people wrote into it, before and behind the generated part, stays.
+        repo_id, endpoint: where the model will be published.
+        older: the existing card; text that people wrote before and after the generated part is kept.
 
     Raises:
         HubFolderError: the older card's YAML does not parse.
@@ -152,15 +152,15 @@ def _summary(trained: TrainedModel) -> str:
     backbone = getattr(getattr(config, "backbone_config", None), "backbone", None)
     millions = sum(parameter.numel() for parameter in trained.opened.model.parameters()) / 1e6
     height, width = trained.opened.canvas
-    seen = {
+    inputs = {
         "gray": ", as gray images",
         "pair": ", each with its defect-free template and the difference of the two",
     }.get(trained.opened.channels, "")
     return (
-        f"A detector of {', '.join(trained.opened.class_names)}: {config.model_type}"
+        f"A detector for {', '.join(trained.opened.class_names)}: {config.model_type}"
         + (f" with the backbone {backbone}" if backbone else "")
-        + f", {millions:.1f} million parameters. It sees images stretched to {width} x {height} pixels{seen}. Trained "
-        "with `training/train.py` of radikal-datasets."
+        + f", {millions:.1f} million parameters. Its input images are resized to {width} x {height} pixels{inputs}. "
+        "Trained with `training/train.py` of radikal-datasets."
     )
 
 
@@ -189,7 +189,7 @@ def _scores(trained: TrainedModel) -> str:
     parts = {name: _coco(trained.metrics.get(name)) for name in ("validation", "test")}
     parts = {name: coco for name, coco in parts.items() if coco}
     if not parts:
-        return "None: the run has not ended, or no split of its set is annotated."
+        return "None: the run has not finished, or no split of its dataset is annotated."
     rows = [[name, *(_number(coco.get(key)) for key in _SCORES)] for name, coco in parts.items()]
     text = _table(["split", *_SCORES.values()], rows)
     name, coco = list(parts.items())[-1]
@@ -198,7 +198,7 @@ def _scores(trained: TrainedModel) -> str:
         header = ["class", f"AP ({name})", *(["AP50"] if ap50 else [])]
         rows = [[one, _number(v), *([_number(ap50.get(one))] if ap50 else [])] for one, v in per_class.items()]
         text += "\n\n" + _table(header, rows)
-    about = "COCO's measures, of 1. Validation chose the weights; test was looked at once."
+    about = "COCO metrics, from 0 to 1. The weights were chosen on validation; test was evaluated once, at the end."
     return f"{text}\n\n{about} {_hardware(trained.metrics)}"
 
 
@@ -218,16 +218,16 @@ def _operating_point(trained: TrainedModel) -> str:
     threshold = trained.opened.threshold
     if threshold is None:
         return (
-            f"None was chosen. `training/predict.py` takes scores of at least {DEFAULT_THRESHOLD} then, which is no "
-            "more than a guess: choose a threshold on images of your own."
+            f"None was chosen. `training/predict.py` then uses a threshold of {DEFAULT_THRESHOLD}, which is only a "
+            "guess: choose a threshold on your own images."
         )
     text = f"Scores of at least **{threshold:.3f}**, chosen on validation."
     for name in ("test", "validation"):
         point = (trained.metrics.get("operating_point") or {}).get(name) or {}
         if "misses_per_100_parts" in point:
             misses, calls = point["misses_per_100_parts"], point["false_calls_per_100_parts"]
-            parts = f"On {name} ({point['parts']} images), a hundred images have"
-            return f"{text} {parts} {misses:.1f} missed defects and {calls:.1f} false calls."
+            parts = f"On {name} ({point['parts']} images), there are"
+            return f"{text} {parts} {misses:.1f} missed defects and {calls:.1f} false positives per 100 images."
     return text
 
 
@@ -237,7 +237,7 @@ def _usage(trained: TrainedModel, repo_id: str, endpoint: str) -> str:
     command = f"python training/predict.py {repo_id} IMAGES --output found --threshold {threshold}"
     if trained.opened.channels == "pair":
         return (
-            "It needs each image's template, so it is used by radikal-datasets and not by transformers' pipeline:\n\n"
+            "It needs the template of each image, so use it with radikal-datasets, not with transformers' pipeline:\n\n"
             f"```console\n{shell}{command} --references TEMPLATES\n```"
         )
     code = (
@@ -249,17 +249,17 @@ def _usage(trained: TrainedModel, repo_id: str, endpoint: str) -> str:
 
 def _limits(trained: TrainedModel) -> str:
     lines = [
-        "- The scores hold for images like those of the split: same camera, light, resolution and material. On others "
-        "it must be scored anew.",
-        "- It knows the classes above and no others; what is none of them it misses, or calls by a wrong name.",
-        "- It was not made, checked or certified for deciding alone whether a part is safe.",
+        "- The scores hold for images like those of the split: same camera, lighting, resolution and material. Score "
+        "it again before using it on others.",
+        "- It knows only the classes above; it misses any other defect, or assigns it a wrong class.",
+        "- It was not designed, tested or certified to decide on its own whether a part is safe.",
     ]
     if any(not source.real for source in trained.sources):
-        lines.insert(1, "- Images it learnt from are made, not taken: scores on real ones will be lower.")
+        lines.insert(1, "- Some of its training images are synthetic: scores on real ones will be lower.")
     coco = _coco(trained.metrics.get("test")) or _coco(trained.metrics.get("validation"))
     weak = [name for name, value in (coco.get("map_per_class") or {}).items() if 0 <= value < 0.1]
     if weak:
-        lines.append(f"- Of {', '.join(weak)} it finds next to nothing (AP below 0.1).")
+        lines.append(f"- It finds almost no {', '.join(weak)} (AP below 0.1).")
     return "\n".join(lines)
 
 
@@ -273,12 +273,12 @@ def _settings(settings: Settings) -> str:
 
 
 def _without_folders(name: str) -> str:
-    """A path's last part, for where it lay on this machine is nobody's business; any other text as it is."""
+    """Return the last part of a path, so that folders of this machine stay private; any other text unchanged."""
     return Path(name).name if name.startswith(("/", "~", ".")) or name.count("/") > 1 or Path(name).exists() else name
 
 
 def _coco(part: Any) -> dict[str, Any]:
-    """COCO scores of one split, out of metrics.json."""
+    """Return the COCO scores of one split, from metrics.json."""
     if not isinstance(part, Mapping):
         return {}
     inner = part.get("coco")

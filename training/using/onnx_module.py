@@ -1,4 +1,4 @@
-"""The network that goes into an ONNX file: images in, boxes out, and how two such results are compared."""
+"""The network written to an ONNX file, images in and boxes out, and the comparison of two such outputs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from training import models
 from training.using.trained_model import OpenedModel
 
 _BILINEAR = 2  # PIL's number
-# Red, green and blue of gray as OpenCV makes it, in whole numbers: 0.299, 0.587 and 0.114 of 2^14.
+# OpenCV's weights of red, green and blue for gray, as integers: 0.299, 0.587 and 0.114 of 2^14.
 _LUMINANCE, _LUMINANCE_BITS = (4899, 9617, 1868), 14
 
 
 class ExportedDetector(torch.nn.Module):
-    """A detector with everything that its image processor does before and after it.
+    """A detector that includes the pre- and post-processing of its image processor.
 
-    Inputs: `images`, uint8 (N, H, W, 3), RGB, all of one size, any; with a model of pairs also `references`, the
-    defect-free templates, of any one size too. Outputs, best first: `boxes`, float32 (N, K, 4), x_min y_min x_max y_max
-    in pixels of the image, 0-based, half-open, clipped to it; `scores`, float32 (N, K); `labels`, int64 (N, K).
+    Inputs: `images`, uint8 (N, H, W, 3), RGB, any size, the same for all; for a model of pairs also `references`, the
+    defect-free templates, also any size, the same for all. Outputs, highest score first: `boxes`, float32 (N, K, 4),
+    x_min y_min x_max y_max in pixels of the image, 0-based, half-open, clipped to it; `scores`, float32 (N, K);
+    `labels`, int64 (N, K).
 
     Raises:
-        ModelError: the image processor does something else than stretch, scale and normalise.
+        ModelError: the image processor does something other than resize, rescale and normalize.
     """
 
     def __init__(self, opened: OpenedModel) -> None:
@@ -33,14 +34,17 @@ class ExportedDetector(torch.nn.Module):
         processor = opened.processor
         self.canvas, self.pair, self.model = opened.canvas, opened.channels == "pair", opened.model
         if int(processor.resample) != _BILINEAR or getattr(processor, "do_pad", False):
-            raise ModelError(f"{opened.where}: its image processor pads, or resizes otherwise than bilinearly")
+            raise ModelError(
+                f"Cannot export {opened.where}: its image processor pads images, or does not resize them bilinearly. "
+                "Only bilinear resizing without padding, as saved by training/train.py, is supported."
+            )
         parameters = inspect.signature(processor.post_process_object_detection).parameters
         if "use_focal_loss" in parameters:
-            self.most: int | None = opened.model.config.num_queries
+            self.max_detections: int | None = opened.model.config.num_queries
         elif "top_k" in parameters:
-            self.most = parameters["top_k"].default
+            self.max_detections = parameters["top_k"].default
         else:
-            self.most = None  # one class a query, the background a class of its own
+            self.max_detections = None  # one class per query; the background is a separate class
         norm = models.normalization(processor)
         rescale = processor.rescale_factor if processor.do_rescale else 1.0
         std = torch.tensor(norm["std"]).view(1, 3, 1, 1)
@@ -59,20 +63,20 @@ class ExportedDetector(torch.nn.Module):
         logits, centers, extents = outputs.logits, outputs.pred_boxes[..., :2], outputs.pred_boxes[..., 2:]
         boxes = torch.cat([centers - extents / 2, centers + extents / 2], -1).clamp(0, 1)
         classes = logits.shape[-1]
-        if self.most is None:
+        if self.max_detections is None:
             scores, labels = logits.softmax(-1)[..., :-1].max(-1)
             scores, order = scores.sort(dim=1, descending=True)
             labels = labels.gather(1, order)
         else:
             every = logits.sigmoid().flatten(1)
-            scores, place = every.topk(min(self.most, every.shape[1]))
-            order, labels = place // classes, place % classes
+            scores, index = every.topk(min(self.max_detections, every.shape[1]))
+            order, labels = index // classes, index % classes
         boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
         across, down = (torch.tensor(axis, dtype=boxes.dtype) for axis in ([1, 0, 1, 0], [0, 1, 0, 1]))
         return boxes * (across * images.shape[2] + down * images.shape[1]), scores, labels
 
     def pixel_values(self, images: torch.Tensor, references: torch.Tensor | None = None) -> torch.Tensor:
-        """float32 (N, 3, *canvas): what the model itself takes."""
+        """Return float32 (N, 3, *canvas), the input of the model itself."""
         if not self.pair:
             planes = self._resized(images)
         else:
@@ -82,19 +86,19 @@ class ExportedDetector(torch.nn.Module):
         return planes * self.scale + self.shift
 
     def _gray(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (N, H, W, 3) to uint8 (N, H, W, 1)."""
+        """Convert uint8 (N, H, W, 3) to uint8 (N, H, W, 1)."""
         total = (images.to(torch.int32) * self.luminance).sum(-1, keepdim=True, dtype=torch.int32)
         half = 1 << (_LUMINANCE_BITS - 1)
         return torch.div(total + half, 1 << _LUMINANCE_BITS, rounding_mode="floor").to(torch.uint8)
 
     def _resized(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (N, H, W, C) to gray levels, float32 (N, C, *canvas); resized as bytes, like the image processor."""
+        """Resize uint8 (N, H, W, C) to float32 (N, C, *canvas), gray levels; as bytes, like the image processor."""
         planes = images.permute(0, 3, 1, 2)
         return torch.nn.functional.interpolate(planes, self.canvas, mode="bilinear", antialias=True).float()
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelOutput:
     """Detections of one image: boxes (N, 4) xyxy, scores (N,), labels (N,)."""
 
     boxes: np.ndarray
@@ -102,13 +106,14 @@ class Found:
     labels: np.ndarray
 
 
-def differences(one: Found, other: Found, scale: np.ndarray, count: int) -> np.ndarray:
-    """How far the `count` best of `one` are from their nearest of `other`: float (n, 2), of the box and of the score.
+def differences(one: ModelOutput, other: ModelOutput, scale: np.ndarray, count: int) -> np.ndarray:
+    """Return the differences, float (n, 2), of box and score between the `count` best of `one` and the nearest of
+    `other`.
 
-    Not from those at the same place: of two nearly equal scores either may come first.
+    Detections are not compared by rank: of two nearly equal scores either may come first.
 
     Args:
-        scale: (4,), what boxes are multiplied by, so that they are in the pixels one wants to be told.
+        scale: (4,), factors for the boxes, so that their differences are in the desired pixels.
     """
     found = []
     for i in np.argsort(-one.scores)[:count]:
@@ -120,8 +125,8 @@ def differences(one: Found, other: Found, scale: np.ndarray, count: int) -> np.n
     return np.array(found, float).reshape(-1, 2)
 
 
-def made_up_images(canvas: tuple[int, int]) -> list[np.ndarray]:
-    """A few coloured images, uint8 (H, W, 3): of the canvas's size, smaller and larger, of other proportions."""
+def sample_images(canvas: tuple[int, int]) -> list[np.ndarray]:
+    """Return synthetic color images, uint8 (H, W, 3): of the canvas's size, smaller, larger, other proportions."""
     height, width = canvas
     rng = np.random.default_rng(0)
     images = []

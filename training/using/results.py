@@ -14,7 +14,7 @@ from tqdm import tqdm
 from radikal_datasets.view.drawing import draw, looks
 from radikal_datasets.view.pages import embedded, facts, table, write_page
 from training.using.image_files import read_pixels
-from training.using.inference import Detections, Looked
+from training.using.inference import Detections, InferenceResult
 from training.using.trained_model import OpenedModel
 
 PREDICTIONS, IMAGES = "predictions.json", "images.json"
@@ -30,32 +30,32 @@ figcaption b { color: var(--ink); font-weight: 600 }
 """
 
 
-def write_results(output: Path, looked: Looked, names: list[str]) -> None:
+def write_results(output: Path, result: InferenceResult, names: list[str]) -> None:
     """`predictions.json`, COCO results that `COCO("images.json").loadRes("predictions.json")` reads; `images.json`.
 
     Ids of images and categories count from 1, in the order of the files' names and of the classes. Boxes are x, y,
     width, height in pixels.
     """
-    ids = {one.picture.name: i for i, one in enumerate(looked.found, start=1)}
+    ids = {one.image.name: i for i, one in enumerate(result.detections, start=1)}
     results = [
         {
-            "image_id": ids[one.picture.name],
+            "image_id": ids[one.image.name],
             "category_id": label + 1,
             "bbox": [round(x, 2) for x in (box[0], box[1], box[2] - box[0], box[3] - box[1])],
             "score": round(score, 6),
-            "file_name": one.picture.name,
+            "file_name": one.image.name,
         }
-        for one in looked.found
+        for one in result.detections
         for box, score, label in zip(one.boxes, one.scores, one.labels, strict=True)
     ]
     images = {
         "images": [
-            {"id": ids[one.picture.name], "file_name": one.picture.name, "width": one.size[0], "height": one.size[1]}
-            for one in looked.found
+            {"id": ids[one.image.name], "file_name": one.image.name, "width": one.size[0], "height": one.size[1]}
+            for one in result.detections
         ],
         "categories": [{"id": i, "name": name} for i, name in enumerate(names, start=1)],
         "annotations": [],
-        "unreadable": dict(sorted(looked.broken.items())),
+        "unreadable": dict(sorted(result.unreadable.items())),
     }
     (output / IMAGES).write_text(json.dumps(images, indent=1) + "\n", encoding="utf-8")
     lines = ",\n".join(json.dumps(one) for one in results)
@@ -64,12 +64,12 @@ def write_results(output: Path, looked: Looked, names: list[str]) -> None:
 
 def overlay_path(one: Detections) -> Path:
     """Where its overlay lies, below the output folder."""
-    return Path("overlays") / f"{one.picture.name}.jpg"
+    return Path("overlays") / f"{one.image.name}.jpg"
 
 
-def write_overlays(output: Path, looked: Looked, names: list[str], which: str) -> None:
+def write_overlays(output: Path, result: InferenceResult, names: list[str], which: str) -> None:
     """The images as JPEG, of their own size, with the detections drawn in; `which` as in `predict.predict`."""
-    chosen = [one for one in looked.found if which == "all" or (which == "found" and one.scores)]
+    chosen = [one for one in result.detections if which == "all" or (which == "found" and one.scores)]
     for one in tqdm(chosen, unit="overlay", disable=None, leave=False):
         file = output / overlay_path(one)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -78,13 +78,13 @@ def write_overlays(output: Path, looked: Looked, names: list[str], which: str) -
 
 def drawn(one: Detections, names: list[str], edge: int | None = None) -> Image.Image:
     """The image with its detections; `edge` as in `drawing.draw`."""
-    image = Image.fromarray(read_pixels(one.picture.file))
+    image = Image.fromarray(read_pixels(one.image.file))
     return draw(image, one.boxes, one.labels, names, scores=one.scores, edge=edge)
 
 
-def write_gallery(output: Path, looked: Looked, opened: OpenedModel, threshold: float) -> None:
+def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, threshold: float) -> None:
     """`index.html`: counts, the surest detections first, and the images that could not be read."""
-    names, found = opened.class_names, looked.found
+    names, found = opened.class_names, result.detections
     shown = sorted(found, key=lambda one: -max(one.scores, default=0.0))[:SHOWN]
     counts = Counter(label for one in found for label in one.labels)
     holding = Counter(label for one in found for label in set(one.labels))
@@ -99,20 +99,20 @@ def write_gallery(output: Path, looked: Looked, opened: OpenedModel, threshold: 
                 "images": f"{len(found):,}",
                 "with a detection": f"{with_any:,}",
                 "detections": f"{counts.total():,}",
-                "could not be read": f"{len(looked.broken):,}",
+                "could not be read": f"{len(result.unreadable):,}",
             }
         )
         + table(("class", "boxes", "images"), rows)
-        + _broken(looked)
+        + _broken(result)
         + f'<h2>Images</h2>{_key(names)}<div class="grid">{"".join(_figure(output, one, names) for one in shown)}</div>'
     )
     write_page(output / "index.html", f"Predictions for {len(found):,} images", body, style=_STYLE)
 
 
-def _broken(looked: Looked) -> str:
-    if not looked.broken:
+def _broken(result: InferenceResult) -> str:
+    if not result.unreadable:
         return ""
-    return "<h2>Could not be read</h2>" + table(("file", "what is wrong"), sorted(looked.broken.items()))
+    return "<h2>Could not be read</h2>" + table(("file", "what is wrong"), sorted(result.unreadable.items()))
 
 
 def _key(names: list[str]) -> str:
@@ -124,7 +124,7 @@ def _key(names: list[str]) -> str:
 
 
 def _figure(output: Path, one: Detections, names: list[str]) -> str:
-    title = html.escape(one.picture.name)
+    title = html.escape(one.image.name)
     picture = f'<img loading="lazy" alt="{title}" src="{embedded(drawn(one, names, edge=_EDGE))}">'
     if (output / overlay_path(one)).is_file():
         picture = f'<a href="{quote(overlay_path(one).as_posix())}">{picture}</a>'

@@ -1,4 +1,4 @@
-"""A finished run's output folder, opened: its settings, its best model, and its data's classes checked against both."""
+"""Open the output folder of a run: its settings and best model, with the data's classes checked against the model."""
 
 from __future__ import annotations
 
@@ -16,38 +16,43 @@ from training.run.settings import RUN_SETTINGS, Settings, parse
 
 
 def checked_classes(settings: Settings, splits: datasets.DatasetDict, split: str, model: Any) -> list[str]:
-    """The classes that the model and a split have in common: all.
+    """Return the class names of a split, after checking that they are the model's.
 
     Raises:
-        TrainingDataError: no such split.
-        ClassNamesError: the data's classes are not the model's.
+        TrainingDataError: there is no such split.
+        ClassNamesError: its classes differ from the model's.
     """
     if split not in splits:
-        raise TrainingDataError(f"{settings.dataset_name} has no split {split!r}; it has {', '.join(map(str, splits))}")
+        raise TrainingDataError(
+            f"{settings.dataset_name} has no split {split!r}. It has {', '.join(map(str, splits))}."
+        )
     names = class_names(splits[split])
     if settings.task == "classification":
         names = target_names(names, settings.target)
     known = [model.config.id2label[i] for i in range(len(model.config.id2label))]
     if names != known:
-        raise ClassNamesError(f"the model's classes are {known}, those of {settings.dataset_name} are {names}")
+        raise ClassNamesError(
+            f"The model's classes are {known}, but those of {settings.dataset_name} are {names}. Use the dataset the "
+            "model was trained on, or one with the same classes in the same order."
+        )
     return names
 
 
 def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
-    """Settings, best model and image processor of an output folder.
+    """Open an output folder and return its settings, best model and image processor.
 
     Raises:
-        RunNotFoundError: the folder does not hold a run, or one without a model yet.
+        RunNotFoundError: the folder holds no run, or a run without a model so far.
     """
     if not (run / RUN_SETTINGS).is_file():
         raise RunNotFoundError(
             f"{run.absolute()} is not the output_dir of a run: "
-            + (f"it has no {RUN_SETTINGS}" if run.is_dir() else "there is no such folder")
+            + (f"it has no {RUN_SETTINGS}." if run.is_dir() else "there is no such folder.")
         )
     if not (run / "best" / "config.json").is_file():
         raise RunNotFoundError(
-            f"{run}: this run has no scored model yet (best/ is missing). The first comes when the run first scores, "
-            "after eval_steps steps"
+            f"{run}: this run has no scored model yet (best/ is missing). The first one is saved at the first "
+            "evaluation, after eval_steps steps."
         )
     settings = parse([str(run / RUN_SETTINGS), *overrides])
     best = run / "best"

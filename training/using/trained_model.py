@@ -1,4 +1,4 @@
-"""A trained model by its run, its folder, or its name on the Hub, for those who use it: predict.py, export.py."""
+"""Open a trained model from its run, its folder, or the Hub, for predict.py and export.py."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from training.run.checkpoints import load_model
 from training.run.settings import RUN_SETTINGS, Settings
 from training.using.saved_run import open_run
 
-#: Detections with a lower score are left out, where a run has no operating point of its own.
+#: Detections with a lower score are left out if a run has no operating point.
 DEFAULT_THRESHOLD = 0.3
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A detector, and what is known of it.
+    """A detector with its settings, image processor and operating point.
 
     Attributes:
-        where: as it was asked for.
-        settings: of its run; None where it is a model folder, or comes from a Hub.
-        model: in eval mode, on the CPU.
+        where: the name or path as the user gave it.
+        settings: settings of its run; None for a model folder or a model from a Hub.
+        model: the detector in eval mode, on the CPU.
         processor: its image processor.
-        threshold: the operating point stored with it; None where there is none.
+        threshold: the operating point stored with it; None if there is none.
     """
 
     where: str
@@ -44,37 +44,37 @@ class OpenedModel:
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes, in the order of their indices."""
+        """The class names, in the order of their indices."""
         names: Any = self.model.config.id2label
         return [names[i] for i in range(len(names))]
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """(height, width) in pixels of what the model sees.
+        """(height, width) in pixels of the model's input.
 
         Raises:
-            ModelError: its image processor does not stretch images to one size.
+            ModelError: its image processor does not resize all images to one size.
         """
         size = self.processor.size
         if not self.processor.do_resize or not size.get("height") or not size.get("width"):
             raise ModelError(
-                f"{self.where}: its image processor resizes to {dict(size)}; needed is one height and width that "
-                "images are stretched to, as training/train.py saves it"
+                f"The image processor of {self.where} resizes to {dict(size)}. It must resize all images to one height "
+                "and width, as saved by training/train.py."
             )
         return int(size["height"]), int(size["width"])
 
     @property
     def channels(self) -> str:
-        """What the three planes are: "rgb", "gray" (the luminance, thrice) or "pair" (image, template, difference)."""
+        """The three input channels: "rgb", "gray" (three times luminance) or "pair" (image, template, difference)."""
         return getattr(self.model.config, "radikal_channels", "rgb")
 
 
 def open_model(where: str | os.PathLike[str]) -> OpenedModel:
-    """The best model of a run's output_dir, or the model of a `from_pretrained` folder or a repository of the Hub.
+    """Open the best model of a run's output_dir, a `from_pretrained` folder, or a Hub repository.
 
     Raises:
-        RunNotFoundError: nothing of the kind is there.
-        ModelError: it can't be loaded, or is no detector.
+        RunNotFoundError: there is no such model.
+        ModelError: it can't be loaded, or is not a detector.
         HubContentError: the Hub's answer is not safe to use (see `radikal_datasets.hub_client.answers`).
     """
     where, folder = str(where), Path(where)
@@ -86,19 +86,21 @@ def open_model(where: str | os.PathLike[str]) -> OpenedModel:
         model, processor = _pretrained(where)
     else:
         raise RunNotFoundError(
-            f"{folder.absolute()} is no trained model: "
+            f"{folder.absolute()} is not a trained model: "
             + (f"it has neither {RUN_SETTINGS} nor config.json" if folder.is_dir() else "there is no such folder")
-            + ". Give the output_dir of a run, or a folder with a saved model in it, such as its best/"
+            + ". Pass the output_dir of a run, or the folder of a saved model, such as its best/."
         )
     if not hasattr(processor, "post_process_object_detection"):
-        raise ModelError(f"{where} is a {model.config.model_type}, which finds no boxes: only detectors are used here")
+        raise ModelError(
+            f"{where} is a {model.config.model_type}, which does not predict boxes. Only detectors are supported here."
+        )
     if stored is None:
         stored = getattr(model.config, "radikal_threshold", None)
     return OpenedModel(where, settings, model, processor, stored)
 
 
 def _on_hub(where: str) -> bool:
-    """Whether it can be a repository of a Hub that was chosen; huggingface.co is not asked for a mistyped folder."""
+    """Return whether it can be a repository of the configured Hub; a mistyped folder is not sent to huggingface.co."""
     return bool(os.environ.get("HF_ENDPOINT")) and _HUB_NAME.fullmatch(where) is not None
 
 
@@ -110,12 +112,12 @@ def _pretrained(where: str) -> tuple[PreTrainedModel, Any]:
         for link in chain_of(error):  # transformers wraps whatever is raised below it
             if isinstance(link, HubContentError):
                 raise link from None
-        place = where if Path(where).exists() else f"{where} (no folder; so looked for on {hub_name()})"
-        raise ModelError(f"{place} can't be loaded as a detector: {' '.join(str(error).split())}") from error
+        name = where if Path(where).exists() else f"{where} (not a folder, so looked up on {hub_name()})"
+        raise ModelError(f"Cannot load {name} as a detector: {' '.join(str(error).split())}") from error
 
 
 def _stored_threshold(metrics: Path) -> float | None:
-    """The threshold that validation chose, out of a run's metrics.json."""
+    """Return the threshold chosen on validation, from a run's metrics.json."""
     if not metrics.is_file():
         return None
     point = json.loads(metrics.read_text(encoding="utf-8")).get("operating_point") or {}
