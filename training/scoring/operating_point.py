@@ -252,8 +252,8 @@ def _assign(scores: Any, overlaps: np.ndarray, iou: float) -> np.ndarray:
 
 def _overlaps(prediction: dict[str, Any], target: dict[str, Any]) -> np.ndarray:
     """Return the IoU (N, M); 0 if neither box has an area."""
-    boxes = (torch.tensor(np.asarray(item["boxes"], dtype=float)).reshape(-1, 4) for item in (prediction, target))
-    return np.nan_to_num(box_iou(*boxes).numpy())
+    detected, true = (torch.tensor(np.asarray(item["boxes"], float)).reshape(-1, 4) for item in (prediction, target))
+    return np.nan_to_num(box_iou(detected, true).numpy())
 
 
 def _by_falling_score(scores: Any) -> np.ndarray:
