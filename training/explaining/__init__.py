@@ -1,5 +1,5 @@
-"""Maps of what a detector's calls rest on, and scores that say whether such a map deserves trust.
+"""Saliency maps of a detector's detections, and scores that measure whether such a map can be trusted.
 
-Methods (`cam`, `attention`, `d_rise`, `gradients`) know nothing of detection: they take a network and a target, a
-function of its outputs (`targets`). No method is shown the true boxes; only `trust` compares with them, afterwards.
+Methods (`cam`, `attention`, `d_rise`, `gradients`) are independent of detection: they take a network and a target, a
+function of its outputs (`targets`). No method gets the true boxes; only `trust` compares with them, afterwards.
 """

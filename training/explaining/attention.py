@@ -16,7 +16,7 @@ from training.explaining.targets import Detector
 
 
 def attention_map(detector: Detector, pixels: torch.Tensor, query: int) -> np.ndarray:
-    """Mean over heads and decoder layers of where a query reads, float32 (H, W), 0 to 1.
+    """Return where a query attends, averaged over heads and decoder layers, float32 (H, W), 0 to 1.
 
     Args:
         pixels: one image, (1, 3, H, W).
@@ -27,7 +27,7 @@ def attention_map(detector: Detector, pixels: torch.Tensor, query: int) -> np.nd
 
 
 def _deformable(model: torch.nn.Module) -> list[torch.nn.Module]:
-    """The decoder's deformable cross-attentions; none in DETR and its relatives with dense attention."""
+    """Return the decoder's deformable cross-attentions; none in DETR and its relatives with dense attention."""
     return [
         module
         for name, module in model.named_modules()
@@ -36,8 +36,8 @@ def _deformable(model: torch.nn.Module) -> list[torch.nn.Module]:
 
 
 def _dense(detector: Detector, pixels: torch.Tensor, query: int) -> torch.Tensor:
-    """Of attention weights (1, heads, Q, h x w) a layer over the backbone's last feature map."""
-    detector.model.set_attn_implementation("eager")  # the faster kinds keep no weights
+    """Average the attention weights (1, heads, Q, h x w) of each layer over the backbone's last feature map."""
+    detector.model.set_attn_implementation("eager")  # the faster implementations do not return weights
     shapes: list[torch.Size] = []
     with torch.no_grad(), tapped(detector.model) as taps:
         detector(pixels)
@@ -49,7 +49,7 @@ def _dense(detector: Detector, pixels: torch.Tensor, query: int) -> torch.Tensor
 
 
 def _sampled(detector: Detector, layers: list[torch.nn.Module], pixels: torch.Tensor, query: int) -> torch.Tensor:
-    """Of the points a query samples in each feature level, with their weights."""
+    """Sum the weights of the points that a query samples in each feature level."""
     calls: list[tuple[Any, dict[str, Any]]] = []
 
     def keep(module: torch.nn.Module, _arguments: Any, options: dict[str, Any]) -> None:
@@ -72,10 +72,10 @@ def _sampled(detector: Detector, layers: list[torch.nn.Module], pixels: torch.Te
 
 
 def _weights_of_positions(module: Any, options: dict[str, Any], query: int) -> torch.Tensor:
-    """(positions of all levels,): how much each counts in what the query reads, mean over heads.
+    """Return the weight of each position (positions of all levels,) in a query's attention output, mean over heads.
 
-    What a query reads is linear in the values that lie at the positions, so its derivative by a value is that
-    position's weight: sampling points, weights and bilinear splitting at once, in whatever way the family computes
+    The output is linear in the values at the positions, so its derivative with respect to a value is the weight of
+    that position. This covers sampling points, weights and bilinear interpolation at once, however the family computes
     them.
     """
     values = torch.zeros_like(options["encoder_hidden_states"]).requires_grad_()
@@ -87,7 +87,7 @@ def _weights_of_positions(module: Any, options: dict[str, Any], query: int) -> t
 
 @contextmanager
 def _without_projections(module: Any) -> Iterator[None]:
-    """Values go in and come out as they are: no matrix mixes heads before or after."""
+    """Replace the input and output projections by the identity, so that no matrix mixes heads."""
     kept = {name: getattr(module, name) for name in ("value_proj", "output_proj") if hasattr(module, name)}
     try:
         for name in kept:
@@ -99,6 +99,6 @@ def _without_projections(module: Any) -> Iterator[None]:
 
 
 def _spread(weights: torch.Tensor, shape: Any) -> torch.Tensor:
-    """Weights (h, w) over the image's pixels (H, W), each level's sum kept, so that coarse levels count no more."""
+    """Resize weights (h, w) to the image (H, W), keeping each level's sum, so that coarse levels do not count more."""
     large = interpolate(weights[None, None], size=tuple(shape), mode="bilinear", align_corners=False)[0, 0]
     return large * (weights.numel() / large.numel())

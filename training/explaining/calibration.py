@@ -1,4 +1,4 @@
-"""Whether scores are what they say: of the calls scored 0.8, are 80 % right?"""
+"""Calibration of detection scores: are 80 % of the detections with a score of 0.8 correct?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bin:
-    """Detections whose score lies in [low, high): how many, their mean score, and the part of them that is right."""
+    """Detections with a score in [low, high): their count, mean score, and the fraction that is correct (`right`)."""
 
     low: float
     high: float
@@ -22,13 +22,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scores of detections held against whether they are right at IoU 0.5.
+    """Detection scores compared with whether the detections are correct at IoU 0.5.
 
     Attributes:
         floor: detections with a lower score were left out.
         error: expected calibration error (ECE), the mean of |right - score| over bins, weighted by their counts.
-        bias: mean score minus the part that is right; above 0 the model is too sure of itself.
-        bins: those that hold a detection.
+        bias: mean score minus the fraction that is correct; above 0 the model is overconfident.
+        bins: bins with at least one detection.
     """
 
     floor: float
@@ -38,26 +38,26 @@ class Calibration:
     bins: list[Bin]
 
     def to_dict(self) -> dict[str, Any]:
-        """For json."""
+        """Return a dict for JSON."""
         return asdict(self)
 
 
-def calibration(marks: Sequence[tuple[float, bool]], floor: float, bins: int = 10) -> Calibration:
-    """Of (score, right) pairs, as `training.scoring.operating_point.match` gives them.
+def calibration(detections: Sequence[tuple[float, bool]], floor: float, bins: int = 10) -> Calibration:
+    """Measure the calibration of (score, is correct) pairs, as returned by `training.scoring.operating_point.match`.
 
     Args:
-        floor: lower scores are left out; a DETR's hundreds of empty queries would drown the rest.
-        bins: of equal width over 0..1.
+        floor: lower scores are left out; a DETR's hundreds of empty queries would drown out the rest.
+        bins: number of bins of equal width over 0..1.
     """
-    kept = [(score, right) for score, right in marks if score >= floor]
+    kept = [(score, correct) for score, correct in detections if score >= floor]
     if not kept:
         return Calibration(floor, 0, None, None, [])
-    scores, rights = np.array([score for score, _ in kept]), np.array([float(right) for _, right in kept])
-    places = np.minimum((scores * bins).astype(int), bins - 1)
+    scores, correct = np.array([score for score, _ in kept]), np.array([float(value) for _, value in kept])
+    indices = np.minimum((scores * bins).astype(int), bins - 1)
     filled = [
-        Bin(i / bins, (i + 1) / bins, int(mine.sum()), float(scores[mine].mean()), float(rights[mine].mean()))
+        Bin(i / bins, (i + 1) / bins, int(chosen.sum()), float(scores[chosen].mean()), float(correct[chosen].mean()))
         for i in range(bins)
-        if (mine := places == i).any()
+        if (chosen := indices == i).any()
     ]
     error = sum(one.count * abs(one.right - one.score) for one in filled) / len(kept)
-    return Calibration(floor, len(kept), float(error), float(scores.mean() - rights.mean()), filled)
+    return Calibration(floor, len(kept), float(error), float(scores.mean() - correct.mean()), filled)

@@ -16,16 +16,16 @@ from training.explaining.baselines import scaled
 
 
 class SignedEigenCAM(EigenCAM):
-    """EigenCAM with its stronger side shown (Seg-Eigen-CAM, Chung and Ying 2025).
+    """EigenCAM with a corrected sign (Seg-Eigen-CAM, Chung and Ying 2025).
 
-    A principal component has no sign: grad-cam's EigenCAM shows an object, or all but the object, by chance.
+    The sign of a principal component is arbitrary: grad-cam's EigenCAM may show the object, or all but the object.
     """
 
     def get_cam_image(
         self, input_tensor: Any, target_layer: Any, target_category: Any, activations: np.ndarray, grads: Any,
         eigen_smooth: Any,
     ) -> np.ndarray:  # fmt: skip
-        """The features (B, C, H, W) along their first principal component, (B, H, W)."""
+        """Project the features (B, C, H, W) onto their first principal component, (B, H, W)."""
         return get_2d_projection_with_sign_correction(activations)
 
 
@@ -37,25 +37,25 @@ CAM_METHODS: dict[str, Any] = {
 def cam_map(
     method: str, network: torch.nn.Module, taps: Sequence[torch.nn.Module], pixels: torch.Tensor, target: Any
 ) -> np.ndarray:
-    """One map (H, W), float32, 0 to 1.
+    """Compute one map (H, W), float32, 0 to 1.
 
     Args:
         method: a key of CAM_METHODS. EigenCAM, the first principal component of the features, does not use the target.
-        network: images (1, 3, H, W) to one tensor; its weights need no gradient.
-        taps: modules whose outputs are the feature maps; of several, the mean of their maps.
-        target: of the network's output for one image, a number.
+        network: maps images (1, 3, H, W) to one tensor; its weights need no gradient.
+        taps: modules whose outputs are the feature maps; for several, the mean of their maps.
+        target: function of the network's output for one image, returning a number.
     """
     with CAM_METHODS[method](model=network, target_layers=list(taps)) as cam:
-        # The weights are fixed: it is the input that makes gradients flow at all.
+        # The weights are frozen: gradients flow only because the input requires them.
         return scaled(cam(input_tensor=pixels.clone().requires_grad_(), targets=[target])[0])
 
 
 @contextmanager
 def tapped(model: torch.nn.Module) -> Iterator[list[torch.nn.Identity]]:
-    """While open, each feature map the backbone gives passes through a module of its own, which hooks can hold.
+    """Pass each feature map of the backbone through its own identity module, to which hooks can be attached.
 
-    A list of maps can't be hooked, and the blocks inside differ from backbone to backbone. The taps come in the maps'
-    order, the finest first, after a first forward pass has counted them.
+    A list of maps can't be hooked, and the blocks inside differ between backbones. The taps are in the order of the
+    maps, finest first; they exist after the first forward pass.
     """
     taps: list[torch.nn.Identity] = []
 
@@ -76,14 +76,14 @@ def tapped(model: torch.nn.Module) -> Iterator[list[torch.nn.Identity]]:
 
 
 def backbone(model: torch.nn.Module) -> torch.nn.Module:
-    """The part of a detector that gives a list of feature maps: transformers' wrapper, or timm's network itself.
+    """Return the module that outputs a list of feature maps: transformers' wrapper, or timm's network itself.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such module.
     """
     for module in model.modules():
         if isinstance(module, BackboneMixin) or (
             type(module).__module__.startswith("timm.") and hasattr(module, "feature_info")
         ):
             return module
-    raise ValueError(f"{type(model).__name__} has no backbone that gives feature maps: the CAM methods need one")
+    raise ValueError(f"{type(model).__name__} has no backbone that returns feature maps, which the CAM methods need.")

@@ -1,4 +1,4 @@
-"""From a run's split to the images that are explained, each with its truth and the detector's calls on it."""
+"""Select the images of a split to explain, each with its ground truth and detections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained detector with what it takes to show it images; `splits` are those of its dataset."""
+    """A trained detector with everything needed to run it; `splits` are those of its dataset."""
 
     detector: Detector
     processor: Any
@@ -34,7 +34,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Answer:
-    """The calls and the truth of one image or tile, boxes xyxy in its own pixels, as `match` takes them."""
+    """Predictions and target of one image or tile, boxes xyxy in its own pixels, as `match` takes them."""
 
     name: str
     image_id: str
@@ -47,13 +47,14 @@ class Case:
     """One image to explain.
 
     Attributes:
-        name: its image_id; of a tile also where it lies.
-        pixels: as the model sees it, normalised, (1, 3, H, W).
-        paired: its planes are image, template and difference, so that only the first is a picture.
+        name: its image_id; for a tile also its position.
+        pixels: the model's input, normalized, (1, 3, H, W).
+        paired: whether the channels are image, template and difference, so that only the first is an image.
         size: (height, width) in pixels of the file, or of the tile.
-        truth: boxes in pixels of H x W, with their class indices.
-        detections: over the threshold, surest first, boxes in pixels of H x W.
-        partners: for each detection the true box it found (same class, IoU >= 0.5, none twice); None: a false call.
+        truth: true boxes in pixels of H x W, with their class indices.
+        detections: those above the threshold, highest score first, boxes in pixels of H x W.
+        partners: for each detection the true box it matches (same class, IoU >= 0.5, each box once); None: a false
+            positive.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Case:
 
 
 def answers(subject: Subject, split: str) -> list[Answer]:
-    """What the model says on every annotated image of a split; empty where there is none."""
+    """Run the model on every annotated image of a split; empty if there is none."""
     found = []
     for batch, i, image_id, prediction in _predicted(subject, subject.splits, split):
         label, size = batch["labels"][i], batch["canvas_size"][i].tolist()
@@ -77,13 +78,13 @@ def answers(subject: Subject, split: str) -> list[Answer]:
 
 
 def choose(found: Sequence[Answer], wanted: int | Sequence[str], threshold: float) -> list[str]:
-    """Names of the images to explain.
+    """Return the names of the images to explain.
 
     Args:
-        wanted: image ids, or how many of the images with a detection over the threshold, spread evenly over the split.
+        wanted: image ids, or the number of images with a detection above the threshold, spread evenly over the split.
 
     Raises:
-        SettingsError: an id that is not among the split's annotated images.
+        SettingsError: an id is not among the split's annotated images.
     """
     if isinstance(wanted, int):
         called = [one.name for one in found if max(one.prediction["scores"], default=0.0) >= threshold]
@@ -92,18 +93,18 @@ def choose(found: Sequence[Answer], wanted: int | Sequence[str], threshold: floa
     known = {one.image_id for one in found}
     if missing := [image_id for image_id in wanted if image_id not in known]:
         raise SettingsError(
-            f"--images: the split has no annotated image {', '.join(missing)}; it has {len(known)}, such as "
-            f"{', '.join(sorted(known)[:3])}"
+            f"--images: the split has no annotated image {', '.join(missing)}. It has {len(known)}, such as "
+            f"{', '.join(sorted(known)[:3])}."
         )
     return [one.name for one in found if one.image_id in set(wanted)]
 
 
 def cases(subject: Subject, split: str, names: Sequence[str], threshold: float, most: int) -> Iterator[Case]:
-    """The images of these names, read anew, in the split's order.
+    """Read the images with these names again and yield them in the split's order.
 
     Args:
         threshold: detections with a lower score are left out.
-        most: detections of an image that are kept, the surest.
+        most: maximum number of detections per image; those with the highest scores are kept.
     """
     ids = {name.rsplit("@", 1)[0] for name in names} | set(names)
     rows = [i for i, image_id in enumerate(subject.splits[split]["image_id"]) if image_id in ids]
@@ -114,20 +115,20 @@ def cases(subject: Subject, split: str, names: Sequence[str], threshold: float, 
 
 
 def _predicted(subject: Subject, splits: Any, split: str) -> Iterator[tuple[Any, int, str, dict[str, Any]]]:
-    """(batch, place in it, image_id, prediction) of every annotated image or tile."""
+    """Yield (batch, index in it, image_id, prediction) of every annotated image or tile."""
     options = models.normalization(subject.processor)
     model, accelerator = subject.detector.model, subject.accelerator
     for batch in eval_loader(splits, split, subject.settings, accelerator, **options) or []:
-        places = [i for i, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
+        indices = [i for i, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
         found = predict(model, subject.processor, batch, accelerator)
-        for i, (image_id, prediction) in zip(places, found, strict=True):
+        for i, (image_id, prediction) in zip(indices, found, strict=True):
             yield batch, i, image_id, prediction
 
 
 def _case(
     subject: Subject, batch: Any, i: int, name: str, prediction: dict[str, Any], threshold: float, most: int
 ) -> Case:  # fmt: skip
-    # The loader writes its next batch into the same memory.
+    # Cloned: the loader writes its next batch into the same memory.
     pixels = batch["pixel_values"][i : i + 1].clone()
     height, width = pixels.shape[-2:]
     label = batch["labels"][i]
@@ -144,22 +145,22 @@ def _case(
 def _detections(
     detector: Detector, pixels: torch.Tensor, prediction: dict[str, Any], scale: torch.Tensor, threshold: float
 ) -> list[Detection]:
-    """Those over the threshold, surest first, in pixels of the model's input, each with the query it came from."""
+    """Return the detections above the threshold, highest score first, in the model's pixels, with their query."""
     with torch.no_grad():
         logits, boxes = detector(pixels)
     probabilities = detector.probabilities(logits)[0]
     found = []
-    calls = zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True)
-    for box, label, score in sorted(calls, key=lambda call: -call[2]):
+    rows = zip(prediction["boxes"], prediction["labels"], prediction["scores"], strict=True)
+    for box, label, score in sorted(rows, key=lambda row: -row[2]):
         if score >= threshold:
-            place = torch.tensor(box) * scale
-            query = own_query(probabilities, boxes[0], place.to(boxes.device), label, score)
-            found.append(Detection(_box(place), label, score, query, _box(boxes[0, query].cpu())))
+            scaled = torch.tensor(box) * scale
+            query = own_query(probabilities, boxes[0], scaled.to(boxes.device), label, score)
+            found.append(Detection(_box(scaled), label, score, query, _box(boxes[0, query].cpu())))
     return found
 
 
 def _partners(detections: Sequence[Detection], truth: Sequence[tuple[Box, int]]) -> list[Box | None]:
-    """As `training.scoring.operating_point.match`: the surest choose first."""
+    """Match like `training.scoring.operating_point.match`: the highest score chooses first."""
     free = list(truth)
     partners: list[Box | None] = []
     for detection in detections:
@@ -176,7 +177,7 @@ def _partners(detections: Sequence[Detection], truth: Sequence[tuple[Box, int]])
 
 
 def _name(image_id: str, prediction: dict[str, Any]) -> str:
-    """The image's, or image@left,top of a tile."""
+    """Return the image's name, or image@left,top for a tile."""
     if "window" not in prediction:
         return image_id
     top, left = prediction["window"][:2]
@@ -184,10 +185,10 @@ def _name(image_id: str, prediction: dict[str, Any]) -> str:
 
 
 def _corners(boxes: torch.Tensor, height: Any, width: Any) -> list[Box]:
-    """Boxes (N, 4), centre and size as fractions, as xyxy in pixels."""
-    centre, size = boxes[:, :2], boxes[:, 2:]
+    """Convert boxes (N, 4), center and size as fractions, to xyxy in pixels."""
+    center, size = boxes[:, :2], boxes[:, 2:]
     scale = torch.tensor([width, height, width, height], dtype=torch.float32)
-    return [_box(box) for box in torch.cat([centre - size / 2, centre + size / 2], 1) * scale]
+    return [_box(box) for box in torch.cat([center - size / 2, center + size / 2], 1) * scale]
 
 
 def _box(values: torch.Tensor) -> Box:

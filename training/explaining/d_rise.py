@@ -1,4 +1,4 @@
-"""D-RISE (Petsiuk et al. 2021): cover parts of the image at random and see when the detection suffers."""
+"""D-RISE (Petsiuk et al. 2021): mask random parts of the image and measure how the detection's score drops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from training.explaining.baselines import scaled
 
-#: Cells along each edge of a mask, and the part of them that stays visible; both as in the paper.
+#: Cells along each edge of a mask, and the fraction of them that stays visible; both as in the paper.
 CELLS, VISIBLE = 16, 0.5
 
 
@@ -22,13 +22,13 @@ def d_rise_maps(
     batch: int,
     seed: int,
 ) -> list[np.ndarray]:
-    """One map (H, W) for each thing that is scored, float32, 0 to 1: the mean of the masks, weighted by the scores.
+    """Compute one map (H, W) per scored item, float32, 0 to 1: the mean of the masks, weighted by the scores.
 
     Args:
-        scores: images (B, 3, H, W) to (B, D), such as `Similarity` of D detections; all share the masks.
-        pixels, hidden: one image, (1, 3, H, W), and what a covered part of it looks like.
-        masks: how many; the maps' noise falls with the root of it.
-        batch: masks at a time.
+        scores: maps images (B, 3, H, W) to (B, D), such as `Similarity` of D detections; all share the masks.
+        pixels, hidden: one image, (1, 3, H, W), and the content of its masked parts.
+        masks: number of masks; the noise of the maps falls with its square root.
+        batch: number of masks per forward pass.
         seed: the same seed gives the same masks.
     """
     total: torch.Tensor | None = None
@@ -42,13 +42,13 @@ def d_rise_maps(
             total = part if total is None else total + part
             plain, sums = plain + mask[:, 0].sum(0), sums + weights.sum(0)
     assert total is not None and isinstance(sums, torch.Tensor)
-    # Pixels that happened to be visible more often than others would shine without this, whatever the scores.
+    # Without this, pixels that happen to be visible more often would look important, whatever the scores.
     excess = total - sums[:, None, None] * plain / masks
     return [scaled(one.clamp_min(0).cpu().numpy()) for one in excess]
 
 
 def random_masks(count: int, batch: int, shape: Sequence[int], seed: int) -> Iterator[torch.Tensor]:
-    """Masks (b, 1, H, W), float32, 0 (covered) to 1, `batch` at a time: random grids, smooth and shifted."""
+    """Yield masks (b, 1, H, W), float32, 0 (masked) to 1, `batch` at a time: random grids, smoothed and shifted."""
     height, width = shape
     generator = torch.Generator().manual_seed(seed)
     cell_height, cell_width = -(-height // CELLS), -(-width // CELLS)

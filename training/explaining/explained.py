@@ -1,4 +1,4 @@
-"""One image explained: its maps, and each map's scores."""
+"""Explain one image: compute its maps, and the scores of each map."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from training.explaining.methods import METHODS, Effort, maps_of
 from training.explaining.targets import Detection, Detector, Similarity, best_query
 from training.explaining.trust import area_of, deletion_and_insertion, energy_inside, pointing_hit
 
-#: What maps are called on pages and in tables.
+#: Names of the maps on pages and in tables.
 TITLES = {
     **METHODS,
     "consensus": "consensus",
     "random": "random noise",
     "smooth": "smooth noise",
-    "centre": "blob in the centre",
+    "centre": "blob at the center",
     "box": "blob in the detected box",
 }
 
 
 @dataclass(frozen=True)
 class MapScores:
-    """How one map did.
+    """Scores of one map.
 
     Attributes:
-        energy, pointing: inside the true box of the defect; None for a false call, which has none.
-        energy_in_call: inside the detector's own box.
-        deletion, insertion: areas under the curves, 0 to 1: the mean score on the way; None where no curves
-            were asked for.
-        redrawn: Spearman's correlation with the map of the model whose decoder, or backbone, was drawn anew.
+        energy, pointing: inside the true box of the defect; None for a false positive, which has none.
+        energy_in_call: inside the detected box.
+        deletion, insertion: areas under the curves, 0 to 1, that is, the mean score along them; None if no curves
+            were requested.
+        redrawn: Spearman's correlation with the map of the model whose decoder, or backbone, was re-initialized.
     """
 
     energy: float | None
@@ -52,13 +52,13 @@ class MapScores:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One detection with its maps, each (H, W), float32, 0 to 1, and their scores, the consensus and baselines too.
+    """One detection with its maps, each (H, W), float32, 0 to 1, and their scores, including consensus and baselines.
 
     Attributes:
-        partner: the true box; None: a false call.
-        area: the part of the image that `partner` covers.
-        hidden_score: what is left of the detection on the blurred image, which every curve starts or ends with.
-        agreement: mean Spearman correlation of the methods' maps, pair by pair; None with fewer than two.
+        partner: the matched true box; None: a false positive.
+        area: fraction of the image that `partner` covers.
+        hidden_score: remaining score of the detection on the blurred image, with which every curve starts or ends.
+        agreement: mean Spearman correlation over all pairs of the methods' maps; None with fewer than two.
     """
 
     detection: Detection
@@ -72,7 +72,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Explained:
-    """One image; `seconds` by method, `scoring` and, where it was done, `redrawing`."""
+    """One explained image; `seconds` per method, for `scoring` and, if it was done, `redrawing`."""
 
     case: Case
     explanations: list[Explanation]
@@ -80,18 +80,18 @@ class Explained:
 
     @property
     def total_seconds(self) -> float:
-        """Of all methods and scores."""
+        """Total time of all methods and scores, in seconds."""
         return sum(self.seconds.values())
 
 
 def explain(
     detector: Detector, case: Case, methods: Sequence[str], effort: Effort, others: Mapping[str, Detector]
 ) -> Explained:
-    """Maps and scores of every detection of one image.
+    """Compute maps and scores of every detection in one image.
 
     Args:
         methods: keys of METHODS.
-        others: models with weights drawn anew, to hold the maps against; may be empty.
+        others: models with re-initialized weights, to compare the maps with; may be empty.
     """
     hidden = blurred(case.pixels)
     maps, seconds = maps_of(detector, case.pixels, hidden, case.detections, methods, effort)
@@ -114,8 +114,10 @@ def _redrawn(
     effort: Effort,
     maps: Sequence[Mapping[str, np.ndarray]],
 ) -> list[dict[str, dict[str, float]]]:
-    """For each detection: method to part to correlation. The other model's query is the one most alike the detection,
-    so that what is compared still concerns the same place."""
+    """Return for each detection: method -> part -> correlation.
+
+    Of the other model, the query most similar to the detection is used, so that both maps concern the same position.
+    """
     found: list[dict[str, dict[str, float]]] = [{method: {} for method in mine} for mine in maps]
     for part, other in others.items():
         moved = [

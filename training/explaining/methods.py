@@ -1,4 +1,4 @@
-"""All maps of one image: which method needs what."""
+"""Compute all maps of one image with the chosen methods."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.explaining.d_rise import d_rise_maps
 from training.explaining.gradients import integrated_gradients_map
 from training.explaining.targets import ClassLogits, Detection, Detector, QueryLogit, Similarity, similarity
 
-#: In the order of pages and tables, and what each is called there.
+#: Methods in the order of pages and tables, with their names there.
 METHODS = {
     "gradcam": "Grad-CAM",
     "hirescam": "HiResCAM",
@@ -30,15 +30,15 @@ LAYERS = ("first", "middle", "last")
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work goes into maps and their scores.
+    """How much computation to spend on maps and their scores.
 
     Attributes:
-        layer: which of the backbone's feature maps the CAM methods read, by their order; with one map all are that.
-        masks: of D-RISE, an image.
-        gradient_steps: of integrated gradients, a detection.
-        curve_steps: points of the deletion and insertion curves after their first; 0: no curves (they take longest).
-        batch: changed images the model sees at a time.
-        seed: of masks, of random maps and of redrawn weights.
+        layer: which of the backbone's feature maps the CAM methods use, by their order; irrelevant if there is one.
+        masks: number of D-RISE masks per image.
+        gradient_steps: steps of integrated gradients per detection.
+        curve_steps: points of the deletion and insertion curves after the first; 0: no curves (they take longest).
+        batch: number of modified images per forward pass.
+        seed: seed of masks, random maps and re-initialized weights.
     """
 
     layer: str = "middle"
@@ -57,10 +57,10 @@ def maps_of(
     methods: Sequence[str],
     effort: Effort,
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, float]]:
-    """The maps of each detection by method, (H, W), float32, 0 to 1, and the seconds each method took for all of them.
+    """Return each detection's maps by method, (H, W), float32, 0 to 1, and the seconds each method took in total.
 
     Args:
-        pixels, hidden: one image, (1, 3, H, W), and the same image with nothing to see on it.
+        pixels, hidden: one image, (1, 3, H, W), and the same image blurred.
         methods: keys of METHODS.
     """
     maps: list[dict[str, np.ndarray]] = [{} for _ in detections]
@@ -101,12 +101,12 @@ def _cams(
     with tapped(detector.model) as taps:
         with torch.no_grad():
             network(pixels)
-        place = {"first": 0, "middle": len(taps) // 2, "last": len(taps) - 1}[layer]
-        return [cam_map(method, network, [taps[place]], pixels, QueryLogit(one.query, one.label)) for one in detections]
+        index = {"first": 0, "middle": len(taps) // 2, "last": len(taps) - 1}[layer]
+        return [cam_map(method, network, [taps[index]], pixels, QueryLogit(one.query, one.label)) for one in detections]
 
 
 def all_similarities(detector: Detector, detections: Sequence[Detection]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Images (B, 3, H, W) to (B, D): how far each of D detections is still there, from one forward pass."""
+    """Return a function from images (B, 3, H, W) to the similarities (B, D) of D detections, in one forward pass."""
 
     def scores(images: torch.Tensor) -> torch.Tensor:
         logits, boxes = detector(images)

@@ -1,4 +1,4 @@
-"""Models with weights drawn anew (Adebayo et al. 2018): a map that stays the same does not show what was learnt."""
+"""Models with re-initialized weights (Adebayo et al. 2018): a map that stays the same ignores what was learned."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ PARTS = ("decoder", "backbone")
 
 
 def redrawn(detector: Detector, part: str, seed: int) -> Detector:
-    """A copy with the weights of one part drawn anew; the rest is as trained.
+    """Return a copy with the weights of one part re-initialized; the rest stays as trained.
 
-    Each tensor's new numbers are its old ones in random order, so that they keep their spread and the copy its
-    numerical range.
+    The values of each tensor are shuffled, so that their distribution and the copy's numerical range stay the same.
 
     Args:
-        part: "decoder", its layers with the heads that give classes and boxes, or "backbone".
+        part: "decoder", its layers with the heads that predict classes and boxes, or "backbone".
     """
     other = copy.deepcopy(detector)
     chosen = _in_decoder if part == "decoder" else _within(other.model, backbone(other.model))
@@ -34,7 +33,7 @@ def redrawn(detector: Detector, part: str, seed: int) -> Detector:
 
 
 def _in_decoder(name: str) -> bool:
-    # Heads lie beside `model.`, inside its decoder, or are those that choose queries among the encoder's outputs.
+    # Heads are outside `model.`, inside its decoder, or select queries from the encoder's outputs.
     return ".decoder." in f".{name}" or not name.startswith("model.") or name.startswith("model.enc_")
 
 

@@ -1,4 +1,4 @@
-"""All images in numbers: what each method reached, and where it fails."""
+"""Summary over all images: the results of each method, and the tests it fails."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ import numpy as np
 from training.explaining.baselines import BASELINES
 from training.explaining.explained import TITLES, Explained, Explanation
 
-#: Energy inside the true box; deletion and insertion beside RIVALS'; correlation with redrawn models' maps.
+#: Energy inside the true box; deletion and insertion compared with RIVALS; correlation with re-initialized models.
 TESTS = ("energy", "curves", "redrawn")
 RIVALS = ("random", "centre")
 #: A map's energy inside the true box must be this many times that of the random map.
 LEAST_RATIO = 2.0
-#: Boxes that cover more of the image than this are left out of the ratio: no map could reach LEAST_RATIO there.
+#: Boxes that cover more of the image than this are left out of the ratio: no map could reach LEAST_RATIO for them.
 LARGEST_AREA = 1 / LEAST_RATIO
-#: A map must delete and insert better than both RIVALS in this part of the detections.
+#: Fraction of the detections in which a map must have better deletion and insertion than both RIVALS.
 LEAST_WON = 0.75
-#: Above this mean correlation a map is the same whatever the redrawn part has learnt.
+#: Above this mean correlation a map hardly depends on what the re-initialized part has learned.
 HIGHEST_CORRELATION = 0.5
 
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """Means over detections of one method, the consensus or a baseline.
+    """Means over detections for one method, the consensus or a baseline.
 
     Attributes:
-        energy, pointing: inside the true box, over right detections; None where there is none.
-        ratio: mean energy over the random map's, over right detections whose box covers at most half of the image.
+        energy, pointing: inside the true box, over correct detections; None if there is none.
+        ratio: mean energy divided by the random map's, over correct detections whose box covers at most half of the
+            image.
         energy_in_call, deletion, insertion: over all detections.
-        curves_won: the part of the detections where deletion is lower and insertion higher than both RIVALS'.
-        redrawn: correlation with the redrawn models' maps, by part, over the images this was done for.
-        seconds: an image.
-        passes: of the tests TESTS; None where a test could not be made, empty for baselines, which are no methods.
+        curves_won: fraction of the detections with lower deletion and higher insertion than both RIVALS.
+        redrawn: correlation with the maps of re-initialized models, by part, over the images it was computed for.
+        seconds: per image.
+        passes: results of TESTS; None if a test was not possible, empty for baselines.
     """
 
     name: str
@@ -52,21 +53,21 @@ class MethodSummary:
 
     @property
     def fails(self) -> list[str]:
-        """Names of the tests it fails."""
+        """Names of the failed tests."""
         return [test for test, passed in self.passes.items() if passed is False]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of all images.
+    """Summary of all images.
 
     Attributes:
-        right, false_calls: explained detections.
-        tested: right ones whose box covers at most half of the image, on which `ratio` rests.
-        reachable: the ratio of a map whose whole energy lies in the true box.
-        redrawn: detections that were held against redrawn models.
+        right, false_calls: numbers of explained detections that are true and false positives.
+        tested: correct detections whose box covers at most half of the image; `ratio` is computed on these.
+        reachable: the ratio of a map with all its energy in the true box.
+        redrawn: number of detections compared with re-initialized models.
         agreement: mean over detections.
-        hidden_score: mean score left on the blurred images.
+        hidden_score: mean remaining score on the blurred images.
     """
 
     right: int
@@ -79,12 +80,12 @@ class Summary:
     methods: list[MethodSummary]
 
     def to_dict(self) -> dict[str, Any]:
-        """For json."""
+        """Return a dict for JSON."""
         return asdict(self)
 
 
 def summarize(explained: Sequence[Explained]) -> Summary:
-    """The numbers of the index page."""
+    """Compute the numbers of the index page."""
     every = [one for image in explained for one in image.explanations]
     right = [one for one in every if one.partner is not None]
     tested = [one for one in right if one.area is not None and one.area <= LARGEST_AREA]
@@ -133,14 +134,14 @@ def _method(
 
 
 def _passes(name: str, ratio: float | None, won: float | None, redrawn: dict[str, float]) -> dict[str, bool | None]:
-    # A mean of ranks is spread over the whole image: even a perfect one has hardly more than twice the energy.
+    # A mean of ranks covers the entire image: even a perfect one has hardly more than twice the energy.
     energy = None if ratio is None or name == "consensus" else ratio >= LEAST_RATIO
     changes = all(value <= HIGHEST_CORRELATION for value in redrawn.values()) if redrawn else None
     return dict(zip(TESTS, (energy, None if won is None else won >= LEAST_WON, changes), strict=True))
 
 
 def _curves_won(one: Explanation, name: str) -> float | None:
-    """1 where the map deletes and inserts better than both rivals, else 0; None without curves."""
+    """Return 1 if deletion and insertion of the map are better than both rivals', else 0; None without curves."""
     mine = one.scores[name]
     if mine.deletion is None or mine.insertion is None:
         return None

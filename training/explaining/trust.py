@@ -1,4 +1,4 @@
-"""Scores that say whether a map deserves trust. Only these are shown the true boxes, and only after the map is made."""
+"""Scores that measure whether a map can be trusted. Only these use the true boxes, after the map was computed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Curves:
-    """A detection's score while an image is taken apart, and put together, in a map's order.
+    """A detection's score while pixels are deleted from an image, and inserted, in the order of a map.
 
     Attributes:
-        deletion, insertion: the score at 0, 1/steps, ... 1 of the pixels; `deletion[0]` is the whole image's.
+        deletion, insertion: the score at 0, 1/steps, ... 1 of the pixels; `deletion[0]` is that of the entire image.
     """
 
     deletion: list[float]
@@ -24,33 +24,33 @@ class Curves:
 
     @property
     def deletion_area(self) -> float:
-        """Area under the deletion curve; low where what the map shows first is what the detection needs."""
+        """Area under the deletion curve; low if the detection depends on the pixels the map ranks highest."""
         return area_under(self.deletion)
 
     @property
     def insertion_area(self) -> float:
-        """Area under the insertion curve; high where what the map shows first is enough for the detection."""
+        """Area under the insertion curve; high if the pixels the map ranks highest suffice for the detection."""
         return area_under(self.insertion)
 
 
 def energy_inside(values: np.ndarray, box: Box) -> float:
-    """The part of a map's sum that lies in a box, 0 to 1; a map that is zero everywhere has none.
+    """Return the fraction of a map's sum inside a box, 0 to 1; 0 for a map that is zero everywhere.
 
     Args:
         values: (H, W), not negative.
-        box: xyxy in the map's pixels; a pixel at its edge counts by the part that is inside.
+        box: xyxy in the map's pixels; a pixel at its edge counts by the fraction that is inside.
     """
     total = float(values.sum())
     return float((values * coverage(box, values.shape)).sum()) / total if total > 0 else 0.0
 
 
 def area_of(box: Box, shape: tuple[int, ...]) -> float:
-    """The part of the image a box covers: the energy that a map which is the same everywhere has inside."""
+    """Return the fraction of the image that a box covers: the energy of a constant map inside it."""
     return float(coverage(box, shape).mean())
 
 
 def pointing_hit(values: np.ndarray, box: Box) -> float:
-    """Pointing game: whether the map's highest pixel lies in the box; of several, the part of them that does."""
+    """Pointing game: whether the map's highest pixel is inside the box; for several, the fraction of them that is."""
     highest = values == values.max()
     if highest.all():
         return area_of(box, values.shape)
@@ -58,7 +58,7 @@ def pointing_hit(values: np.ndarray, box: Box) -> float:
 
 
 def coverage(box: Box, shape: tuple[int, ...]) -> np.ndarray:
-    """(H, W): the part of each pixel that lies in the box, 0 to 1."""
+    """Return (H, W), the fraction of each pixel that is inside the box, 0 to 1."""
     x0, y0, x1, y1 = box
 
     def along(low: float, high: float, count: int) -> np.ndarray:
@@ -77,19 +77,19 @@ def deletion_and_insertion(
     batch: int,
     generator: np.random.Generator,
 ) -> Curves:
-    """Both curves of one map.
+    """Compute both curves of one map.
 
     Args:
-        score: images (B, 3, H, W) to (B,).
-        pixels, hidden: the image, (1, 3, H, W), and what takes the place of its pixels.
+        score: maps images (B, 3, H, W) to (B,).
+        pixels, hidden: the image, (1, 3, H, W), and the replacement for its deleted pixels.
         values: the map, (H, W).
-        steps, batch: points of each curve after its first, and images at a time.
+        steps, batch: points of each curve after the first, and images per forward pass.
         generator: decides the order of pixels with the same value.
     """
     order = np.lexsort((generator.random(values.size), -values.ravel()))
-    place = np.empty(values.size, np.int64)
-    place[order] = np.arange(values.size)
-    first = torch.from_numpy(place.reshape(1, 1, *values.shape)).to(pixels.device)
+    position = np.empty(values.size, np.int64)
+    position[order] = np.arange(values.size)
+    first = torch.from_numpy(position.reshape(1, 1, *values.shape)).to(pixels.device)
     found: dict[bool, list[float]] = {}
     with torch.no_grad():
         for delete in (True, False):
@@ -103,5 +103,5 @@ def deletion_and_insertion(
 
 
 def area_under(curve: list[float]) -> float:
-    """Of a curve over 0..1, by the trapezoidal rule."""
+    """Return the area under a curve over 0..1, by the trapezoidal rule."""
     return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
