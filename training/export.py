@@ -33,6 +33,7 @@ from transformers.utils import logging as transformers_logging
 import radikal_datasets
 from loaders.decoding import resize_into
 from radikal_datasets.errors import ExportError, ImageFileError, RadikalError, SettingsError
+from radikal_datasets.files import atomic_file
 from training.using.image_files import find_images, find_references, read_pixels
 from training.using.onnx_module import ExportedDetector, ModelOutput, differences, sample_images
 from training.using.trained_model import OpenedModel, open_model

@@ -28,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import Tiling
 from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
+from radikal_datasets.files import refuse_inside
 from training.using.image_files import ImageFile, find_images, find_references
 from training.using.inference import InferenceResult, detect_defects
 from training.using.results import PREDICTIONS, write_gallery, write_overlays, write_results
@@ -132,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         threshold = stored if known.threshold is None else known.threshold
         if not 0 <= threshold <= 1 or known.batch_size < 1:
             raise SettingsError("--threshold must be between 0 and 1, and --batch_size at least 1.")
-        _check_apart(known.output, known.images)
+        refuse_inside(known.output, known.images, what="the folder of images")
         pairs = opened.channels == "pair"
         images = find_images(known.images, pairs=pairs)
         if not images:

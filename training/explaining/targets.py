@@ -159,7 +159,7 @@ def own_query(probabilities: torch.Tensor, boxes: torch.Tensor, box: torch.Tenso
 
 
 def overlaps(boxes: torch.Tensor, box: tuple[float, float, float, float]) -> torch.Tensor:
-    """Return the IoU (...) of boxes (..., 4) with one box; unlike torchvision's, batched and differentiable through the maximum."""
+    """Return the IoU (...) of boxes (..., 4) with one box, batched and differentiable, unlike torchvision's."""
     other = boxes.new_tensor(box)
     low, high = torch.maximum(boxes[..., :2], other[:2]), torch.minimum(boxes[..., 2:], other[2:])
     common = (high - low).clamp_min(0).prod(-1)

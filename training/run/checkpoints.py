@@ -121,13 +121,13 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, keep:
         temporary.rename(final)
         for old in _checkpoints(output_dir)[:-keep]:
             # Renamed first: an interrupted removal must not leave a checkpoint that looks complete.
-            shutil.rmtree(old.rename(output_dir / f".{old.name}.tmp"))
+            shutil.rmtree(old.rename(output_dir / f".{old.name}{UNFINISHED}"))
     accelerator.wait_for_everyone()
 
 
 def save_model(model: PreTrainedModel, processor: Any, folder: Path) -> None:
     """Write a `from_pretrained` folder with its image processor, replacing an existing one. Main process only."""
-    temporary, old = folder.parent / f".{folder.name}.tmp", folder.parent / f".{folder.name}.old"
+    temporary, old = (folder.parent / f".{folder.name}{ending}" for ending in (UNFINISHED, ".old"))
     for leftover in (temporary, old):
         shutil.rmtree(leftover, ignore_errors=True)
     weights = unfolded_weights(model) if is_folded(model) else dict[str, Any](model.state_dict())
