@@ -1,4 +1,4 @@
-"""The whole road on made-up images: sample tree -> verify -> prepare -> look -> train -> score -> explain -> pages.
+"""The complete workflow on synthetic images: sample, verify, prepare, preview, train, score, explain, HTML pages.
 
 python training/demo.py            in demo/, about five minutes on two CPU cores; `make demo` installs first
 """
@@ -23,27 +23,27 @@ if __name__ == "__main__":
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, SEED = 400, 0
 SHOWN, EXPLAINED, MASKS = 24, 4, 128
-#: The demo's other pages, beside its own: what they are, by their address.
+#: The demo's other pages: relative address -> description.
 PAGES = {
-    "statistics.html": "what the set holds",
-    "gallery.html": "its images with their truth",
-    "leaks.html": "images in two splits, and boxes that somebody should look at",
+    "statistics.html": "statistics of the dataset",
+    "gallery.html": "its images with their annotations",
+    "leaks.html": "images that are in two splits, and boxes to review",
     "explanations/index.html": "what the detector looks at, and how far to trust that",
 }
 
 
 def run_demo(folder: Path, extra: list[str]) -> str:
-    """All steps, in `folder`; what an earlier demo left there is replaced, its page last of all.
+    """Run all steps in `folder`, replacing the files of an earlier demo; its page is replaced last.
 
     Args:
         extra: `--key value` pairs for train.py.
 
     Returns:
-        One line: mAP50, time, and where the pictures are.
+        One line: mAP50, time, and the address of the page.
     """
     started = time.perf_counter()
     if folder.exists():
-        print(f"{folder}/ exists: replacing it", flush=True)
+        print(f"{folder}/ exists and will be replaced.", flush=True)
     raw, hub, run, page = folder / "raw", folder / "hub", folder / "run", folder / "index.html"
     for old in (raw, hub, run, folder / "explanations"):
         shutil.rmtree(old, ignore_errors=True)
@@ -64,19 +64,19 @@ def run_demo(folder: Path, extra: list[str]) -> str:
     _command([sys.executable, *explain, "--masks", str(MASKS), "--redrawn_images", "1"])
     minutes = write_demo_page(page, run, metrics, started)
     return (
-        f"validation mAP50 {metrics['validation']['map_50']:.3f} on made-up images, {minutes:.1f} minutes in all; "
-        f"pictures: {page.resolve()}"
+        f"validation mAP50 {metrics['validation']['map_50']:.3f} on synthetic images, {minutes:.1f} minutes in total; "
+        f"see {page.resolve()}"
     )
 
 
 def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> float:
-    """Predictions of the run's best model on its validation and test images, beside the truth.
+    """Write a page of the best model's predictions on validation and test images, beside the ground truth.
 
     Args:
         started: `time.perf_counter()` at the demo's start.
 
     Returns:
-        Minutes since then, as the page has them.
+        Minutes since then, as shown on the page.
     """
     import datasets
     from accelerate import Accelerator
@@ -117,27 +117,28 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     }
     minutes = (time.perf_counter() - started) / 60
     numbers["minutes of training"] = f"{metrics['training']['seconds'] / 60:.1f}"
-    numbers["minutes in all"] = f"{minutes:.1f}"
+    numbers["minutes in total"] = f"{minutes:.1f}"
     counts = f"{point.true_positives} / {point.missed} / {point.false_positives}"
     numbers["validation: found / missed / false positives"] = counts
-    # Test images: nothing was chosen on them.
+    # Show test images: nothing was chosen on them.
     split = "test" if pictures["test"] else "validation"
     candidates = pictures[split]
     right = [all_correct(p.prediction, p.truth, point.threshold) for p in candidates]
     shown = evenly_mixed(right, SHOWN)
     write_page(
         page,
-        title="Casting defects: predictions beside the truth",
-        note="These images are made up: a program drew them, for a dry run without any download. The scores say that "
-        "the software works; they say nothing about real castings.",
+        title="Casting defects: predictions beside ground truth",
+        note="These images are synthetic: a program drew them, for a dry run without any download. The scores show "
+        "that the software works; they say nothing about real castings.",
         numbers=numbers,
-        about="mAP50 is the mean, over classes, of the average precision (1: every defect found and nothing else "
-        "called), where a box counts as right if its overlap with a true one, divided by their union, is at least 0.5; "
-        "mAP asks for 0.5 to 0.95 and takes the mean. The score below which predictions are not drawn, "
-        f"{point.threshold:.2f}, was chosen on the validation split (highest F1), not on the images below. These are "
-        f"{len(shown)} of the {len(candidates)} images of the {split} split: {sum(right[i] for i in shown)} without a "
-        f"miss or false call and {sum(not right[i] for i in shown)} with one, mixed evenly, in the proportion of the "
-        f"whole split ({sum(right)} to {len(right) - sum(right)}), spread over it in its order.",
+        about="mAP50 is the mean over classes of the average precision (1: every defect found, no false positive), "
+        "where a box is correct if its intersection with a true box, divided by their union, is at least 0.5; mAP is "
+        "the mean over thresholds from 0.5 to 0.95. Predictions with a score below "
+        f"{point.threshold:.2f} are not drawn; this threshold was chosen on the validation split (highest F1), not on "
+        f"the images below. Shown are {len(shown)} of the {len(candidates)} images of the {split} split: "
+        f"{sum(right[i] for i in shown)} without a missed defect or false positive and "
+        f"{sum(not right[i] for i in shown)} with one, evenly mixed, in the same proportion as in the entire split "
+        f"({sum(right)} to {len(right) - sum(right)}) and in its order.",
         pictures=[candidates[i] for i in shown],
         class_names=class_names(splits["train"]),
         threshold=point.threshold,
@@ -147,22 +148,22 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
 
 
 def _tool(*arguments: str) -> None:
-    """One call of the radikal-datasets command line, in this Python."""
+    """Run one radikal-datasets command with this Python."""
     _command([sys.executable, "-m", "radikal_datasets.cli", *arguments])
 
 
 def _command(command: list[str]) -> None:
-    """Print the command as it can be typed, and run it."""
+    """Print the command as a user would type it, and run it."""
     shown = shlex.join(command)
     print(f"\n$ {shown}", flush=True)
     code = subprocess.run(command, check=False).returncode
     if code:
-        raise StepFailedError(f"`{shown}` ended with exit code {code}; what it printed above says why")
+        raise StepFailedError(f"`{shown}` failed with exit code {code}. Its output above says why.")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description="The whole road on made-up images.")
+    parser = argparse.ArgumentParser(description="Run the complete workflow on synthetic images.")
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     known, extra = parser.parse_known_args(arguments)
     try:
@@ -171,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; start it again for a whole demo", file=sys.stderr)
+        print("\nStopped. Start the demo again to complete it.", file=sys.stderr)
         return 130
     print(f"\n{line}")
     return 0

@@ -1,4 +1,4 @@
-"""Explain a saved run's detections: maps of what they rest on, scores of how far to trust the maps, and pages.
+"""Explain a saved run's detections: saliency maps, scores of how far to trust each map, and HTML pages.
 
 python training/explain.py outputs/neu_det          12 images of the test split, into outputs/neu_det/explanations
 python training/explain.py outputs/neu_det --images crazing_10 patches_3 --methods gradcam attention
@@ -42,7 +42,7 @@ from training.run.data import class_names, load_splits
 from training.scoring.operating_point import best_operating_point, match
 from training.using.saved_run import checked_classes, open_run
 
-#: In the output folder, and what marks it as one that may be replaced.
+#: File in the output folder with all numbers; it also marks a folder that may be replaced.
 NUMBERS = "explanations.json"
 #: Detections with a lower score are left out of the calibration.
 SCORE_FLOOR = 0.05
@@ -50,7 +50,7 @@ SCORE_FLOOR = 0.05
 
 @dataclass(frozen=True)
 class Options:
-    """What to explain and how; the command line's help explains each."""
+    """What to explain, and how; `--help` describes each option."""
 
     split: str = "test"
     images: int | list[str] = 12
@@ -68,31 +68,31 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         overrides: `--key value` pairs that replace settings of the run, such as data_dir.
 
     Raises:
-        RunNotFoundError: no run there.
-        ModelError: a run of another task than detection.
-        TrainingDataError: no such split, or nothing annotated in it.
-        ClassNamesError: the data's classes are not the model's.
-        SettingsError: no such image.
-        OutputError: the output folder holds something else.
+        RunNotFoundError: there is no run in this folder.
+        ModelError: the run's task is not detection.
+        TrainingDataError: there is no such split, or none of its images is annotated.
+        ClassNamesError: the data's classes differ from the model's.
+        SettingsError: there is no such image.
+        OutputError: the output folder holds something other than explanations.
     """
     _check_room(output)
     subject = _subject(run, options.split, overrides)
     found = answers(subject, options.split)
     if not found:
         raise TrainingDataError(
-            f"none of the images of split {options.split!r} is annotated: there is nothing to explain"
+            f"No image of split {options.split!r} is annotated, so there is nothing to explain. Choose another --split."
         )
     validation = found if options.split == "validation" else answers(subject, "validation")
     threshold, origin = _threshold(options.threshold, validation, options.split)
     chosen = choose(found, options.images, threshold)
-    _make_room(output)  # nothing can be wrong with what was asked for any more
+    _make_room(output)  # after all checks, so that a mistake removes nothing
     print(f"{len(found)} images in the {options.split} split, {len(chosen)} to explain. {origin}", flush=True)
     entries, images = _explain_images(subject, output, options, chosen, threshold)
     summary = summarize([one.explained for one in entries])
-    marks = [mark for one in found for mark in match(one.prediction, one.truth)]
+    matches = [pair for one in found for pair in match(one.prediction, one.truth)]
     calibrations = {
-        f"all detections with a score of at least {SCORE_FLOOR:g}": calibration(marks, SCORE_FLOOR),
-        f"those over the threshold, {threshold:.2f}": calibration(marks, threshold),
+        f"all detections with a score of at least {SCORE_FLOOR:g}": calibration(matches, SCORE_FLOOR),
+        f"those above the threshold, {threshold:.2f}": calibration(matches, threshold),
     }
     write_index(
         output / "index.html", title=f"Explanations of {run.resolve().name}", threshold=origin, split=options.split,
@@ -108,10 +108,10 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
 
 
 def _subject(run: Path, split: str, overrides: list[str]) -> Subject:
-    """The run's best model and its data."""
+    """Open the run's best model and its data."""
     settings, model, processor = open_run(run, overrides)
     if settings.task != "detection":
-        raise ModelError(f"{run} is a run of {settings.task}; only detectors can be explained so far")
+        raise ModelError(f"{run} is a {settings.task} run. Only detectors can be explained so far.")
     splits: Any = load_splits(settings)
     checked_classes(settings, splits, split, model)
     if settings.num_threads:
@@ -123,7 +123,7 @@ def _subject(run: Path, split: str, overrides: list[str]) -> Subject:
 def _explain_images(
     subject: Subject, output: Path, options: Options, chosen: Sequence[str], threshold: float
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
-    """Explain each image and write its files; entries of the index, and numbers for the json."""
+    """Explain each image and write its files; return the entries of the index, and the numbers for the JSON file."""
     names = class_names(subject.splits[options.split])
     normalization = models.normalization(subject.processor)
     effort = options.effort
@@ -136,7 +136,7 @@ def _explain_images(
         neighbours = (stems[i - 1] if i else None, stems[i + 1] if i + 1 < len(stems) else None)
         files = write_image(output, stems[i], done, names, normalization, neighbours)
         images.append(_numbers(done, files, names))
-        # The maps are on disk; those of a hundred images need not stay in memory, nor need their pixels.
+        # The maps are on disk; for hundreds of images neither maps nor pixels should stay in memory.
         kept = dataclasses.replace(
             done, explanations=[dataclasses.replace(one, maps={}) for one in done.explanations],
             case=dataclasses.replace(case, pixels=case.pixels.new_empty(0)),
@@ -147,13 +147,13 @@ def _explain_images(
 
 
 def _check_room(output: Path) -> None:
-    """Refuse a folder that holds something else."""
+    """Refuse a folder that holds something other than explanations."""
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / NUMBERS).is_file())):
-        raise OutputError(f"{output} holds something else than explanations: choose another --output")
+        raise OutputError(f"{output} holds something other than explanations. Choose another --output.")
 
 
 def _make_room(output: Path) -> None:
-    """Remove an older explanation, whole or not, and mark the folder as one of explanations; touch nothing else."""
+    """Remove an older explanation, complete or not, and mark the folder as explanations; touch nothing else."""
     for folder in ("images", "overlays", "maps"):
         shutil.rmtree(output / folder, ignore_errors=True)
     (output / "index.html").unlink(missing_ok=True)
@@ -162,9 +162,9 @@ def _make_room(output: Path) -> None:
 
 
 def _threshold(asked: float | None, validation: Sequence[Answer], split: str) -> tuple[float, str]:
-    """The operating point, and one sentence on where it comes from. It is never chosen on the explained images."""
+    """Return the operating point and a sentence on its origin. It is chosen on validation, never on another split."""
     if asked is not None:
-        return asked, f"Detections with a score of at least {asked:.2f} (as asked for)."
+        return asked, f"Detections with a score of at least {asked:.2f} (from --threshold)."
     if not validation:
         return 0.5, "Detections with a score of at least 0.50 (there is no annotated validation split to choose on)."
     point = best_operating_point([one.prediction for one in validation], [one.truth for one in validation])
@@ -173,7 +173,7 @@ def _threshold(asked: float | None, validation: Sequence[Answer], split: str) ->
 
 
 def _stems(chosen: Sequence[str]) -> list[str]:
-    """File names of images whose ids may hold slashes."""
+    """Return file names for images, whose ids may contain slashes."""
     return [f"{i:03d}_{re.sub(r'[^A-Za-z0-9.-]+', '_', name)[-100:]}" for i, name in enumerate(chosen, start=1)]
 
 
@@ -223,10 +223,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print(summary: Summary) -> None:
-    """A line a method."""
+    """Print one line per method."""
     for one in summary.methods:
         if one.name not in BASELINES:
-            ratio = "no right detection" if one.ratio is None else f"energy {one.ratio:.2f} times random"
+            ratio = "no true positive" if one.ratio is None else f"energy {one.ratio:.2f} times random"
             outcome = ", ".join(
                 f"{test} {'not tested' if passed is None else 'passes' if passed else 'FAILS'}"
                 for test, passed in one.passes.items()
@@ -238,30 +238,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Explain a saved run's detections; other --key value pairs override the run's settings "
         "(training/train.py --help lists them).",
-        # --data and the like are settings, misspelt, not this parser's own options.
+        # --data and the like are misspelled settings, not abbreviated options of this parser.
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="output_dir of a training run")
-    parser.add_argument("--split", default="test", help="the split the images are of (default: test)")
+    parser.add_argument("--split", default="test", help="split to take images from (default: test)")
     parser.add_argument(
         "--images", nargs="+", default=["12"], metavar="N|ID",
-        help="how many images with a detection, spread over the split, or their ids (default: 12)",
+        help="number of images with a detection, spread over the split, or image ids (default: 12)",
     )  # fmt: skip
-    parser.add_argument("--detections", type=_positive, default=3, help="most detections an image, surest first")
-    parser.add_argument("--threshold", type=float, help="least score of a detection (default: chosen on validation)")
+    parser.add_argument("--detections", type=_positive, default=3, help="maximum number of detections per image")
+    parser.add_argument("--threshold", type=float, help="minimum score (default: chosen on validation)")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD",
                         help=f"of {', '.join(METHODS)} (default: all)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder to write (default: RUN/explanations)")
-    parser.add_argument("--layer", default="middle", choices=LAYERS, help="feature map that the CAM methods read")
-    parser.add_argument("--masks", type=_positive, default=Effort.masks, help="masks of D-RISE, an image")
+    parser.add_argument("--layer", default="middle", choices=LAYERS, help="feature map for the CAM methods")
+    parser.add_argument("--masks", type=_positive, default=Effort.masks, help="D-RISE masks per image")
     parser.add_argument(
-        "--gradient_steps", type=_positive, default=Effort.gradient_steps, help="of integrated gradients"
+        "--gradient_steps", type=_positive, default=Effort.gradient_steps, help="steps of integrated gradients"
     )
     parser.add_argument("--curve_steps", type=_count, default=Effort.curve_steps,
-                        help="of deletion and insertion, which take the longest; 0: none")  # fmt: skip
-    parser.add_argument("--batch", type=_positive, default=Effort.batch, help="changed images seen at a time")
-    parser.add_argument("--redrawn_images", type=_count, default=2, help="images held against redrawn weights; 0: none")
-    parser.add_argument("--random_seed", type=int, default=0, help="of masks, random maps and redrawn weights")
+                        help="steps of the deletion and insertion curves, which take longest; 0: none")  # fmt: skip
+    parser.add_argument("--batch", type=_positive, default=Effort.batch, help="modified images per forward pass")
+    parser.add_argument(
+        "--redrawn_images", type=_count, default=2, help="images to compare with re-initialized weights; 0: none"
+    )
+    parser.add_argument("--random_seed", type=int, default=0, help="seed of masks and re-initialized weights")
     return parser
 
 
@@ -273,7 +275,7 @@ def _positive(text: str) -> int:
 
 def _count(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
     return int(text)
 
 

@@ -33,16 +33,16 @@ from radikal_datasets.prepared.card_text import CARD_FILENAME
 from training.using.model_card import TrainedModel, model_card
 from training.using.trained_model import open_model
 
-_TIMEOUT = 120.0  # seconds without a sign of life
+_TIMEOUT = 120.0  # seconds without a response
 _MAIN = "main"
 _PUBLIC = ("huggingface.co", "hf.co")
-# Of an earlier push in another form; left there, transformers would load them in place of the new ones.
+# Weights files of an earlier push in another format, which transformers would load instead of the new ones.
 _WEIGHTS = re.compile(r"[^/]+\.(safetensors|bin|safetensors\.index\.json|bin\.index\.json)")
 
 
 @dataclass(frozen=True)
 class PushedModel:
-    """Where a model is: `commit` of `repo_id`, the files that were sent to it, and those that were there already."""
+    """A pushed model: `commit` of `repo_id`, the files that were sent, and those that the Hub already had."""
 
     endpoint: str
     repo_id: str
@@ -57,9 +57,9 @@ class PushedModel:
 
 
 def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: bool = False) -> PushedModel:
-    """Push `run/best` and its card in one commit; what the Hub has already is not sent again.
+    """Push `run/best` and its card in one commit; files that the Hub already has are not sent again.
 
-    The repository is created private, and read back to be so, before a byte is sent; afterwards the commit is compared.
+    The repository is created private, and checked to be so, before a byte is sent; afterwards the commit is compared.
 
     Args:
         repo_id: ``namespace/name``.
@@ -78,7 +78,7 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
     opened = open_model(run)
     if opened.settings is None:
         raise RunNotFoundError(
-            f"{run} is a model without its run: give the run's output_dir, which knows what it learnt from"
+            f"{run} is a model without its run. Pass the run's output_dir, which records the training data."
         )
     metrics = run / "metrics.json"
     known = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
@@ -92,16 +92,18 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise HubError(f"{repo_id!r} can't be a repository: {error}. Take namespace/name.") from None
+        raise HubError(f"{repo_id!r} can't be a repository: {error}. Use NAMESPACE/NAME.") from None
     if "/" not in repo_id:
-        raise HubError(f"{repo_id!r} has no namespace. Take yours or an organisation's: NAMESPACE/{repo_id}.")
+        raise HubError(f"{repo_id!r} has no namespace. Use yours or an organization's: NAMESPACE/{repo_id}.")
     try:
         with bounded_requests(_TIMEOUT):
             return _Push(Repository(hub, repo_id, "model"), run / "best", trained).run(public=public)
     except RadikalError:
         raise
     except OfflineModeIsEnabled:
-        raise HubError(f"{hub.endpoint}: HF_HUB_OFFLINE is set, so no Hub may be asked. Unset it to push.") from None
+        raise HubError(
+            f"{hub.endpoint}: HF_HUB_OFFLINE is set, so no Hub may be contacted. Unset it to push."
+        ) from None
     except Exception as error:
         if status_of(error) is None and not unanswered(error) and not isinstance(error, (ValueError, RuntimeError)):
             raise
@@ -110,11 +112,13 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
 
 def _chosen_hub(endpoint: str | None) -> Hub:
     if endpoint is None:
-        told = (os.environ.get("HF_ENDPOINT") or "").strip().rstrip("/")
-        if not told:
-            raise HubError("No Hub was chosen: set HF_ENDPOINT to your Hub, or give --endpoint.")
-        if (urlsplit(told).hostname or "").endswith(_PUBLIC):
-            raise HubError(f"HF_ENDPOINT is {told}, the public Hub. If it is meant, say --endpoint {PUBLIC_HUB}.")
+        configured = (os.environ.get("HF_ENDPOINT") or "").strip().rstrip("/")
+        if not configured:
+            raise HubError("No Hub was chosen. Set HF_ENDPOINT to your Hub, or pass --endpoint.")
+        if (urlsplit(configured).hostname or "").endswith(_PUBLIC):
+            raise HubError(
+                f"HF_ENDPOINT is {configured}, the public Hub. If you want that, pass --endpoint {PUBLIC_HUB}."
+            )
     else:
         os.environ["HF_ENDPOINT"] = endpoint.strip().rstrip("/")
     return Hub.current()
@@ -127,7 +131,7 @@ class _Push:
     trained: TrainedModel
 
     def run(self, *, public: bool) -> PushedModel:
-        """Creates, checks, commits, verifies."""
+        """Create the repository, check it, commit, and verify the commit."""
         retrying(lambda: self.repository.make(public=public), what="making the repository")
         xet = retrying(lambda: takes_xet(self.repository.hub, self.repository.repo_id, "model"), what="asking for xet")
         with large_files_by(xet=xet):
@@ -136,12 +140,12 @@ class _Push:
         if wrong := [path for path, data in self._wanted(done.card).items() if not _same(data, done.tree.get(path))]:
             raise HubContentError(
                 f"{self.repository.address} at {commit} is not what was sent: {', '.join(wrong[:5])}. Push "
-                "again; if it stays so, this Hub loses files."
+                "again; if that does not help, this Hub loses files."
             )
         return PushedModel(self.repository.hub.endpoint, self.repository.repo_id, commit, tuple(sent), tuple(kept))
 
     def _commit(self) -> tuple[str, list[str], list[str]]:
-        """The commit, the paths that were sent to it, and those that were there already."""
+        """Return the commit, the paths that were sent to it, and those that the Hub already had."""
         there = self.repository.read(_MAIN)
         wanted = self._wanted(there.card)
         sent = [path for path, data in wanted.items() if not _same(data, there.tree.get(path))]
@@ -159,7 +163,7 @@ class _Push:
         return done.oid, sent, kept
 
     def _wanted(self, card: str | None) -> dict[str, str | bytes]:
-        """Path in the repository -> file, or contents."""
+        """Return path in the repository -> file path, or content as bytes."""
         files: dict[str, str | bytes] = {
             file.name: str(file)
             for file in sorted(self.folder.iterdir())
@@ -174,7 +178,7 @@ class _Push:
 
 
 def _same(data: str | bytes, there: RepoFile | None) -> bool:
-    """Whether the Hub has exactly this file (a path) or these contents."""
+    """Return whether the Hub has exactly this file (a path) or this content (bytes)."""
     if there is None:
         return False
     content = Path(data).read_bytes() if isinstance(data, str) else data
@@ -186,13 +190,13 @@ def _same(data: str | bytes, there: RepoFile | None) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
-        description="Push a run's best model, with a card, to the Hub that HF_ENDPOINT names; private.",
+        description="Push a run's best model, with a card, to a private repository of the Hub in HF_ENDPOINT.",
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="output_dir of a training run")
     parser.add_argument("--repo-id", "--repo_id", required=True, help="NAMESPACE/NAME")
-    parser.add_argument("--endpoint", help="the Hub (default: HF_ENDPOINT); the only way to push to huggingface.co")
-    parser.add_argument("--public", action="store_true", help="make a new repository public")
+    parser.add_argument("--endpoint", help="the Hub (default: HF_ENDPOINT); required to push to huggingface.co")
+    parser.add_argument("--public", action="store_true", help="create a new repository as a public one")
     known = parser.parse_args(arguments)
     transformers_logging.disable_progress_bar()
     try:
@@ -200,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"sent {', '.join(done.sent) or 'nothing'}; there already: {', '.join(done.kept) or 'nothing'}")
+    print(f"Sent {', '.join(done.sent) or 'nothing'}; unchanged: {', '.join(done.kept) or 'nothing'}.")
     print(done.url)
     return 0
 

@@ -29,15 +29,15 @@ from training.using.saved_run import checked_classes, open_run
 
 
 def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
-    """Scores of `run/best` (or of a model folder) on `split` of the run's dataset.
+    """Score `run/best` on `split` of the run's dataset.
 
     Args:
         overrides: `--key value` pairs that replace settings of the run, such as data_dir.
 
     Raises:
-        RunNotFoundError: no run there.
-        TrainingDataError: no such split, or nothing annotated in it.
-        ClassNamesError: the data's classes are not the model's.
+        RunNotFoundError: there is no run in this folder.
+        TrainingDataError: there is no such split, or none of its images is annotated.
+        ClassNamesError: the data's classes differ from the model's.
     """
     settings, model, processor = open_run(run, overrides)
     accelerator = Accelerator(mixed_precision="no")
@@ -50,7 +50,7 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     loader = eval_loader(splits, split, settings, accelerator, **options)
     if loader is None:
         raise TrainingDataError(
-            f"none of the images of split {split!r} is annotated: there is nothing to score against"
+            f"No image of split {split!r} is annotated, so it cannot be scored. Choose another --split."
         )
     model.to(accelerator.device)
     if settings.task == "classification":
@@ -64,12 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
         description="Score a saved run on one split; other --key value pairs override the run's settings.",
         epilog=help_text(""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        # --data and the like are settings, misspelt, not this parser's own options.
+        # --data and the like are misspelled settings, not abbreviated options of this parser.
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="output_dir of a training run")
-    parser.add_argument("--split", default="test", help="the split to score (default: test)")
-    parser.add_argument("--output", type=Path, help="also write the scores as json to this file")
+    parser.add_argument("--split", default="test", help="split to score (default: test)")
+    parser.add_argument("--output", type=Path, help="also write the scores as JSON to this file")
     known, overrides = parser.parse_known_args(arguments)
     transformers_logging.disable_progress_bar()
     try:

@@ -2,8 +2,8 @@
 
 python training/train.py training/configs/neu_det.yaml --data_dir /data/NEU-DET --output_dir outputs/neu_det
 
-The first argument may be a yaml file; every key of it can be overridden as `--key value`. Ctrl-C (or SIGTERM) saves a
-checkpoint first. docs/training.md tells the rest, and `accelerate launch` for more than one device.
+The first argument may be a YAML file; `--key value` overrides any of its keys. Ctrl-C (or SIGTERM) saves a checkpoint
+first. For the details, and `accelerate launch` on several devices, see docs/training.md.
 Reads from top to bottom: settings, data, model, optimizer, the loop, the final scores.
 """
 
@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    # A script has its own folder first on the path. The checkout's root belongs there: it makes `loaders` and
-    # `training` importable, and no file here can hide a library.
+    # Python puts a script's own folder first on the path. Replace it by the checkout's root, so that `loaders` and
+    # `training` can be imported and no file in this folder shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-# Waiting threads sleep instead of spinning: on a machine that others use too, two spinning threads were measured at a
-# sixth of one thread's speed. OpenMP reads this when torch is imported.
+# Waiting threads sleep instead of spinning: on a shared machine, two spinning threads were measured at a sixth of one
+# thread's speed. OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
@@ -57,14 +57,14 @@ DEFAULT_CONFIG = "gdxray_castings.yaml"
 
 
 def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
-    """Run the whole training and return what metrics.json holds.
+    """Run the complete training and return the content of metrics.json.
 
     Raises:
-        StoppedError: `stop` got a signal; there is a checkpoint of the last step.
+        StoppedError: a signal arrived; there is a checkpoint of the last step.
     """
     # --- one accelerator: device, precision, ranks ------------------------------------------------------------------
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available():
-        # Else accelerate would leave processes on CPUs apart, each a run of its own into the same folder.
+        # Otherwise accelerate would not connect CPU processes, and each would be a separate run in the same folder.
         os.environ.setdefault("ACCELERATE_USE_CPU", "true")
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "no").lower() in ("1", "true", "yes", "on")
     precision = resolve_precision(settings.mixed_precision, cuda=torch.cuda.is_available() and not on_cpu)
@@ -77,7 +77,7 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         # A batch without a single box leaves the denoising queries unused.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    if accelerator.device.type == "cpu":  # `accelerate launch` leaves one thread unless told otherwise
+    if accelerator.device.type == "cpu":  # `accelerate launch` sets one thread by default
         torch.set_num_threads(settings.num_threads or max(1, cpu_cores() // accelerator.num_processes))
     if not accelerator.is_main_process:
         transformers_logging.set_verbosity_error()
@@ -119,7 +119,7 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     progress = Progress()
     accelerator.register_for_checkpointing(schedule, average, loader, progress)
 
-    # --- where to go on, or a fresh folder --------------------------------------------------------------------------
+    # --- resume, or start in a fresh folder -------------------------------------------------------------------------
     with accelerator.main_process_first():
         if accelerator.is_main_process:
             state = prepare_output(output_dir, settings.resume_from_checkpoint, settings.overwrite_output_dir)
@@ -159,7 +159,7 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     shown_loss, started = math.nan, time.perf_counter()
     training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)
     stop.in_loop = True
-    done = progress.step >= total_steps or patience_lost(progress, settings)
+    done = progress.step >= total_steps or should_stop_early(progress, settings)
     while not done:
         # -- one optimizer step: forward and backward of its batches, as if they were one batch ------------------------
         loader.augment = augments[progress.step >= plain_from]
@@ -175,14 +175,14 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
                 accelerator.backward(loss)
             step_loss += loss.detach()
             del batch, inputs, loss
-        # The mean over all ranks is not finite if that of one isn't: they skip a step together, or would wait forever.
+        # The mean over all ranks is non-finite if one rank's is: they skip a step together, or would wait forever.
         mean_loss = float(accelerator.reduce(step_loss, "mean"))  # pyright: ignore[reportArgumentType]
-        usable = math.isfinite(mean_loss)
-        if usable:
+        finite = math.isfinite(mean_loss)
+        if finite:
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-            # With fp16 the GradScaler itself leaves out steps with infinite gradients, while it searches its scale.
-            usable = precision == "fp16" or math.isfinite(norm)  # pyright: ignore[reportArgumentType]
-        if usable:
+            # With fp16 the GradScaler itself skips steps with infinite gradients, while it searches for its scale.
+            finite = precision == "fp16" or math.isfinite(norm)  # pyright: ignore[reportArgumentType]
+        if finite:
             optimizer.step()
         schedule.step()
         optimizer.zero_grad()
@@ -190,13 +190,13 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         progress.step += 1
         progress.images += len(accumulated.image_ids) * accelerator.num_processes
         progress.wait_seconds += accumulated.wait_seconds
-        if usable and not accelerator.optimizer_step_was_skipped:
+        if finite and not accelerator.optimizer_step_was_skipped:
             average.update(accelerator.unwrap_model(model))
             progress.skipped_in_a_row = 0
             shown_loss = mean_loss
         else:
-            progress.scaler_skips += usable
-            progress.skipped += not usable
+            progress.scaler_skips += finite
+            progress.skipped += not finite
             progress.skipped_in_a_row += 1
             if progress.skipped_in_a_row >= settings.max_nonfinite_steps:
                 raise NonFiniteError(
@@ -218,31 +218,31 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
         done = progress.step == total_steps
         progress.seconds, started = progress.seconds + time.perf_counter() - started, math.nan
         if progress.step % eval_steps == 0 or done:
-            subject = average.model if settings.ema_decay else accelerator.unwrap_model(model)
-            score(subject, task, validation, accelerator, progress, output_dir, shown_loss)
+            evaluated = average.model if settings.ema_decay else accelerator.unwrap_model(model)
+            score(evaluated, task, validation, accelerator, progress, output_dir, shown_loss)
             if accelerator.is_main_process:
-                save_model(subject, task.processor, output_dir / "last")
+                save_model(evaluated, task.processor, output_dir / "last")
             if tracking and progress.history[-1]["scores"]:
                 numbers = {k: v for k, v in progress.history[-1]["scores"].items() if isinstance(v, float)}
                 accelerator.log({f"validation/{k}": v for k, v in numbers.items()}, step=progress.step)
             training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)
-            if not done and patience_lost(progress, settings):
-                accelerator.print(f"no better score since step {progress.best_step}: ended early", flush=True)
+            if not done and should_stop_early(progress, settings):
+                accelerator.print(f"Stopped early: no better score since step {progress.best_step}.", flush=True)
                 done = True
-        told = any_rank(accelerator, stop.signum is not None)
-        if progress.step % checkpoint_steps == 0 or done or told:
+        stopping = any_rank(accelerator, stop.signum is not None)
+        if progress.step % checkpoint_steps == 0 or done or stopping:
             save_checkpoint(accelerator, output_dir, progress.step, settings.checkpoints_total_limit)
-        if told:
+        if stopping:
             bar.close()
             accelerator.end_training()
             raise StoppedError(stop.signum or signal.SIGTERM, progress.step)
         started = time.perf_counter()
     bar.close()
     stop.in_loop, stop.step = False, progress.step
-    if stop.signum is not None:  # it came behind the last look
+    if stop.signum is not None:  # it arrived after the last check
         raise StoppedError(stop.signum, progress.step)
 
-    # --- the test split, looked at once, with the weights that validation chose ---------------------------------------
+    # --- the test split, evaluated once, with the weights chosen on validation ----------------------------------------
     accelerator.wait_for_everyone()
     best, reports = task.load(output_dir / "best"), dict[str, Any]()
     threshold = None
@@ -288,7 +288,7 @@ def score(
     output_dir: Path,
     loss: float,
 ) -> None:
-    """Score on validation, note it, and keep the model as `best/` if it is (or if there is nothing to compare by)."""
+    """Score on validation, record the scores, and save the model as `best/` if it is the best, or cannot be scored."""
     scores = task.evaluate(model, validation) if validation else None
     progress.history.append({"step": progress.step, "loss": None if math.isnan(loss) else loss, "scores": scores})
     better = scores is None or progress.best is None or scores[task.key] > progress.best[task.key]
@@ -303,18 +303,18 @@ def score(
 
 
 def peak_gpu_memory_mib() -> int | None:
-    """Most memory that PyTorch has reserved on this process's GPU so far, in MiB; None without a GPU."""
+    """Return the peak memory reserved by PyTorch on this process's GPU, in MiB; None without a GPU."""
     return torch.cuda.max_memory_reserved() // 2**20 if torch.cuda.is_available() else None
 
 
-def patience_lost(progress: Progress, settings: Settings) -> bool:
-    """Whether validation got no better for so long that the run should end."""
+def should_stop_early(progress: Progress, settings: Settings) -> bool:
+    """Return whether validation has not improved for `early_stopping_patience` scores."""
     patience = settings.early_stopping_patience
     return patience is not None and progress.worse_in_a_row >= patience
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; every error a user can cause is one message without a traceback."""
+    """Run the command line; every error a user can cause is one message without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         print(help_text("usage: train.py [FILE.yaml] [--key value]...\n\nTrain a detector on one source."))
@@ -335,7 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, SourceNotFoundError):
-            print("\nTo see a whole run on made-up images first:  make demo", file=sys.stderr)
+            print("\nTo try a complete run on synthetic images first:  make demo", file=sys.stderr)
         return 1
     return 0
 

@@ -66,9 +66,9 @@ from training.push_model import main
 assert main([{str(run)!r}, "--repo-id", "plant/model"]) == 0
 assert main([{str(run)!r}, "--repo-id", "plant/model"]) == 0
 """
-    told = in_another_process(hub, token, code, tmp_path)
-    assert "sent config.json, model.safetensors, preprocessor_config.json, README.md" in told
-    assert "sent nothing; there already: config.json" in told and f"{hub.url}/plant/model/tree/" in told
+    printed = in_another_process(hub, token, code, tmp_path)
+    assert "Sent config.json, model.safetensors, preprocessor_config.json, README.md" in printed
+    assert "Sent nothing; unchanged: config.json" in printed and f"{hub.url}/plant/model/tree/" in printed
     code = f"""
 import torch
 from transformers import AutoModelForObjectDetection
@@ -123,7 +123,7 @@ class TestRefusals:
     def test_the_public_hub_by_environment_alone(self, run, monkeypatch, capsys, address):
         monkeypatch.setenv("HF_ENDPOINT", address)
         assert self.push(run) == 1
-        assert "say --endpoint https://huggingface.co" in capsys.readouterr().err
+        assert "pass --endpoint https://huggingface.co" in capsys.readouterr().err
 
     def test_offline_mode(self, chosen, run, monkeypatch, capsys):
         offline(monkeypatch)

@@ -124,9 +124,9 @@ def test_a_run_ends_early_when_nothing_gets_better(tiny_config, tmp_path, monkey
     assert train.main([str(tiny_config), *options]) == 0
     metrics = metrics_of(tmp_path / "run")
     assert metrics["training"]["steps"] == 4 and metrics["training"]["best_step"] == 2
-    assert "ended early" in capsys.readouterr().out
+    assert "Stopped early" in capsys.readouterr().out
     # Gone on with, it stays ended.
-    assert train.patience_lost(Progress(worse_in_a_row=2), Settings(dataset_name="x", early_stopping_patience=2))
+    assert train.should_stop_early(Progress(worse_in_a_row=2), Settings(dataset_name="x", early_stopping_patience=2))
 
 
 def test_plain_augmentation_leaves_out_what_no_image_looks_like():
