@@ -133,8 +133,8 @@ def _explain_images(
     some = cases(subject, options.split, chosen, threshold, options.detections)
     for i, case in enumerate(tqdm(some, total=len(chosen), unit="image", disable=None)):
         done = explain(subject.detector, case, options.methods, effort, others if i < options.redrawn_images else {})
-        neighbours = (stems[i - 1] if i else None, stems[i + 1] if i + 1 < len(stems) else None)
-        files = write_image(output, stems[i], done, names, normalization, neighbours)
+        neighbors = (stems[i - 1] if i else None, stems[i + 1] if i + 1 < len(stems) else None)
+        files = write_image(output, stems[i], done, names, normalization, neighbors)
         images.append(_numbers(done, files, names))
         # The maps are on disk; for hundreds of images neither maps nor pixels should stay in memory.
         kept = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""The page of a whole split: which methods deserve trust, how calibrated the scores are, and every image."""
+"""The index page of a split: which methods can be trusted, how calibrated the scores are, and all images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.explaining.summary import HIGHEST_CORRELATION, LEAST_RATIO, LEAST_
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of the index: its page, relative, and its picture with all boxes."""
+    """One image of the index: the relative path of its page, and a thumbnail with all boxes."""
 
     explained: Explained
     page: str
@@ -30,24 +30,24 @@ def write_index(
     file: Path, *, title: str, threshold: str, split: str, summary: Summary, calibrations: dict[str, Calibration],
     entries: Sequence[Entry],
 ) -> None:  # fmt: skip
-    """Write it.
+    """Write the index page.
 
     Args:
-        threshold: the operating point, and where it comes from.
-        calibrations: by what they were measured on.
+        threshold: a sentence on the operating point and its origin.
+        calibrations: by description of the detections they were measured on.
     """
     numbers = facts(
         {
             "images": str(len(entries)),
             "detections explained": str(summary.right + summary.false_calls),
-            "right / false calls": f"{summary.right} / {summary.false_calls}",
+            "true / false positives": f"{summary.right} / {summary.false_calls}",
             "agreement of the methods": number(summary.agreement),
         }
     )
     body = (
-        f"<p>What the detector's calls rest on, for images of the {html.escape(split)} split. {html.escape(threshold)} "
-        "No map is shown the true boxes; they only score it afterwards.</p>"
-        f"{numbers}<h2>Which methods deserve trust</h2>{_verdicts(summary)}{_methods(summary)}{_reading(summary)}"
+        f"<p>What the detections depend on, for images of the {html.escape(split)} split. {html.escape(threshold)} "
+        "No map uses the true boxes; they only serve to score it afterwards.</p>"
+        f"{numbers}<h2>Which methods can be trusted</h2>{_verdicts(summary)}{_methods(summary)}{_reading(summary)}"
         f"<h2>Calibration</h2>{_calibrations(calibrations)}"
         f'<h2>Images</h2>{KEY}<div class="grid">{"".join(_figure(one) for one in entries)}</div>'
     )
@@ -55,7 +55,7 @@ def write_index(
 
 
 def _verdicts(summary: Summary) -> str:
-    """A row a method: what it passes and fails, in words and colours."""
+    """Return a table with one row per method: the tests it passes and fails, in words and colors."""
     header = "".join(f"<th>{name}</th>" for name in ("method", *TESTS))
     rows = "".join(
         f"<tr><td>{TITLES[one.name]}</td>{''.join(_verdict(one, test) for test in TESTS)}</tr>"
@@ -66,11 +66,11 @@ def _verdicts(summary: Summary) -> str:
     named = f"All three: {', '.join(passing)}." if passing else "No method passes all three."
     return (
         f'<div class="wide"><table class="verdicts"><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f"<p>{named}</p><p><b>energy</b> passes if the part of the map inside the true box is at least {LEAST_RATIO:g} "
-        f"times what a random map has there; <b>curves</b> if in {100 * LEAST_WON:.0f} % of the detections deletion "
-        "and insertion are both better than those of noise and of a blob in the centre; <b>redrawn</b> if its "
-        "correlation with the maps of the same model with its backbone, and with its decoder, drawn anew is at most "
-        f"{HIGHEST_CORRELATION:g}.</p>"
+        f"<p>{named}</p><p><b>energy</b> passes if the fraction of the map inside the true box is at least "
+        f"{LEAST_RATIO:g} times that of a random map; <b>curves</b> if in {100 * LEAST_WON:.0f} % of the detections "
+        "deletion and insertion are both better than those of noise and of a blob at the center; <b>redrawn</b> if its "
+        "correlation with the maps of the same model with a re-initialized backbone, and with a re-initialized "
+        f"decoder, is at most {HIGHEST_CORRELATION:g}.</p>"
     )
 
 
@@ -90,7 +90,7 @@ def _verdict(one: MethodSummary, test: str) -> str:
 def _methods(summary: Summary) -> str:
     header = [
         "map", "energy in true box", "times random", "points into true box", "deletion", "insertion",
-        "redrawn decoder", "redrawn backbone", "seconds an image",
+        "redrawn decoder", "redrawn backbone", "seconds per image",
     ]  # fmt: skip
     return table(header, [_row(one) for one in summary.methods])
 
@@ -107,24 +107,24 @@ def _reading(summary: Summary) -> str:
     most = (
         ""
         if summary.reachable is None
-        else f" The most that any map could reach here is {summary.reachable:.1f} times."
+        else f" The maximum that any map could reach here is {summary.reachable:.1f} times."
     )
     left_out = summary.right - summary.tested
-    skipped = f" ({left_out} with a box over half of the image are left out: no map could reach it)" if left_out else ""
+    skipped = f" ({left_out} whose box covers over half of the image are left out)" if left_out else ""
     return (
-        f"<p><b>Energy</b> is the part of a map's sum inside the true box, over the {summary.right} right detections; "
-        f"times random is over {summary.tested} of them{skipped}.{most} The consensus is a mean of ranks, spread over "
-        "the whole image by its making, so that this test says nothing of it. <b>Points into</b>: the highest pixel "
-        "lies in the true box.</p><p><b>Deletion</b> takes pixels away in the map's order, <b>insertion</b> brings "
-        "them back into a blurred image; the number is the detection's mean score on the way (best IoU times class "
-        "probability), so low is good for deletion and high for insertion. On the blurred image "
-        f"{number(summary.hidden_score)} is left of the score on average.</p><p><b>Redrawn</b>: Spearman's correlation "
-        "with the map of the same model with its decoder, or backbone, drawn anew, over "
-        f"{summary.redrawn} detections. Above {HIGHEST_CORRELATION:g} a map shows the image, the box or the "
-        "architecture, and not what was learnt.</p><p>The last four maps know nothing of the model. The blob in the "
-        "detected box knows only where the detection is: a method that is no better than it at deletion and insertion "
-        "adds nothing to the box itself. Cross-attention reads around the box by construction, so that much energy "
-        "inside it is no proof.</p>"
+        f"<p><b>Energy</b> is the fraction of a map's sum inside the true box, over the {summary.right} true "
+        f"positives; times random is over {summary.tested} of them{skipped}.{most} The consensus is a mean of ranks, "
+        "so by construction it covers the entire image and this test does not apply to it. <b>Points into</b>: the "
+        "highest pixel is inside the true box.</p><p><b>Deletion</b> removes pixels in the map's order, "
+        "<b>insertion</b> restores them in a blurred image; the number is the detection's mean score along the way "
+        "(best IoU times class probability), so low is good for deletion and high for insertion. On the blurred image, "
+        f"{number(summary.hidden_score)} of the score remains on average.</p><p><b>Redrawn</b>: Spearman's correlation "
+        "with the map of the same model with its decoder, or backbone, re-initialized, over "
+        f"{summary.redrawn} detections. Above {HIGHEST_CORRELATION:g}, a map shows the image, the box or the "
+        "architecture, and not what was learned.</p><p>The last four maps do not use the model. The blob in the "
+        "detected box uses only the position of the detection: a method that is no better at deletion and insertion "
+        "adds nothing to the box itself. Cross-attention attends around the box by construction, so high energy "
+        "inside it proves nothing.</p>"
     )
 
 
@@ -134,22 +134,23 @@ def _calibrations(calibrations: dict[str, Calibration]) -> str:
         if one.error is None or one.bias is None:
             figures.append(f"<p>{html.escape(name)}: no detection.</p>")
             continue
-        side = "too sure" if one.bias > 0 else "not sure enough"
+        side = "overconfident" if one.bias > 0 else "underconfident"
         caption = (
             f"<b>{html.escape(name)}</b>: {one.count:,} detections, expected calibration error (ECE) {one.error:.3f}; "
-            f"scores are on average {abs(one.bias):.3f} {'above' if one.bias > 0 else 'below'} what is right ({side})"
+            f"scores are on average {abs(one.bias):.3f} {'above' if one.bias > 0 else 'below'} precision ({side})"
         )
         figures.append(f"<figure>{_reliability(one)}<figcaption>{caption}</figcaption></figure>")
     return (
-        f'<div class="grid">{"".join(figures)}</div><p>Each bar: of the detections with such a score, the part that is '
-        "right (IoU at least 0.5 with a true box of its class that no surer one has taken). On the diagonal a score is "
-        "the probability to be right. The number on a bar is how many detections it holds. A DETR's scores are trained "
-        "towards the overlap, or towards one, and need not be probabilities.</p>"
+        f'<div class="grid">{"".join(figures)}</div><p>Each bar: the fraction of the detections in this score range '
+        "that are correct (IoU at least 0.5 with a true box of the class that no detection with a higher score has "
+        "taken). On the diagonal, a score equals the probability of being correct. The number on a bar is its count of "
+        "detections. A DETR's scores are trained towards the overlap, or towards one, and need not be "
+        "probabilities.</p>"
     )
 
 
 def _reliability(one: Calibration) -> str:
-    """SVG of 300 x 270; its plot is 220 square, from (50, 15)."""
+    """Return an SVG of 300 x 270 with a square plot of 220 at (50, 15)."""
     left, top, side = 50, 15, 220
 
     def x(value: float) -> float:
@@ -173,7 +174,7 @@ def _reliability(one: Calibration) -> str:
             for v in (0, 0.5, 1)
         ),
         f'<text x="{x(0.5)}" y="{top + side + 28}" text-anchor="middle">score</text>',
-        f'<text transform="translate(14 {y(0.5)}) rotate(-90)" text-anchor="middle">part that is right</text>',
+        f'<text transform="translate(14 {y(0.5)}) rotate(-90)" text-anchor="middle">fraction correct</text>',
     ]
     return (
         '<svg viewBox="0 0 300 270" role="img" aria-label="reliability diagram" font-size="10" fill="var(--ink)">'
@@ -184,7 +185,7 @@ def _reliability(one: Calibration) -> str:
 def _figure(one: Entry) -> str:
     case = one.explained.case
     right = sum(partner is not None for partner in case.partners)
-    text = f"{len(case.truth)} true, {right} right, {len(case.detections) - right} false calls explained"
+    text = f"{len(case.truth)} true boxes, {right} true and {len(case.detections) - right} false positives explained"
     agreements = [e.agreement for e in one.explained.explanations if e.agreement is not None]
     if agreements:
         text += f"; agreement {sum(agreements) / len(agreements):.2f}"

@@ -1,4 +1,4 @@
-"""The page of one image: truth, detections, and every map with its scores."""
+"""The page of one image: ground truth, detections, and every map with its scores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ KEY = (
 
 @dataclass(frozen=True)
 class Files:
-    """Where an image's files lie, relative to the output folder."""
+    """Paths of an image's files, relative to the output folder."""
 
     page: str
     maps: str
@@ -51,18 +51,18 @@ class Files:
 
 def write_image(
     folder: Path, stem: str, explained: Explained, names: list[str], normalization: Mapping[str, Any],
-    neighbours: tuple[str | None, str | None],
+    neighbors: tuple[str | None, str | None],
 ) -> Files:  # fmt: skip
-    """The page, the overlays as PNG and the maps as one .npz.
+    """Write the page, the overlays as PNG and the maps as one .npz file.
 
-    In the .npz `d1_gradcam` is the Grad-CAM of the first detection: float16 (H, W), 0 to 1, in pixels of the model's
-    input.
+    In the .npz file, `d1_gradcam` is the Grad-CAM of the first detection: float16 (H, W), 0 to 1, in pixels of the
+    model's input.
 
     Args:
-        stem: of the files' names.
-        names: of the classes.
+        stem: stem of the files' names.
+        names: class names.
         normalization: `mean` and `std` of the model's input.
-        neighbours: stems of the pages before and after this one.
+        neighbors: stems of the previous and the next page.
     """
     plain = picture(explained.case, **normalization)
     arrays, overlays, sections = {}, [], []
@@ -82,12 +82,12 @@ def write_image(
     (folder / maps).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / maps, **arrays)
     page = f"images/{stem}.html"
-    write_page(folder / page, explained.case.name, _body(explained, names, plain, sections, neighbours), style=STYLE)
+    write_page(folder / page, explained.case.name, _body(explained, names, plain, sections, neighbors), style=STYLE)
     return Files(page, maps, overlays)
 
 
 def whole_picture(explained: Explained, normalization: Mapping[str, Any]) -> Image.Image:
-    """The image with all true and all explained boxes."""
+    """Return the image with all true and all explained boxes."""
     case = explained.case
     shape = (case.pixels.shape[-2], case.pixels.shape[-1])
     truth, calls = [box for box, _ in case.truth], [one.box for one in case.detections]
@@ -96,14 +96,14 @@ def whole_picture(explained: Explained, normalization: Mapping[str, Any]) -> Ima
 
 def _body(
     explained: Explained, names: list[str], plain: Image.Image, sections: list[str],
-    neighbours: tuple[str | None, str | None],
+    neighbors: tuple[str | None, str | None],
 ) -> str:  # fmt: skip
     case = explained.case
     shape = (case.pixels.shape[-2], case.pixels.shape[-1])
     drawn = with_boxes(plain, shape, [box for box, _ in case.truth], [one.box for one in case.detections])
     right = sum(partner is not None for partner in case.partners)
-    before, after = neighbours
-    links = [("../index.html", "all images"), (before, "image before"), (after, "next image")]
+    before, after = neighbors
+    links = [("../index.html", "all images"), (before, "previous image"), (after, "next image")]
     nav = "".join(
         f'<a href="{html.escape(target if target.startswith("..") else f"{target}.html")}">{text}</a>'
         for target, text in links
@@ -113,34 +113,32 @@ def _body(
         {
             "true boxes": str(len(case.truth)),
             "detections explained": str(len(case.detections)),
-            "right / false calls": f"{right} / {len(case.detections) - right}",
+            "true / false positives": f"{right} / {len(case.detections) - right}",
             "seconds": f"{explained.total_seconds:.1f}",
         }
     )
     true = ", ".join(names[label] for _, label in case.truth) or "no defect"
     return (
         f"<nav>{nav}</nav>{numbers}{KEY}"
-        f'<div class="grid"><figure><img alt="image with boxes" src="{embedded(drawn)}"><figcaption>as the model sees '
-        f"it, {case.pixels.shape[-1]} x {case.pixels.shape[-2]} pixels; true: {html.escape(true)}</figcaption></figure>"
+        f'<div class="grid"><figure><img alt="image with boxes" src="{embedded(drawn)}"><figcaption>model '
+        f"input, {case.pixels.shape[-1]} x {case.pixels.shape[-2]} pixels; true: {html.escape(true)}</figcaption></figure>"
         f"</div>{''.join(sections) or '<p>No detection reaches the threshold: there is nothing to explain.</p>'}"
     )
 
 
 def _section(number: int, one: Explanation, names: list[str], figures: str) -> str:
-    verdict = "right" if one.partner else "a false call: no true box of its class overlaps it by IoU 0.5"
+    verdict = "true positive" if one.partner else "false positive: IoU below 0.5 with every true box of its class"
     text = []
     if one.agreement is not None:
-        text.append(
-            f"The methods agree with each other by {one.agreement:.2f} (mean Spearman correlation, 1: the same)."
-        )
-    text.append(f"On the blurred image {one.hidden_score:.2f} is left of the detection.")
+        text.append(f"Agreement of the methods: {one.agreement:.2f} (mean Spearman correlation; 1: identical).")
+    text.append(f"On the blurred image, the detection's score is {one.hidden_score:.2f}.")
     if one.partner is None:
-        text.append("Without a true box nothing can lie inside it: energy and pointing are left out.")
+        text.append("Without a true box, energy and pointing are undefined.")
     rows = [_row(name, scores) for name, scores in one.scores.items()]
     heading = f"{number}. {html.escape(names[one.detection.label])} {one.detection.score:.2f}"
     return (
         f'<h2>{heading} <span class="dim">&middot; {verdict}</span></h2><p>{" ".join(text)}</p>'
-        f'<div class="grid maps">{figures}</div><h3>Its scores</h3>{table(_HEADER, rows)}'
+        f'<div class="grid maps">{figures}</div><h3>Scores</h3>{table(_HEADER, rows)}'
     )
 
 
@@ -156,7 +154,7 @@ def _row(name: str, scores: MapScores) -> list[object]:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """For a table's cell; nothing where there is none."""
+    """Format a number for a table cell; empty if there is none."""
     return "" if value is None else f"{value:.{digits}f}"
 
 

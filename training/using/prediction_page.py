@@ -1,4 +1,4 @@
-"""A self-contained HTML page of predictions beside the truth."""
+"""A self-contained HTML page of predictions beside the ground truth."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def write_page(
     """Write the page; it needs no other file and no network.
 
     Args:
-        note: shown above everything, such as that the images are made up.
-        numbers: name to text, shown large.
+        note: shown at the top, such as that the images are synthetic.
+        numbers: name to text, shown in large type.
         threshold: predictions with a lower score are not drawn.
-        about: what the numbers mean and how the pictures were chosen; shown below the numbers.
-        links: addresses of other pages, seen from this one, and what they are.
+        about: what the numbers mean and how the images were chosen; shown below the numbers.
+        links: relative addresses of other pages, with descriptions.
     """
     figures = "".join(_figure(i, picture, class_names, threshold) for i, picture in enumerate(pictures))
     key = (
@@ -68,9 +68,9 @@ def _links(links: Mapping[str, str]) -> str:
 
 
 def evenly_mixed(right: Sequence[bool], count: int) -> list[int]:
-    """Indices of `count` pictures (or all), right and wrong ones in the proportion of all, evenly among each other.
+    """Return the indices of `count` images (or all), with correct and wrong ones evenly mixed in their true proportion.
 
-    Each kind is spread over the whole sequence, in its order.
+    Each kind is spread over the entire sequence, in its order.
     """
     kinds = [[i for i, value in enumerate(right) if value is kind] for kind in (True, False)]
     count = min(count, len(right))
@@ -105,7 +105,7 @@ def _figure(number: int, picture: Picture, class_names: list[str], threshold: fl
 
 
 def _boxes(boxes: list[tuple[list[float], str]], color: str, pen: float) -> str:
-    """Rectangles; a browser shows the text where the pointer rests."""
+    """Return SVG rectangles with the text as a tooltip."""
     return "".join(
         f'<rect x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}" fill="{color}" '
         f'fill-opacity=".06" stroke="{color}" stroke-width="{pen:.2f}"><title>{html.escape(text)}</title></rect>'

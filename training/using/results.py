@@ -1,4 +1,4 @@
-"""What predict.py leaves: COCO results, images with the detections drawn in, and a page."""
+"""The output of predict.py: COCO results, images with the detections drawn in, and an HTML page."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from training.using.inference import Detections, InferenceResult
 from training.using.trained_model import OpenedModel
 
 PREDICTIONS, IMAGES = "predictions.json", "images.json"
-#: Images shown on the page; the overlays folder has all.
+#: Number of images shown on the page; the overlays folder has all of them.
 SHOWN = 120
-# Pixels, about as large as they are shown: letters stay readable.
+# Longer edge in pixels, about the size they are shown at, so that letters stay readable.
 _EDGE = 420
 _STYLE = """
 .key { display: flex; flex-wrap: wrap; gap: .35rem 1.25rem; padding: 0; list-style: none; font-size: .9rem }
@@ -31,7 +31,7 @@ figcaption b { color: var(--ink); font-weight: 600 }
 
 
 def write_results(output: Path, result: InferenceResult, names: list[str]) -> None:
-    """`predictions.json`, COCO results that `COCO("images.json").loadRes("predictions.json")` reads; `images.json`.
+    """Write `images.json` and `predictions.json`, COCO results for `COCO("images.json").loadRes("predictions.json")`.
 
     Ids of images and categories count from 1, in the order of the files' names and of the classes. Boxes are x, y,
     width, height in pixels.
@@ -63,12 +63,12 @@ def write_results(output: Path, result: InferenceResult, names: list[str]) -> No
 
 
 def overlay_path(one: Detections) -> Path:
-    """Where its overlay lies, below the output folder."""
+    """Return the path of an image's overlay, relative to the output folder."""
     return Path("overlays") / f"{one.image.name}.jpg"
 
 
 def write_overlays(output: Path, result: InferenceResult, names: list[str], which: str) -> None:
-    """The images as JPEG, of their own size, with the detections drawn in; `which` as in `predict.predict`."""
+    """Write the images as JPEG, at their own size, with the detections; `which` as `overlays` in `predict.predict`."""
     chosen = [one for one in result.detections if which == "all" or (which == "found" and one.scores)]
     for one in tqdm(chosen, unit="overlay", disable=None, leave=False):
         file = output / overlay_path(one)
@@ -77,21 +77,25 @@ def write_overlays(output: Path, result: InferenceResult, names: list[str], whic
 
 
 def drawn(one: Detections, names: list[str], edge: int | None = None) -> Image.Image:
-    """The image with its detections; `edge` as in `drawing.draw`."""
+    """Return the image with its detections; `edge` as in `drawing.draw`."""
     image = Image.fromarray(read_pixels(one.image.file))
     return draw(image, one.boxes, one.labels, names, scores=one.scores, edge=edge)
 
 
 def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, threshold: float) -> None:
-    """`index.html`: counts, the surest detections first, and the images that could not be read."""
+    """Write `index.html`: counts, images by their highest score, and the images that could not be read."""
     names, found = opened.class_names, result.detections
     shown = sorted(found, key=lambda one: -max(one.scores, default=0.0))[:SHOWN]
     counts = Counter(label for one in found for label in one.labels)
     holding = Counter(label for one in found for label in set(one.labels))
     rows = [(name, counts[i], holding[i]) for i, name in enumerate(names)]
     with_any = sum(bool(one.scores) for one in found)
-    about = f"Detections of {opened.where} with a score of at least {threshold:.3g}. Nobody has checked them."
-    left_out = f" The {len(shown)} of {len(found)} images with the surest ones are below." if len(found) > SHOWN else ""
+    about = f"Detections of {opened.where} with a score of at least {threshold:.3g}. They have not been reviewed."
+    left_out = (
+        f" The {len(shown)} of {len(found)} images with the highest scores are shown below."
+        if len(found) > SHOWN
+        else ""
+    )
     body = (
         f"<p>{html.escape(about)}{left_out}</p>"
         + facts(
@@ -112,7 +116,7 @@ def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, th
 def _broken(result: InferenceResult) -> str:
     if not result.unreadable:
         return ""
-    return "<h2>Could not be read</h2>" + table(("file", "what is wrong"), sorted(result.unreadable.items()))
+    return "<h2>Could not be read</h2>" + table(("file", "reason"), sorted(result.unreadable.items()))
 
 
 def _key(names: list[str]) -> str:
