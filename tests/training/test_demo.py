@@ -27,7 +27,7 @@ def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
     assert json.loads((folder / "run" / "metrics.json").read_text())["training"]["steps"] == 3
     page = (folder / "index.html").read_text()
     assert all(f'href="{address}"' in page and (folder / address).is_file() for address in demo.PAGES)
-    assert "made up" in page and "chosen on the validation split" in page and not list(folder.rglob("old"))
+    assert "synthetic" in page and "chosen on the validation split" in page and not list(folder.rglob("old"))
     assert re.search(r"<dt>minutes in all</dt><dd>([\d.]+)", page)[1] in lines[-1]
 
 
