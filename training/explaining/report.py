@@ -121,8 +121,9 @@ def _body(
     return (
         f"<nav>{nav}</nav>{numbers}{KEY}"
         f'<div class="grid"><figure><img alt="image with boxes" src="{embedded(drawn)}"><figcaption>model '
-        f"input, {case.pixels.shape[-1]} x {case.pixels.shape[-2]} pixels; true: {html.escape(true)}</figcaption>"
-        f"</figure></div>{''.join(sections) or '<p>No detection reaches the threshold: there is nothing to explain.</p>'}"
+        f"input, {case.pixels.shape[-1]} x {case.pixels.shape[-2]} pixels; true: "
+        f"{html.escape(true)}</figcaption></figure>"
+        f"</div>{''.join(sections) or '<p>No detection reaches the threshold: there is nothing to explain.</p>'}"
     )
 
 
