@@ -8,7 +8,7 @@ settings, hardware, minutes, images/s, scores on validation and, looked at once,
 days add up; `--table` writes benchmarks/results/accuracy.md.
 
 Without a GPU the reduced form runs: a smaller model, smaller images and fewer epochs, as `FORMS` has it. Settings
-behind the options go to training/train.py and are written down (`--max_train_steps 300`). The data must be the frozen
+after the options go to training/train.py and are written down (`--max_train_steps 300`). The data must be the frozen
 splits (frozen_splits.py --check); `--any-data` trains on others too, which are listed and in no mean.
 """
 
@@ -253,7 +253,7 @@ def check_data(name: str, data_dir: str | None, any_data: bool) -> str | None:
         return differences.summary()
     raise BenchmarkError(
         f"{data_dir} is not what is scored: {differences.summary()}. benchmarks/frozen_splits.py --check {name} names "
-        "every image; --any-data trains on it all the same, for a run that is in no mean"
+        "every image; --any-data trains on it anyway, for a run that is in no mean"
     )
 
 

@@ -113,8 +113,8 @@ def table(runs: list[Run]) -> list[str]:
 
 def reductions(runs: list[Run]) -> list[str]:
     """What each form that ran is, a line each."""
-    told = {(run["set"], run["form"], run["config_hash"]): run["form_is"] for run in runs}
-    return [f"- {name}, {form}, {settings}: {text}" for (name, form, settings), text in sorted(told.items())]
+    descriptions = {(run["set"], run["form"], run["config_hash"]): run["form_is"] for run in runs}
+    return [f"- {name}, {form}, {settings}: {text}" for (name, form, settings), text in sorted(descriptions.items())]
 
 
 def _head(names: list[str], numbers: int) -> list[str]:

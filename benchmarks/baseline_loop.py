@@ -1,6 +1,6 @@
 """The loop that benchmarks/training_step.py compares with: how transformers' own example trains a detector.
 
-Written anew after what `examples/pytorch/object-detection/run_object_detection_no_trainer.py` does, with its defaults:
+Rewritten after what `examples/pytorch/object-detection/run_object_detection_no_trainer.py` does, with its defaults:
 a `with_transform` that augments by albumentations and calls the image processor, a DataLoader, AdamW on all parameters,
 a linear schedule, no clipping, no moving average; scores by torchmetrics. Needs `pip install albumentations
 torchmetrics pycocotools`, which the project itself does not.
@@ -75,7 +75,7 @@ def run(
                 schedule.step()
                 optimizer.zero_grad()
             steps += 1
-            # The example scores behind each epoch; here it is behind each round.
+            # The example scores after each epoch; here it scores after each round.
             if steps % rounds.length == 0:
                 rounds.evaluated(lambda: evaluate(model, processor, validation_loader, names, rounds))
                 model.train()
@@ -92,9 +92,10 @@ def as_objects(split: datasets.Dataset) -> datasets.Dataset:
             "id": list(range(len(boxes))), "area": [w * h for _, _, w, h in boxes], "bbox": boxes,
             "category": row["labels"],
         })  # fmt: skip
-    whole, fraction = datasets.List(datasets.Value("int64")), datasets.Value("float32")
+    integers, fraction = datasets.List(datasets.Value("int64")), datasets.Value("float32")
     objects = {
-        "id": whole, "area": datasets.List(fraction), "bbox": datasets.List(datasets.List(fraction)), "category": whole,
+        "id": integers, "area": datasets.List(fraction), "bbox": datasets.List(datasets.List(fraction)),
+        "category": integers,
     }  # fmt: skip
     features = datasets.Features(
         {"image_id": datasets.Value("int64"), "image": datasets.Image(), "objects": objects}  # pyright: ignore
@@ -141,12 +142,12 @@ def transform_batch(examples: Mapping[str, Any], transform: Any, processor: Any)
         if transform is not None:
             found = transform(**found)
         images.append(found["image"])
-        truths = zip(found["category"], objects["area"], found["bboxes"], strict=False)
+        annotations = zip(found["category"], objects["area"], found["bboxes"], strict=False)
         annotations.append({
             "image_id": number,
             "annotations": [
                 {"image_id": number, "category_id": label, "iscrowd": 0, "area": area, "bbox": list(box)}
-                for label, area, box in truths
+                for label, area, box in annotations
             ],
         })  # fmt: skip
     result = processor(images=images, annotations=annotations, return_tensors="pt")
@@ -173,14 +174,14 @@ def evaluate(model: Any, processor: Any, loader: Any, names: Mapping[int, str], 
         sizes = torch.stack([label["orig_size"] for label in batch["labels"]])
         predictions = processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=sizes)
         found = [{key: value.cpu() for key, value in prediction.items()} for prediction in predictions]
-        truth = []
+        targets = []
         for label in batch["labels"]:
             centre_x, centre_y, width, height = label["boxes"].cpu().unbind(-1)
             corners = (centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2)
             scale = label["orig_size"].cpu().flip(0).repeat(2)
-            truth.append({"boxes": torch.stack(corners, -1) * scale, "labels": label["class_labels"].cpu()})
+            targets.append({"boxes": torch.stack(corners, -1) * scale, "labels": label["class_labels"].cpu()})
         with rounds.clock.part(METRIC):
-            metric.update(found, truth)
+            metric.update(found, targets)
     with rounds.clock.part(METRIC):
         scores = metric.compute()
     by_class = zip(scores.pop("classes"), scores.pop("map_per_class"), scores.pop("mar_100_per_class"), strict=True)

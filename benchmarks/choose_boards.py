@@ -1,8 +1,8 @@
 """Which of DeepPCB's 11 boards go to which split? Prints what `radikal_datasets/sources/deeppcb.py` states.
 
-    python benchmarks/choose_boards.py PCBData        (the whole set: 1,500 pairs)
+    python benchmarks/choose_boards.py PCBData        (the complete set: 1,500 pairs)
 
-A unit is a whole board, so there are few enough assignments to try all of them. The best one has the smallest largest
+A unit is an entire board, so there are few enough assignments to try all of them. The best one has the smallest largest
 deviation, in points, from the wanted share: of the images, of all boxes and of the boxes of each of the six classes.
 """
 
@@ -28,9 +28,9 @@ def counts(root: Path, lists: Iterable[str]) -> Counts:
     table: dict[str, np.ndarray] = {}
     for name in lists:
         for line in (root / name).read_text().splitlines():
-            _, truth = line.split()
-            row = table.setdefault(truth.split("/")[0], np.zeros(len(COLUMNS)))
-            kinds = [int(text.split()[4]) for text in (root / truth).read_text().splitlines() if text.strip()]
+            _, label_file = line.split()
+            row = table.setdefault(label_file.split("/")[0], np.zeros(len(COLUMNS)))
+            kinds = [int(text.split()[4]) for text in (root / label_file).read_text().splitlines() if text.strip()]
             row[0] += 1
             row[-1] += len(kinds)
             np.add.at(row, kinds, 1)

@@ -1,6 +1,6 @@
 """Which of GDXray's annotated castings go to which split? Prints what `radikal_datasets/sources/gdxray.py` states.
 
-    python benchmarks/choose_series.py GDXray        (whole Castings: 67 series, 34 of them annotated)
+    python benchmarks/choose_series.py GDXray        (complete Castings: 67 series, 34 of them annotated)
 
 Tries two million random assignments and takes the one with the smallest largest deviation, in points, from 15 % of the
 images, of the images with boxes and of the boxes outside C0055, for validation and for test alike. C0055 (42 % of all

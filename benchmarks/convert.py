@@ -46,9 +46,9 @@ from pathlib import Path
 from PIL import Image
 
 def rows():
-    for truth in sorted(Path(TREE).rglob("*_not/*.txt")):
-        stem = truth.parent.parent / truth.parent.name.removesuffix("_not") / truth.stem
-        boxes = [[int(v) for v in line.split()] for line in truth.read_text().splitlines()]
+    for label_file in sorted(Path(TREE).rglob("*_not/*.txt")):
+        stem = label_file.parent.parent / label_file.parent.name.removesuffix("_not") / label_file.stem
+        boxes = [[int(v) for v in line.split()] for line in label_file.read_text().splitlines()]
         # What scripts do so that the file is closed: the picture, and no longer the file's bytes.
         test, template = (Image.open(f"{stem}_{kind}.jpg").convert("RGB") for kind in ("test", "temp"))
         yield {"image": test, "reference": template, "boxes": [b[:4] for b in boxes], "labels": [b[4] for b in boxes]}

@@ -1,12 +1,13 @@
-"""The frozen benchmark: which images are in which split, down to their bytes and their truth.
+"""The frozen benchmark: which images are in which split, down to their bytes and their annotations.
 
-    python benchmarks/frozen_splits.py --check neu_det --data-dir NEU-DET       is mine what was scored?
-    python benchmarks/frozen_splits.py --write neu_det --data-dir NEU-DET       freeze it (once, on the whole set)
+    python benchmarks/frozen_splits.py --check neu_det --data-dir NEU-DET       is my copy the frozen one?
+    python benchmarks/frozen_splits.py --write neu_det --data-dir NEU-DET       freeze it (once, on the complete set)
 
-`benchmarks/splits/SET/SPLIT.txt` has a line an image, sorted: image_id, the first 16 hexadecimal digits of the sha256
-of the image file, and the same of its truth. Ids and digests are no images: they may be passed on. `SHA256SUMS` holds
-the sha256 of each list (`cd benchmarks/splits && sha256sum --check SHA256SUMS`). `--check` exits with 0 if all is equal
-and with 1 otherwise, naming every image that is missing, new, in another split, or has other bytes or another truth.
+`benchmarks/splits/SET/SPLIT.txt` has one line per image, sorted: image_id, the first 16 hexadecimal digits of the
+sha256 of the image file, and the same of its annotations. Ids and digests are not images: they may be redistributed.
+`SHA256SUMS` holds the sha256 of each list (`cd benchmarks/splits && sha256sum --check SHA256SUMS`). `--check` exits
+with 0 if everything is equal and with 1 otherwise, listing every image that is missing, new, in another split, or has
+other bytes or other annotations.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class FrozenSplitsError(Exception):
 
 
 class Line(NamedTuple):
-    """Where an image is, and digests of its file's bytes and of its truth."""
+    """The split of an image, and digests of its file's bytes and of its annotations."""
 
     split: str
     image: str
@@ -79,7 +80,7 @@ class Differences:
 
 
 def compare(frozen: Frozen, found: Frozen) -> Differences:
-    """What is to be told of `found`, against `frozen`."""
+    """Return the differences of `found` from `frozen`."""
     result = Differences()
     for image_id in sorted({*frozen, *found}):
         before, now = frozen.get(image_id), found.get(image_id)
@@ -97,7 +98,7 @@ def compare(frozen: Frozen, found: Frozen) -> Differences:
 
 
 def of_splits(splits: Mapping[Any, Any]) -> dict[str, Line]:
-    """image_id -> `Line` of a DatasetDict with radikal_datasets' columns; images nobody annotated are not scored."""
+    """Return image_id -> `Line` of a DatasetDict with radikal_datasets' columns; unannotated images are not scored."""
     found = {}
     for split in SCORED:
         if split not in splits:
@@ -202,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     differences = compare(frozen, found)
     if not differences:
-        print(f"{name}: equal to the frozen splits, images and truth ({counts})")
+        print(f"{name}: equal to the frozen splits, images and annotations ({counts})")
         return 0
     lines = differences.lines()
     print(f"{name}: not the frozen splits ({counts}): {differences.summary()}")

@@ -5,8 +5,8 @@
 It draws the images itself, of five kinds (textures, steel with marks, boards, castings, and one part always in the same
 place), 400 x 400 pixels, JPEG. Copies of some are planted in another split: lighter or darker, recompressed, shifted by
 1 or 2 pixels, cropped, flipped or turned, or all but the last at once. No part has a copy: they are there to be
-mistaken for one another. The search runs in a process of its own; what it takes is told by `getrusage` (CPU, peak RSS)
-and, without the pages of mapped files, by the "Anonymous" of smaps_rollup.
+mistaken for one another. The search runs in a separate process; its CPU time and peak RSS are measured by `getrusage`,
+and its memory without the pages of mapped files by "Anonymous" in smaps_rollup.
 """
 
 from __future__ import annotations
@@ -145,11 +145,15 @@ def search(folder: Path) -> None:
     splits = {split: datasets.load_from_disk(str(folder / split)) for split in ("train", "test")}
     start, cpu = time.perf_counter(), time.process_time()
     found = find_leaks(splits)  # pyright: ignore[reportArgumentType]
-    told = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "images": len(found.images.items)}
-    told["pairs"] = [(pair.first.image_id, pair.second.image_id, pair.similarity) for pair in found.pairs]
-    told["copies"] = splits["test"]["image_id"][:]
-    told["lookalikes"] = [[item.image_id for item in items] for items in found.lookalikes]
-    print(json.dumps(told))
+    result = {
+        "seconds": time.perf_counter() - start,
+        "cpu": time.process_time() - cpu,
+        "images": len(found.images.items),
+    }
+    result["pairs"] = [(pair.first.image_id, pair.second.image_id, pair.similarity) for pair in found.pairs]
+    result["copies"] = splits["test"]["image_id"][:]
+    result["lookalikes"] = [[item.image_id for item in items] for items in found.lookalikes]
+    print(json.dumps(result))
 
 
 def main() -> None:
@@ -168,8 +172,8 @@ def main() -> None:
             start = time.perf_counter()
             plant(folder, options.images, options.copies)
             print(f"drawn in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-        told, anonymous, rss = _measured(folder)
-    print(report(told, anonymous, rss))
+        result, anonymous, rss = _measured(folder)
+    print(report(result, anonymous, rss))
 
 
 def _measured(folder: Path) -> tuple[dict[str, Any], float, float]:
@@ -197,16 +201,16 @@ def _measured(folder: Path) -> tuple[dict[str, Any], float, float]:
     return json.loads(out), peak[0], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def report(told: dict[str, Any], anonymous: float, rss: float) -> str:
+def report(result: dict[str, Any], anonymous: float, rss: float) -> str:
     """The tables of benchmarks/results/leaks.md."""
-    pairs = {tuple(sorted((one, other))) for one, other, _ in told["pairs"]}
-    planted = _planted(told)
+    pairs = {tuple(sorted((one, other))) for one, other, _ in result["pairs"]}
+    planted = _planted(result)
     true = {pair for pair in pairs if pair in planted}
     false = pairs - true
     lines = [
-        f"{told['images']:,} images on {os.cpu_count()} cores ({platform.processor() or platform.machine()}): "
-        f"{told['seconds']:.0f} s, CPU {told['cpu']:.0f} s, peak RSS {rss:,.0f} MiB, private {anonymous:,.0f} MiB.",
-        f"False pairs: {len(false)}. Sets of lookalikes: {[len(s) for s in told['lookalikes']][:10]}.",
+        f"{result['images']:,} images on {os.cpu_count()} cores ({platform.processor() or platform.machine()}): "
+        f"{result['seconds']:.0f} s, CPU {result['cpu']:.0f} s, peak RSS {rss:,.0f} MiB, private {anonymous:,.0f} MiB.",
+        f"False pairs: {len(false)}. Sets of lookalikes: {[len(s) for s in result['lookalikes']][:10]}.",
         "",
         f"| change | {' | '.join(KINDS[:-1])} | all |",
         f"|---|{'---:|' * len(KINDS)}",
@@ -222,8 +226,8 @@ def report(told: dict[str, Any], anonymous: float, rss: float) -> str:
     return "\n".join(lines)
 
 
-def _planted(told: dict[str, Any]) -> set[tuple[str, str]]:
-    return {(name.rpartition("/")[0], name) for name in told["copies"]}
+def _planted(result: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(name.rpartition("/")[0], name) for name in result["copies"]}
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@
 The real sets are those of RADIKAL_REAL, the others are drawn by radikal_datasets.samples; all files that a route needs
 are written once below --cache. Where `pip install webdataset litdata` was run, WebDataset and LitData take part.
 
-Every route has a process of its own, which goes through the whole set as often as --seconds need. The repeats go round:
-each route once, then each once more; ratios are medians of ratios within a round. Routes with worker processes are
-tried with none and with as many as there are threads; the faster is in the table. Memory is measured in a round of its
-own: anonymous and shared memory of the process and its workers (a page that many have is counted once) beyond what the
-process held with its modules imported and the set opened. Growth is from a fifth of that round to its end.
+Every route has its own process, which reads the entire set as often as --seconds require. The routes take turns: each
+route once, then each once more; ratios are medians of ratios within a round. Routes with worker processes are tried
+with none and with as many as there are threads; the table has the faster one. Memory is measured in a separate round:
+anonymous and shared memory of the process and its workers (a shared page is counted once) beyond what the process held
+with its modules imported and the set opened. Growth is from a fifth of that round to its end.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from loading_wait import waits  # noqa: E402
 
 
 def serve(task: dict[str, Any]) -> None:
-    """Measures memory, tells so, and then times one epoch for every line that comes in."""
+    """Measure memory, print it, and then time one epoch for every line of input."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print
     warnings.filterwarnings("ignore")
@@ -88,7 +88,7 @@ def timed(epoch: Any, count: int) -> float:
 
 
 def memory_of(epoch: Any, count: int) -> tuple[float, float | None]:
-    """MiB at the peak of an epoch, and by how much the memory grew behind its first fifth."""
+    """Return the peak memory of an epoch in MiB, and its growth after the first fifth."""
     peak, done = [0.0], threading.Event()
 
     def watch() -> None:
@@ -174,7 +174,7 @@ def measure(name: str, data: Data, size: tuple[int, int], arguments: Any) -> lis
             runner.close()
     running = {route: runner for route, runner in runners.items() if runner}
     for number in range(arguments.repeats):
-        # Backwards every second time, so that none always comes behind the same one.
+        # Backwards every second time, so that no route always runs after the same one.
         for runner in list(running.values())[:: -1 if number % 2 else 1]:
             runner.run()
         log(f"{name} {size}: round {number + 1} of {arguments.repeats}")

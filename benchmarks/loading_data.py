@@ -31,7 +31,7 @@ class Recipe:
     source: str
     config: str | None
     sizes: tuple[int | None, ...]  # edges images are resized to; None keeps the size they have
-    sample: int = 48  # made-up images to draw where there is no real set
+    sample: int = 48  # synthetic images to draw if there is no real set
     native: tuple[int, int] | None = None  # (height, width) sample images are laid side by side to
     batch: int = 16
 
@@ -97,7 +97,7 @@ def write_rows(name: str, folder: Path, rows: datasets.Dataset) -> None:
     native = pictures[0].shape[:2]
     if any(picture.shape[:2] != native for picture in pictures):
         raise SystemExit(f"{name}: images of different sizes; the limits here want one")
-    # One image in a hundred may be coloured and the set still gray, as one of DeepPCB's test images is.
+    # One image in a hundred may be colored and the set still gray, as one of DeepPCB's test images is.
     gray = np.mean([picture.ndim == 2 or (picture[..., :1] == picture).all() for picture in pictures]) > 0.99
     numbered = rows.cast_column("image", datasets.Image()).add_column("number", [*range(len(rows))])  # type: ignore
     numbered.flatten_indices().save_to_disk(str(folder / "rows"))
@@ -106,7 +106,7 @@ def write_rows(name: str, folder: Path, rows: datasets.Dataset) -> None:
 
 
 def laid_side_by_side(rows: datasets.Dataset, size: tuple[int, int]) -> datasets.Dataset:
-    """Each image becomes the top left corner of a larger one, whose rest are the images behind it. Boxes stay."""
+    """Each image becomes the top left corner of a larger one, filled up with the images after it. Boxes stay."""
     pictures = [np.asarray(Image.open(io.BytesIO(image["bytes"]))) for image in rows["image"]]
     shape = Counter(picture.shape for picture in pictures).most_common(1)[0][0]
     keep = [i for i, picture in enumerate(pictures) if picture.shape == shape]
@@ -134,8 +134,12 @@ def write_files(data: Data) -> None:
         images.append({"id": row["number"], "file_name": name, "width": row["width"], "height": row["height"]})
         annotations += coco_annotations(row["number"], row["boxes"], row["labels"])
     numbered = [{"id": number, **annotation} for number, annotation in enumerate(annotations, 1)]
-    truth = {"images": images, "annotations": numbered, "categories": [{"id": i, "name": str(i)} for i in range(99)]}
-    (data.folder / "instances.json").write_text(json.dumps(truth))
+    ground_truth = {
+        "images": images,
+        "annotations": numbered,
+        "categories": [{"id": i, "name": str(i)} for i in range(99)],
+    }
+    (data.folder / "instances.json").write_text(json.dumps(ground_truth))
     for shard in range(SHARDS):
         with tarfile.open(data.folder / f"shard-{shard}.tar", "w") as tar:
             for row in rows[shard * len(rows) // SHARDS : (shard + 1) * len(rows) // SHARDS]:

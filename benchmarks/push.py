@@ -2,7 +2,7 @@
 
     python benchmarks/push.py [--gigabytes 1] [--repeats 3]
 
-The folder is a made-up DeepPCB tree whose JPEGs are filled up with random comment segments, prepared once. Each route
+The folder is a synthetic DeepPCB tree whose JPEGs are filled up with random comment segments, prepared once. Each route
 runs as its own process. The table shows the median, the spread, and the peak of the process's private memory (the
 "Anonymous" of smaps_rollup: without the pages of mapped files). Start-up is what `radikal-datasets push --help` takes.
 """
@@ -83,7 +83,7 @@ def make_folder(scratch: Path, gigabytes: float) -> Path:
 
 
 def filled_up(jpeg: bytes, size: int) -> bytes:
-    """The same picture with random comment segments behind the start marker."""
+    """Return the same image with random comment segments after the start marker."""
     segments = b"".join(
         b"\xff\xfe" + (65_535).to_bytes(2, "big") + os.urandom(65_533)
         for _ in range(max(size - len(jpeg), 0) // 65_537)

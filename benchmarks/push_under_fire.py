@@ -2,7 +2,7 @@
 
     python benchmarks/push_under_fire.py [--concurrent 10] [--client 20] [--server 20] [--seed 0]
 
-On one embedded Hub on loopback, with the made-up DAGM sample. A reader looks at the repository all the time: at every
+On one embedded Hub on loopback, with the synthetic DAGM sample. A reader checks the repository continuously: at every
 commit it sees, the files must be those that the manifest of this very commit names, to the checksum.
 """
 
@@ -77,7 +77,7 @@ def start_push(folder: Path, repo_id: str) -> ForkServerProcess:
 
 
 class Reader:
-    """A process that looks at a repository until told to stop, and writes down what was not whole."""
+    """A process that reads a repository until it is stopped, and logs every incomplete state."""
 
     def __init__(self, repo_id: str, log: Path):
         self._log, self._done = log, processes.Event()
@@ -86,7 +86,7 @@ class Reader:
         self._process.start()
 
     def stop(self) -> int:
-        """Ends it; the number of commits it saw whole."""
+        """Stop it and return the number of complete commits it saw."""
         self._done.set()
         self._process.join()
         lines = self._log.read_text().splitlines()

@@ -3,7 +3,7 @@
     python benchmarks/train_under_fire.py [--kills 10] [--steps 160] [--seed 0]
 
 Made-up castings, one process on a CPU, with accumulation, changing image sizes, and mosaic until the last epochs. A
-moment is a random time behind the loop's start, or behind its first or second new checkpoint. Both runs must end with
+moment is a random time after the loop's start, or after its first or second new checkpoint. Both runs must end with
 the same bytes of best/ and last/, the same scores and the same history.
 """
 
@@ -56,7 +56,7 @@ def killed_run(data: Path, run: Path, steps: int, kills: int, seed: int) -> list
             text=True, start_new_session=True,
         )  # fmt: skip
         assert process.stdout is not None
-        for line in process.stdout:  # the loop begins behind this line
+        for line in process.stdout:  # the loop begins after this line
             if "checkpoint every" in line:
                 break
         awaited, deadline = draw.randint(0, 2), time.monotonic() + 300

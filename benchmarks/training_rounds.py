@@ -77,7 +77,7 @@ class Clock:
 
 
 class Rounds:
-    """A training that never ends, in rounds of `warm_up + steps` batches with an evaluation behind each.
+    """A training that never ends, in rounds of `warm_up + steps` batches with an evaluation after each.
 
     A round begins when a line comes in from stdin (`exact` or not), and ends with a line of json: its images, seconds
     and parts. At the end of stdin the process ends.

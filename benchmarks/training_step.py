@@ -1,4 +1,4 @@
-"""How fast is a whole training, and its evaluation? One run: this project's loop, and transformers' example's way.
+"""How fast is a complete training, and its evaluation? One run: this project's loop, and transformers' example's way.
 
     python benchmarks/training_step.py [--data-dir NEU-DET] [--rounds 5] [--steps 30] [--output FILE.md]
 
@@ -133,7 +133,7 @@ def with_iteration(loader: Any, around: Any) -> Any:
 
 
 class Side:
-    """A process that trains a round when it is told to."""
+    """A process that trains one round on request."""
 
     def __init__(self, task: dict[str, Any]) -> None:
         command = [sys.executable, __file__, "--serve", json.dumps(task)]

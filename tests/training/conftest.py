@@ -56,7 +56,7 @@ def tiny_config(tmp_path: Path, tiny_data: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def fresh_accelerator(monkeypatch: pytest.MonkeyPatch):
-    """accelerate keeps device and precision for the life of a process; each test begins anew, on the CPU."""
+    """accelerate keeps device and precision for the lifetime of a process; each test starts fresh, on the CPU."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
     yield

@@ -1,4 +1,4 @@
-"""Run folders as training leaves them, around detectors that nobody trained but that are sure of what they say."""
+"""Run folders as written by training, with untrained detectors whose scores are spread over 0..1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = (64, 96)
 
 
 def untrained(model_type: str, backbone: str = "test_resnet", *, seed: int = 0) -> Any:
-    """A small detector whose scores are spread over 0..1: untrained ones are all alike, and any rounding sorts anew."""
+    """A small detector with scores spread over 0..1: nearly equal ones would be reordered by any rounding."""
     torch.manual_seed(seed)
     options: dict[str, Any] = {"decoder_layers": 2, "num_queries": 12}
     # transformers' own initialization, apart from the neck's norms: the scores below were chosen for it.

@@ -1,6 +1,6 @@
 """Against the publisher's evaluation/script.py (tangsanli5201/DeepPCB at 08e98c4).
 
-FROZEN holds what that script, run by Python 2.7 with Polygon2, printed for the inputs made up here, handed in as files
+FROZEN holds what that script, run by Python 2.7 with Polygon2, printed for the inputs generated here, passed as files
 (`write_archives`). As published it doesn't start: a comma is missing after 'GT_SAMPLE_NAME_2_ID', four-number boxes
 have to be asked for (LTRB), and gt.zip has spaces where it wants commas; nothing else was changed.
 """
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from training.scoring.deeppcb_protocol.deeppcb_protocol import DeepPCBProtocol, best_threshold, protocol_scores
 
-#: Seed of `made_up` -> AP, hmean, precision, recall as the script has them.
+#: Seed of `random_detections` -> AP, hmean, precision, recall as the script has them.
 FROZEN: dict[int, tuple[float, float, float, float]] = {
     0: (0.42471709724637696, 0.5714285714285714, 0.41935483870967744, 0.896551724137931),
     1: (0.40315269376098245, 0.5454545454545455, 0.4090909090909091, 0.8181818181818182),
@@ -43,7 +43,7 @@ def true(boxes, labels):
     return {"boxes": boxes, "labels": labels}
 
 
-def made_up(seed: int):
+def random_detections(seed: int):
     """Crowded images, so that who takes which box matters; some without truth, some without detections."""
     generator = random.Random(seed)  # its random() gives the same in every version of Python
 
@@ -54,23 +54,23 @@ def made_up(seed: int):
         x, y = whole(0, 40), whole(0, 40)
         return [x, y, x + whole(5, 40), y + whole(5, 40)]
 
-    predictions, truths = [], []
+    predictions, targets = [], []
     for _ in range(6):
         boxes = [box() for _ in range(whole(0, 9))]
         labels = [whole(0, 3) for _ in boxes]
         near = [[max(0, v + whole(-3, 4)) for v in b[:2]] + [v + whole(0, 4) for v in b[2:]] for b in boxes]
         detected = [*near, *(box() for _ in range(whole(0, 12)))] if generator.random() > 0.2 else []
         classes = [*labels, *(whole(0, 3) for _ in detected)][: len(detected)]
-        truths.append(true(boxes, labels))
+        targets.append(true(boxes, labels))
         scores = [round(generator.random(), 6) for _ in detected]
         predictions.append(found(detected, classes, scores))
-    return predictions, truths
+    return predictions, targets
 
 
-def write_archives(folder: Path, predictions, truths) -> tuple[Path, Path]:
+def write_archives(folder: Path, predictions, targets) -> tuple[Path, Path]:
     """gt.zip and res.zip as the publisher's script reads them."""
     with zipfile.ZipFile(folder / "gt.zip", "w") as gt, zipfile.ZipFile(folder / "res.zip", "w") as result:
-        for number, (p, t) in enumerate(zip(predictions, truths, strict=True)):
+        for number, (p, t) in enumerate(zip(predictions, targets, strict=True)):
             boxes = zip(t["boxes"], t["labels"], strict=True)
             gt.writestr(f"{number:08}.txt", "\n".join(",".join(map(str, [*b, NAMES[c]])) for b, c in boxes))
             if p["boxes"]:
@@ -84,7 +84,7 @@ def write_archives(folder: Path, predictions, truths) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("seed", FROZEN)
 def test_equals_the_publishers_script(seed):
-    ours = protocol_scores(*made_up(seed))
+    ours = protocol_scores(*random_detections(seed))
     assert (ours["ap"], ours["f_score"], ours["precision"], ours["recall"]) == pytest.approx(FROZEN[seed], abs=1e-12)
 
 
@@ -132,12 +132,12 @@ def test_nothing_found_and_nothing_to_find():
 @given(st.integers(0, 10**6), st.floats(0, 1))
 @settings(deadline=None, max_examples=60)
 def test_a_threshold_is_the_same_as_handing_in_fewer(seed, threshold):
-    predictions, truths = made_up(seed)
+    predictions, targets = random_detections(seed)
     cut = [
         {name: [v for v, s in zip(p[name], p["scores"], strict=True) if s >= threshold] for name in p}
         for p in predictions
     ]
-    at, of_cut = protocol_scores(predictions, truths, threshold), protocol_scores(cut, truths)
+    at, of_cut = protocol_scores(predictions, targets, threshold), protocol_scores(cut, targets)
     assert all(at[name] == of_cut[name] for name in ("f_score", "precision", "recall"))
     assert at["ap"] >= of_cut["ap"]
 
@@ -145,30 +145,30 @@ def test_a_threshold_is_the_same_as_handing_in_fewer(seed, threshold):
 @given(st.integers(0, 10**6))
 @settings(deadline=None, max_examples=15)
 def test_best_threshold_has_the_highest_f_score(seed):
-    predictions, truths = made_up(seed)
+    predictions, targets = random_detections(seed)
     every = [score for p in predictions for score in p["scores"]]
-    chosen = protocol_scores(predictions, truths, best_threshold(predictions, truths))["f_score"]
-    assert all(chosen >= protocol_scores(predictions, truths, score)["f_score"] for score in every)
+    chosen = protocol_scores(predictions, targets, best_threshold(predictions, targets))["f_score"]
+    assert all(chosen >= protocol_scores(predictions, targets, score)["f_score"] for score in every)
 
 
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=30)
 def test_order_of_detections_and_images_does_not_matter(seed, shuffler):
-    predictions, truths = made_up(seed)
+    predictions, targets = random_detections(seed)
     pairs = []
-    for p, t in zip(predictions, truths, strict=True):
+    for p, t in zip(predictions, targets, strict=True):
         order = list(range(len(p["scores"])))
         shuffler.shuffle(order)
         pairs.append(({name: [p[name][i] for i in order] for name in p}, t))
     shuffler.shuffle(pairs)
     shuffled = protocol_scores([p for p, _ in pairs], [t for _, t in pairs])
-    assert shuffled == pytest.approx(protocol_scores(predictions, truths))
+    assert shuffled == pytest.approx(protocol_scores(predictions, targets))
 
 
 def test_loads_by_path_without_a_network():
     module = evaluate.load(str(Path(__file__).parents[2] / "training" / "scoring" / "deeppcb_protocol"))
-    predictions, truths = made_up(1)
-    assert module.compute(predictions=predictions, references=truths) == protocol_scores(predictions, truths)
+    predictions, targets = random_detections(1)
+    assert module.compute(predictions=predictions, references=targets) == protocol_scores(predictions, targets)
 
 
 def test_a_threshold_takes_the_score_that_set_it():
@@ -229,24 +229,24 @@ class Rectangle:
 
 
 @pytest.mark.realdata
-def test_the_publishers_script_itself_on_made_up_images(publisher, tmp_path):
+def test_the_publishers_script_itself_on_random_images(publisher, tmp_path):
     for seed in range(30):
-        predictions, truths = made_up(seed)
-        assert_equal(publisher(*write_archives(tmp_path, predictions, truths)), predictions, truths)
+        predictions, targets = random_detections(seed)
+        assert_equal(publisher(*write_archives(tmp_path, predictions, targets)), predictions, targets)
         if seed in FROZEN:
             frozen = dict(zip(("AP", "hmean", "precision", "recall"), FROZEN[seed], strict=True))
-            assert_equal(frozen, predictions, truths)
+            assert_equal(frozen, predictions, targets)
 
 
 @pytest.mark.realdata
 def test_the_publishers_script_itself_on_its_own_truth(publisher, tmp_path):
     """Its gt.zip (500 images) with detections made of it: moved, doubled, of another class, left out."""
     generator = random.Random(7)
-    predictions, truths = [], []
+    predictions, targets = [], []
     with zipfile.ZipFile(Path(os.environ["RADIKAL_DEEPPCB_EVALUATION"]) / "gt.zip") as archive:
         for name in archive.namelist():
             rows = [list(map(int, line.split())) for line in archive.read(name).decode().splitlines() if line.strip()]
-            truths.append(true([row[:4] for row in rows], [row[4] - 1 for row in rows]))
+            targets.append(true([row[:4] for row in rows], [row[4] - 1 for row in rows]))
             detected = [row for row in rows for _ in range(int(generator.random() * 2.7))]
             predictions.append(
                 found(
@@ -257,12 +257,12 @@ def test_the_publishers_script_itself_on_its_own_truth(publisher, tmp_path):
             )
     for p in predictions:  # the script refuses a box whose corners have changed places
         p["boxes"] = [[min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])] for b in p["boxes"]]
-    theirs = publisher(*write_archives(tmp_path, predictions, truths))
-    assert 0.3 < theirs["AP"] < 0.9 and sum(len(t["labels"]) for t in truths) > 3000
-    assert_equal(theirs, predictions, truths, within=1e-6)  # scores of 6 digits repeat, and ties may fall otherwise
+    theirs = publisher(*write_archives(tmp_path, predictions, targets))
+    assert 0.3 < theirs["AP"] < 0.9 and sum(len(t["labels"]) for t in targets) > 3000
+    assert_equal(theirs, predictions, targets, within=1e-6)  # scores of 6 digits repeat, and ties may fall otherwise
 
 
-def assert_equal(theirs, predictions, truths, within=1e-12):
-    ours = protocol_scores(predictions, truths)
+def assert_equal(theirs, predictions, targets, within=1e-12):
+    ours = protocol_scores(predictions, targets)
     for our, their in (("ap", "AP"), ("f_score", "hmean"), ("precision", "precision"), ("recall", "recall")):
         assert ours[our] == pytest.approx(theirs[their], abs=within), our

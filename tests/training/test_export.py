@@ -184,8 +184,8 @@ class TestRefusals:
     def test_no_model_and_no_images(self, run, tmp_path, capsys):
         assert main([str(tmp_path), "--output", str(tmp_path / "a.onnx")]) == 1
         assert main([str(run), "--output", str(tmp_path / "a.onnx"), "--check_images", str(tmp_path)]) == 1
-        told = capsys.readouterr().err
-        assert "is not a trained model" in told and "there is no image in this folder" in told
+        errors = capsys.readouterr().err
+        assert "is not a trained model" in errors and "there is no image in this folder" in errors
 
 
 @given(st.integers(0, 10_000), st.integers(1, 30))

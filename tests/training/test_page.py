@@ -31,11 +31,11 @@ def test_page_needs_nothing_else(tmp_path, name):
     prediction = {"boxes": [[1, 1, 9, 9], [2, 2, 8, 8]], "labels": [0, 1], "scores": [0.8, 0.1]}
     picture = Picture(name, row["bytes"], row["width"], row["height"], row, prediction)
     write_page(
-        tmp_path / "p.html", title="T", note="made up", numbers={"mAP50": "0.9"}, pictures=[picture],
+        tmp_path / "p.html", title="T", note="synthetic", numbers={"mAP50": "0.9"}, pictures=[picture],
         class_names=["hole", "scratch"], threshold=0.5,
     )  # fmt: skip
     text = (tmp_path / "p.html").read_text()
-    assert "made up" in text and "<script" not in text
+    assert "synthetic" in text and "<script" not in text
     assert len(re.findall("<rect", text)) == 2  # one true, one predicted above the threshold
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
     assert [file.name for file in tmp_path.iterdir()] == ["p.html"]

@@ -224,7 +224,7 @@ class TestPairs:
         assert main(command) == 1
         assert "3 of 3 images have none" in capsys.readouterr().err
 
-    def test_a_broken_template_is_told_as_such(self, pair_run, tmp_path):
+    def test_a_broken_template_is_reported_as_such(self, pair_run, tmp_path):
         folder = self.write(tmp_path / "boards")
         (folder / "1_temp.png").write_bytes(b"nothing")
         pictures = find_references(find_images([folder], pairs=True), None)
@@ -264,9 +264,9 @@ class TestRefusals:
         assert main([str(run), str(tmp_path / "missing"), "--output", str(tmp_path / "o")]) == 1
         (tmp_path / "empty" / "a.png").write_text("no image", encoding="utf-8")
         assert main([str(run), str(tmp_path / "empty"), "--output", str(tmp_path / "o")]) == 1
-        told = capsys.readouterr().err.splitlines()
-        assert [line.split(":")[0] for line in told] == ["error"] * 3
-        assert "None of the 1 images can be read; the first one is a.png: no image header" in told[2]
+        errors = capsys.readouterr().err.splitlines()
+        assert [line.split(":")[0] for line in errors] == ["error"] * 3
+        assert "None of the 1 images can be read; the first one is a.png: no image header" in errors[2]
 
     def test_no_model(self, images, tmp_path, capsys):
         assert main([str(images), str(images), "--output", str(tmp_path / "o")]) == 1

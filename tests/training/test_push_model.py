@@ -149,11 +149,11 @@ class TestRefusals:
         assert not chosen.repo_exists("plant/refused")
 
     @pytest.mark.parametrize(
-        ("name", "told"), [("bob/x", "HTTP 403"), ("nameonly", "no namespace"), ("a b/c", "can't be")]
+        ("name", "message"), [("bob/x", "HTTP 403"), ("nameonly", "no namespace"), ("a b/c", "can't be")]
     )
-    def test_names(self, chosen, run, capsys, name, told):
+    def test_names(self, chosen, run, capsys, name, message):
         assert main([str(run), "--repo-id", name]) == 1
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
     def test_a_model_without_its_run(self, chosen, run, capsys):
         assert self.push(run / "best") == 1

@@ -82,7 +82,7 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path, monkeypatch):
         ("\xff", "no text in UTF-8"),
     ],
 )
-def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path, text, message):
+def test_invalid_yaml_is_reported_with_its_line(tmp_path, text, message):
     (tmp_path / "c.yaml").write_bytes(text.encode("latin-1"))
     with pytest.raises(SettingsError, match=message):
         parse([str(tmp_path / "c.yaml")])

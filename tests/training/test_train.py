@@ -186,7 +186,7 @@ def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_p
     if signum == signal.SIGTERM:
         return
     AcceleratorState._reset_state(reset_partial_state=True)
-    # Without a configuration file the run's own settings count, and what differs from them is told.
+    # Without a configuration file the run's own settings count, and differences from them are reported.
     own = ["--output_dir", str(tmp_path / "stopped"), "--resume_from_checkpoint", "latest", "--ema_decay", "0.9"]
     assert train.main([*own, "--seed", "0", "--per_device_eval_batch_size", "4"]) == 0
     out, err = capsys.readouterr()
@@ -287,7 +287,7 @@ def test_mistakes_end_with_one_message(tiny_config, tmp_path, capsys, monkeypatc
     assert "Cannot load dataset_name no/such_set: there is no such folder" in err and len(err.splitlines()) == 1
 
 
-def test_datasets_that_do_not_fit_are_told_with_what_is_needed(tiny_config, tmp_path, capsys):
+def test_unsuitable_datasets_are_refused_with_what_is_needed(tiny_config, tmp_path, capsys):
     whole = make_split([drawn_row(i) for i in range(5)])
     features = {**whole.features, "labels": datasets.List(datasets.Value("int64"))}
     for name, split in {
