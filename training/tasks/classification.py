@@ -96,9 +96,9 @@ class ClassificationTask:
             title = f"Good or defective, {len(defective)} images"
             draw_image_roc(defect_scores, defective, folder / "image_roc.png", title, threshold)
         return {
-            "scores": scores_of(answers, self._settings.target),
+            "scores": scores_of(predictions, self._settings.target),
             "operating_point": {"threshold": threshold},
-            "image_level": image_scores(surest, defective, threshold),
+            "image_level": image_scores(defect_scores, defective, threshold),
         }
 
     def load(self, folder: Path) -> PreTrainedModel:
@@ -140,10 +140,10 @@ def scores_of(predictions: list[tuple[str, int, list[float]]], target: str) -> d
     auroc = float(roc_auc_score(defective, 1 - probabilities[:, 0])) if both else -1.0
     return {
         "score": auroc if binary and both else f1,
-        "accuracy": float(accuracy_score(truth, told)),
+        "accuracy": float(accuracy_score(ground_truth, predicted)),
         "f1": f1,
         "auroc": auroc,
-        "images": len(truth),
+        "images": len(ground_truth),
     }
 
 

@@ -90,7 +90,7 @@ class DetectionTask:
             return {}
         report = full_report(
             predictions,
-            truths,
+            ground_truth,
             self.class_names,
             folder,
             threshold,
