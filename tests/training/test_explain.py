@@ -126,7 +126,7 @@ def test_an_older_explanation_stays_where_the_call_is_wrong(run: Path, tmp_path:
 
 def test_a_folder_of_something_else_is_left_alone(run: Path, capsys):
     assert explain.main([str(run), "--output", str(run)]) == 1
-    assert "holds something else" in capsys.readouterr().err and (run / "metrics.json").is_file()
+    assert "holds something other than explanations" in capsys.readouterr().err and (run / "metrics.json").is_file()
     assert explain.main([str(run.parent / "nowhere")]) == 1
 
 

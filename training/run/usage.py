@@ -1,4 +1,4 @@
-"""`--help`, and the table of docs/reference/settings.md: both out of the `Settings` dataclass."""
+"""`--help` and the table of docs/reference/settings.md, both generated from the `Settings` dataclass."""
 
 from __future__ import annotations
 
