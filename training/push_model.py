@@ -64,15 +64,15 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
     Args:
         repo_id: ``namespace/name``.
         endpoint: the Hub; None: ``HF_ENDPOINT``, which may not be huggingface.co.
-        public: make the repository, if there is none yet, a public one; never where the images' license forbids passing
-            on.
+        public: create the repository as a public one, if it does not exist; refused if the images' license forbids
+            redistribution.
 
     Raises:
-        RunNotFoundError: no such run, or one without a model.
-        HubError: no Hub was chosen, or what it answered.
-        LicenseError: `public`, and the images' license forbids it.
-        NotPrivateError: the Hub made, or has, a public repository of this name. Nothing was sent.
-        HubContentError: after the push the Hub has something else than what was sent.
+        RunNotFoundError: there is no such run, or it has no model.
+        HubError: no Hub was chosen, or the Hub returned an error.
+        LicenseError: `public` is set, and the images' license forbids it.
+        NotPrivateError: the Hub created, or has, a public repository with this name. Nothing was sent.
+        HubContentError: after the push, the Hub's content differs from what was sent.
     """
     hub = _chosen_hub(endpoint)
     opened = open_model(run)
@@ -87,7 +87,8 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
     if public and closed:
         license = closed[0]
         raise LicenseError(
-            f"{run}: no public model of these images: {license.name}. {license.summary} Leave --public out."
+            f"{run} cannot be published, because of the license of its training images: {license.name}. "
+            f"{license.summary} Omit --public."
         )
     try:
         validate_repo_id(repo_id)

@@ -241,7 +241,7 @@ class TestRefusals:
     @pytest.mark.parametrize("where", [".", "below"])
     def test_output_among_the_images(self, run, images, where, capsys):
         assert main([str(run), str(images), "--output", str(images / where)]) == 1
-        assert "lies in the folder of images" in capsys.readouterr().err
+        assert "is inside the folder of images" in capsys.readouterr().err
         assert sorted(path.name for path in images.iterdir()) == ["0.png", "1.png", "2.png"]
 
     def test_output_with_something_else_in_it(self, run, images, tmp_path, capsys):

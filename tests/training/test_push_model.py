@@ -189,7 +189,7 @@ class TestCard:
         assert {one.metric_type: one.metric_value for one in card.data.eval_results or []}["map"] == 0.456
         for text in (
             ", ".join(NAMES), "96 x 64 pixels", "no license text exists", "**0.400**, chosen on validation",
-            "a hundred images have 7.5 missed defects and 2.5 false calls", "Trained on cpu", "60 steps in 2 minutes",
+            "7.5 missed defects and 2.5 false positives per 100 images", "Trained on cpu", "60 steps in 2 minutes",
             'pipeline("object-detection", "plant/model")', "threshold=0.400", "HF_ENDPOINT=http://hub:1",
             "It finds almost no dent", "| test | 0.456 |", "| `image_size` | `[64, 96]` |",
         ):  # fmt: skip
@@ -212,7 +212,7 @@ class TestCard:
         card = card_of(write_run(tmp_path / "run", dataset_name=str(folder), combine_with=[other]))
         assert {"neu_det", "dagm2007"} <= set(card.data.to_dict()["tags"])
         assert "no license text exists" in card.text and "Free for research; with no license text" in card.text
-        assert "are made, not taken" in card.text
+        assert "training images are synthetic" in card.text
 
     def test_models_of_pairs_are_not_for_the_pipeline(self, tmp_path):
         text = card_of(write_run(tmp_path / "run", channels="pair")).text

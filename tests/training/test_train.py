@@ -215,7 +215,7 @@ def test_a_folder_in_use_is_refused_and_names_the_process(tiny_config, tmp_path,
 def test_output_among_the_images_is_refused(tiny_config, tiny_data, capsys, inside):
     before = sorted(tiny_data.rglob("*"))
     assert train.main([str(tiny_config), "--output_dir", str(tiny_data / inside)]) == 1
-    assert "lies in the data folder" in capsys.readouterr().err
+    assert "is inside the data folder" in capsys.readouterr().err
     assert sorted(tiny_data.rglob("*")) == before
 
 

@@ -111,7 +111,7 @@ def _metadata(trained: TrainedModel, repo_id: str) -> dict[str, Any]:
 
 
 def _license(sources: list[Source]) -> dict[str, Any]:
-    """None of the Hub's own: a model's license is for its owner to choose, within what the images' one allows."""
+    """Return license metadata: none of the Hub's own, since the owner chooses it, within the license of the images."""
     if not sources:
         return {"license": "other", "license_name": "not-chosen-yet"}
     names = "-and-".join(re.sub(r"[^a-z0-9.]+", "-", source.license.name.lower()).strip("-") for source in sources)
@@ -169,12 +169,12 @@ def _training_data(trained: TrainedModel) -> str:
     for one in trained.sets:
         name = f"`{one.name}`" + (f", `{one.config}`" if one.config else "")
         if one.source is None:
-            lines.append(f"- {name}. License of its images: not known to radikal-datasets; write it here by hand")
+            lines.append(f"- {name}. License of its images: unknown to radikal-datasets; write it here by hand")
             continue
         license = one.source.license
         lines.append(
             f"- {name}: [{one.source.title}]({one.source.homepage}). License of its images: {license.name}. "
-            f"{license.summary} What that means for a model trained on them is for its owner to judge"
+            f"{license.summary} Its consequences for a model trained on them are for the model's owner to judge"
         )
         lines += [f"    - {note}" for note in one.source.notes]
     lines.append(f"- Split: `{settings.protocol or 'recommended'}`")
