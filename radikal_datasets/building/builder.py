@@ -155,8 +155,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         for example in self.read(self.tree, part, report):
             with report.costs_image():
                 if example.image_id in kept:
-                    found = f"{example.image_id} is already {kept[example.image_id].image}"
-                    raise DuplicateImageError(example.image, found, "Remove one of the two files.")
+                    taken = f"{example.image_id} is already {kept[example.image_id].image}"
+                    raise DuplicateImageError(example.image, taken, "Remove one of the two files.")
                 kept[example.image_id] = clean(example, classes, report)
         examples = list(kept.values())
         self._count_stray(part, report)
