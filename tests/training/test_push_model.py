@@ -138,7 +138,7 @@ class TestRefusals:
     def test_a_public_repository_in_the_way(self, chosen, run, capsys):
         chosen.create_repo("plant/open", private=False)
         assert main([str(run), "--repo-id", "plant/open"]) == 1
-        assert "as a public repository. Nothing was sent" in capsys.readouterr().err
+        assert "is a public repository. Nothing was sent" in capsys.readouterr().err
         assert chosen.list_repo_files("plant/open") == []
 
     def test_a_hub_that_makes_public_ones(self, chosen, run, monkeypatch, capsys):
@@ -211,7 +211,7 @@ class TestCard:
         other = {"path": "radikal_datasets/dagm2007", "name": "default"}
         card = card_of(write_run(tmp_path / "run", dataset_name=str(folder), combine_with=[other]))
         assert {"neu_det", "dagm2007"} <= set(card.data.to_dict()["tags"])
-        assert "no license text exists" in card.text and "Free for research; with no license text" in card.text
+        assert "no license text exists" in card.text and "the files hold no license text" in card.text
         assert "training images are synthetic" in card.text
 
     def test_models_of_pairs_are_not_for_the_pipeline(self, tmp_path):
