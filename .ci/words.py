@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Find words that this project does not use, in its code and its documentation.
 
-US spelling, as the libraries around us have it, and the field's own terms. Every line of a file counts: comments, strings
-and names alike. A line that has to keep a word (a quotation, an alias) is matched by one of the word's exceptions, each
-with its reason.
+US spelling, as the libraries around us have it, and the field's own terms. Every line of a file counts: comments,
+strings and names alike. A line that has to keep a word (a quotation, an alias) is matched by one of the word's
+exceptions, each with its reason.
 
     python .ci/words.py [FILE ...]      without files: everything below; prints path:line: word -> better; exit code 1
 """
@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 SEARCHED = (
-    "radikal_datasets/**/*", "loaders/**/*", "training/**/*", "docs/**/*", ".github/**/*", "*.md", "Makefile", "pyproject.toml",
-)  # fmt: skip
+    *(f"{folder}/**/*" for folder in ("radikal_datasets", "loaders", "training", "docs", ".github")),
+    *("*.md", "Makefile", "pyproject.toml"),
+)
 SUFFIXES = {".py", ".md", ".yaml", ".yml", ".html", ".j2", ".css", ".toml", ".ipynb", ""}
 #: Files that are not clean yet, one path a line; `#` begins a comment. The list only gets shorter.
 NOT_YET = ROOT / ".ci" / "words_not_yet.txt"
@@ -39,7 +40,7 @@ _SPELLING = [
     Word(
         "licence", "license",
         {
-            r"(Licence|licence)(Error)?\b.*\balias|alias\b.*\b[Ll]icence": "the old name, kept as an alias for one version",
+            r"(Licence|licence)(Error)?\b.*\balias|alias\b.*\b[Ll]icence": "the old name, kept as an alias",
             r"[\"']licence[\"']": "the old name as a key",
             r"licence text exists|research use|Licence: |Open Government Licence": "quoted from a publisher",
         },

@@ -6,35 +6,27 @@ HF_ENDPOINT=http://hub.plant:7860 HF_TOKEN=... python training/push_model.py out
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
-from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
-from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging as transformers_logging
 
-from radikal_datasets.errors import HubContentError, HubError, LicenseError, RadikalError, RunNotFoundError
-from radikal_datasets.hub.repository import Repository
-from radikal_datasets.hub_client.client_errors import status_of, unanswered
+from radikal_datasets.errors import HubError, LicenseError, RadikalError, RunNotFoundError
+from radikal_datasets.hub.one_commit import MAIN, LocalFile, Push, check_repo_id, clear_errors
+from radikal_datasets.hub.repository import Repository, Snapshot
 from radikal_datasets.hub_client.endpoint import PUBLIC_HUB, Hub
-from radikal_datasets.hub_client.transfer import bounded_requests, large_files_by, retrying, takes_xet
 from radikal_datasets.prepared.card_text import CARD_FILENAME
 from training.using.model_card import TrainedModel, model_card
 from training.using.trained_model import open_model
 
-_TIMEOUT = 120.0  # seconds without a response
-_MAIN = "main"
 _PUBLIC = ("huggingface.co", "hf.co")
 # Weights files of an earlier push in another format, which transformers would load instead of the new ones.
 _WEIGHTS = re.compile(r"[^/]+\.(safetensors|bin|safetensors\.index\.json|bin\.index\.json)")
@@ -90,25 +82,13 @@ def push_model(run: Path, repo_id: str, *, endpoint: str | None = None, public: 
             f"{run} cannot be published, because of the license of its training images: {license.name}. "
             f"{license.summary} Omit --public."
         )
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise HubError(f"{repo_id!r} can't be a repository: {error}. Use NAMESPACE/NAME.") from None
-    if "/" not in repo_id:
-        raise HubError(f"{repo_id!r} has no namespace. Use yours or an organization's: NAMESPACE/{repo_id}.")
-    try:
-        with bounded_requests(_TIMEOUT):
-            return _Push(Repository(hub, repo_id, "model"), run / "best", trained).run(public=public)
-    except RadikalError:
-        raise
-    except OfflineModeIsEnabled:
-        raise HubError(
-            f"{hub.endpoint}: HF_HUB_OFFLINE is set, so no Hub may be contacted. Unset it to push."
-        ) from None
-    except Exception as error:
-        if status_of(error) is None and not unanswered(error) and not isinstance(error, (ValueError, RuntimeError)):
-            raise
-        raise hub.error(error, repo_id) from hub.cause(error)
+    check_repo_id(repo_id, repo_id)
+    files = sorted(file for file in (run / "best").iterdir() if file.is_file() and file.name != CARD_FILENAME)
+    content = _Model(Repository(hub, repo_id, "model"), trained, {file.name: LocalFile(file) for file in files})
+    with clear_errors(hub, repo_id):
+        done = Push(content.repository, MAIN, content).run(public=public)
+    kept = [*done.plan.kept, *({CARD_FILENAME} - done.plan.texts.keys())]
+    return PushedModel(hub.endpoint, repo_id, str(done.after.commit), (*done.plan.add, *done.plan.texts), tuple(kept))
 
 
 def _chosen_hub(endpoint: str | None) -> Hub:
@@ -126,66 +106,23 @@ def _chosen_hub(endpoint: str | None) -> Hub:
 
 
 @dataclass(frozen=True)
-class _Push:
+class _Model:
+    """A run's best model and its card, as the content of a push (`radikal_datasets.hub.one_commit.Content`)."""
+
     repository: Repository
-    folder: Path
     trained: TrainedModel
+    files: dict[str, LocalFile]
 
-    def run(self, *, public: bool) -> PushedModel:
-        """Create the repository, check it, commit, and verify the commit."""
-        retrying(lambda: self.repository.make(public=public), what="making the repository")
-        xet = retrying(lambda: takes_xet(self.repository.hub, self.repository.repo_id, "model"), what="asking for xet")
-        with large_files_by(xet=xet):
-            commit, sent, kept = retrying(self._commit, what="commit")
-        done = retrying(lambda: self.repository.read(commit), what="reading the commit")
-        if wrong := [path for path, data in self._wanted(done.card).items() if not _same(data, done.tree.get(path))]:
-            raise HubContentError(
-                f"{self.repository.address} at {commit} is not what was sent: {', '.join(wrong[:5])}. Push "
-                "again; if that does not help, this Hub loses files."
-            )
-        return PushedModel(self.repository.hub.endpoint, self.repository.repo_id, commit, tuple(sent), tuple(kept))
+    @property
+    def message(self) -> str:
+        return f"{self.trained.opened.model.config.model_type} with its card"
 
-    def _commit(self) -> tuple[str, list[str], list[str]]:
-        """Return the commit, the paths that were sent to it, and those that the Hub already had."""
-        there = self.repository.read(_MAIN)
-        wanted = self._wanted(there.card)
-        sent = [path for path, data in wanted.items() if not _same(data, there.tree.get(path))]
-        gone = [path for path in there.tree if _WEIGHTS.fullmatch(path) and path not in wanted]
-        kept = [path for path in wanted if path not in sent]
-        if there.commit is not None and not sent and not gone:
-            return there.commit, [], kept
-        operations: list[Any] = [CommitOperationAdd(path, wanted[path]) for path in sent]
-        operations += [CommitOperationDelete(path) for path in gone]
-        done = self.repository.api.create_commit(
-            self.repository.repo_id, operations,
-            commit_message=f"{self.trained.opened.model.config.model_type} with its card",
-            repo_type="model", revision=_MAIN, parent_commit=there.commit,
-        )  # fmt: skip
-        return done.oid, sent, kept
+    def texts(self, remote: Snapshot) -> dict[str, str]:
+        endpoint = self.repository.hub.endpoint
+        return {CARD_FILENAME: model_card(self.trained, self.repository.repo_id, endpoint, remote.card)}
 
-    def _wanted(self, card: str | None) -> dict[str, str | bytes]:
-        """Return path in the repository -> file path, or content as bytes."""
-        files: dict[str, str | bytes] = {
-            file.name: str(file)
-            for file in sorted(self.folder.iterdir())
-            if file.is_file() and file.name != CARD_FILENAME
-        }
-        return {
-            **files,
-            CARD_FILENAME: model_card(
-                self.trained, self.repository.repo_id, self.repository.hub.endpoint, card
-            ).encode(),
-        }
-
-
-def _same(data: str | bytes, there: RepoFile | None) -> bool:
-    """Return whether the Hub has exactly this file (a path) or this content (bytes)."""
-    if there is None:
-        return False
-    content = Path(data).read_bytes() if isinstance(data, str) else data
-    if there.lfs is not None:
-        return there.lfs.sha256 == hashlib.sha256(content).hexdigest()
-    return there.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    def owns(self, path: str) -> bool:
+        return _WEIGHTS.fullmatch(path) is not None
 
 
 def main(arguments: list[str] | None = None) -> int:

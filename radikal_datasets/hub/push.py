@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import datasets
 import pyarrow.parquet as pq
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfFileSystem, RepoFile
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub import HfFileSystem
 
 from .. import splits
-from ..errors import ConfigNameError, HubContentError, HubError, LicenseError, RadikalError
-from ..hub_client.client_errors import status_of, unanswered
+from ..errors import ConfigNameError, HubContentError, HubError, LicenseError
 from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub, hub_repo
-from ..hub_client.transfer import CountedUpload, bounded_requests, large_files_by, retrying, takes_xet
+from ..hub_client.transfer import retrying
 from ..loading.from_hub import Commit
 from ..prepared.card import merge_cards
 from ..prepared.card_text import CARD_FILENAME
-from ..prepared.manifest import MANIFEST_FILENAME, FileEntry, Manifest, check_folder
+from ..prepared.manifest import MANIFEST_FILENAME, Manifest, check_folder
 from ..schema import features
 from ..source import Source
 from ..sources import source_info
-from .repository import NOT_THERE, Repository, Snapshot
+from .one_commit import MAIN, LocalFile, Plan, Push, check_repo_id, clear_errors
+from .repository import Repository, Snapshot
 from .source_folder import folder_of
 
-logger = logging.getLogger(__name__)
-
-_MAIN = "main"
-_TIMEOUT = 120.0  # seconds without a sign of life: a Hub on slow disks takes its time to write what it was sent
-# Files that are sent at the same time. More than there are cores wait for each other: 5 on 2 cores took a tenth longer.
-_THREADS = min(os.cpu_count() or 1, 5)
 _BLOCK = 1 << 20  # bytes that are read at least of a shard on the Hub
 
 
@@ -69,7 +57,7 @@ class PushResult:
     @property
     def url(self) -> str:
         """The address of the commit."""
-        return f"{self.endpoint}/datasets/{self.repo_id}/tree/{self.commit or _MAIN}"
+        return f"{self.endpoint}/datasets/{self.repo_id}/tree/{self.commit or MAIN}"
 
 
 def push_to_hub(
@@ -82,7 +70,7 @@ def push_to_hub(
     strict: bool = False,
     num_proc: int | None = None,
     public: bool = False,
-    revision: str = _MAIN,
+    revision: str = MAIN,
     token: bool | str | None = None,
     dry_run: bool = False,
     rehash: bool = False,
@@ -124,10 +112,16 @@ def push_to_hub(
         )
     hub = Hub.current(token)
     _check_repo_id(repo_id, source, hub)
+    files = {path: LocalFile(folder / path, entry.sha256) for path, entry in manifest.files.items()}
     card = Path(folder, CARD_FILENAME).read_text(encoding="utf-8")
-    push = _Push(Repository(hub, repo_id), revision, folder, manifest, card, source)
-    with _clear_errors(hub, repo_id), bounded_requests(_TIMEOUT):
-        return push.look() if dry_run else push.run(public=public)
+    content = _Prepared(Repository(hub, repo_id), folder, manifest, source, files, card)
+    push = Push(content.repository, revision, content)
+    with clear_errors(hub, repo_id):
+        if dry_run:
+            remote, plan = push.look()
+            return content.result(remote, plan, None)
+        done = push.run(public=public, check=content.load_rows)
+        return content.result(done.before, done.plan, done.after.commit)
 
 
 def _chosen(manifest: Manifest, configs: Sequence[str] | None, folder: Path) -> Manifest:
@@ -139,100 +133,36 @@ def _chosen(manifest: Manifest, configs: Sequence[str] | None, folder: Path) -> 
 
 
 def _check_repo_id(repo_id: str, source: Source, hub: Hub) -> None:
-    namespace, _, name = repo_id.partition("/")
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise HubError(f"{repo_id!r} can't be a repository: {error}. Take namespace/name.") from None
-    if not namespace or not name:
-        raise HubError(f"{repo_id!r} has no namespace. Take yours or an organisation's: NAMESPACE/{source.name}.")
-    if namespace == DEFAULT_NAMESPACE and hub_repo(source.name) is None:
+    check_repo_id(repo_id, source.name)
+    if repo_id.partition("/")[0] == DEFAULT_NAMESPACE and hub_repo(source.name) is None:
         raise HubError(
             f"No Hub was chosen, and on {hub.endpoint} we don't know whose {DEFAULT_NAMESPACE} is. Set HF_ENDPOINT to "
             "your Hub, or push to a namespace of your own."
         )
 
 
-@contextmanager
-def _clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
-    """Tells what a client raised in terms of endpoint, repository and user; local errors pass as they are."""
-    try:
-        yield
-    except RadikalError:
-        raise
-    except Exception as error:
-        if status_of(error) is None and not unanswered(error) and not isinstance(error, (ValueError, RuntimeError)):
-            raise
-        raise hub.error(error, repo_id) from hub.cause(error)
-
-
 @dataclass(frozen=True)
-class _Plan:
-    add: list[str]
-    kept: list[str]
-    remove: list[str]
-    texts: dict[str, str]  # path -> new text of card and manifest, where it differs from the Hub's
+class _Prepared:
+    """The chosen configurations of a prepared folder, as the content of a push (`one_commit.Content`)."""
 
-    @property
-    def nothing_to_do(self) -> bool:
-        return not (self.add or self.remove or self.texts)
-
-
-@dataclass(frozen=True)
-class _Push:
     repository: Repository
-    branch: str
     folder: Path
     manifest: Manifest
-    card: str
     source: Source
+    files: dict[str, LocalFile]
+    card: str
 
-    def look(self) -> PushResult:
-        """What a push would do."""
-        try:
-            remote = self.repository.read(self.branch)
-        except HfHubHTTPError as error:
-            if status_of(error) not in NOT_THERE:
-                raise
-            remote = Snapshot(None, None, {})
-        return self._result(remote, self.plan(remote), None)
+    @property
+    def message(self) -> str:
+        return f"{self.source.name}: {', '.join(sorted(self.manifest.configs))}"
 
-    def run(self, *, public: bool) -> PushResult:
-        """Creates, checks, sends, commits, verifies."""
-        retrying(lambda: self.repository.make(public=public), what="making the repository")
-        remote = retrying(lambda: self.repository.read_branch(self.branch), what="reading the repository")
-        first = self.plan(remote)
-        if first.nothing_to_do:
-            logger.info("%s: nothing has changed since commit %s", self.repository.repo_id, remote.commit)
-            return self._result(remote, first, remote.commit)
-        xet = retrying(lambda: takes_xet(self.repository.hub, self.repository.repo_id), what="asking for xet")
-        total = sum(self.manifest.files[path].bytes for path in first.add)
-        logger.info("%s: sending %d files by %s", self.repository.repo_id, len(first.add), "xet" if xet else "LFS")
-        bar = datasets.utils.tqdm(
-            total=total, unit="B", unit_scale=True, desc=f"to {self.repository.repo_id}", disable=None
-        )
-        uploads: dict[str, CountedUpload] = {}
-        with large_files_by(xet=xet), bar:
-            self._send(first, uploads, bar)
-            done = self._commit(uploads, bar)
-        self._verify(done)
-        return self._result(remote, first, done.commit)
-
-    # ---- what to do ----
-
-    def plan(self, remote: Snapshot) -> _Plan:
-        """Compares the folder with a state of the repository."""
-        files = self.manifest.files
-        add = [path for path, entry in files.items() if not self._same(path, entry, remote.tree.get(path))]
-        ours = tuple(f"{name}/" for name in self.manifest.configs)
-        previews = tuple(f"previews/{name}." for name in self.manifest.configs)
-        remove = [path for path in remote.tree if path.startswith((*ours, *previews)) and path not in files]
+    def texts(self, remote: Snapshot) -> dict[str, str]:
         older = (
             None
             if remote.manifest is None
             else Manifest.parse(remote.manifest, f"{MANIFEST_FILENAME} of {self.repository.address}")
         )
-        texts = {
+        return {
             CARD_FILENAME: merge_cards(
                 remote.card,
                 self.card,
@@ -242,85 +172,16 @@ class _Push:
             ),
             MANIFEST_FILENAME: self.manifest.merged_onto(older).to_json(),
         }
-        there = {CARD_FILENAME: remote.card, MANIFEST_FILENAME: remote.manifest}
-        changed = {path: text for path, text in texts.items() if text != there[path]}
-        return _Plan(add, [path for path in files if path not in add], remove, changed)
 
-    def _same(self, path: str, entry: FileEntry, there: RepoFile | None) -> bool:
-        if there is None or there.size != entry.bytes:
-            return False
-        if there.lfs is not None:
-            return there.lfs.sha256 == entry.sha256
-        content = Path(self.folder, path).read_bytes()  # a small one: the Hub keeps it in git itself
-        return there.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-    # ---- sending ----
-
-    def _upload(self, path: str, uploads: dict[str, CountedUpload], bar: Any) -> CountedUpload:
-        if path not in uploads:
-            uploads[path] = CountedUpload(path, str(self.folder / path), self.manifest.files[path].sha256, bar)
-        return uploads[path]
-
-    def _send(self, plan: _Plan, uploads: dict[str, CountedUpload], bar: Any) -> None:
-        """Sends what is large; nobody sees it before the commit, and after a failure what arrived stays there."""
-        additions = [self._upload(path, uploads, bar) for path in plan.add]
-        if additions:
-            retrying(
-                lambda: self.repository.api.preupload_lfs_files(
-                    self.repository.repo_id,
-                    additions,
-                    repo_type="dataset",
-                    revision=self.branch,
-                    free_memory=False,
-                    num_threads=_THREADS,
-                ),
-                what="sending",
-            )
-
-    def _commit(self, uploads: dict[str, CountedUpload], bar: Any) -> Snapshot:
-        def attempt() -> str:
-            remote = self.repository.read(self.branch)
-            plan = self.plan(remote)
-            if plan.nothing_to_do and remote.commit:  # the answer to an earlier attempt was lost on its way
-                return remote.commit
-            operations = [self._upload(path, uploads, bar) for path in plan.add]
-            operations += [CommitOperationAdd(path, text.encode()) for path, text in plan.texts.items()]
-            operations += [CommitOperationDelete(path) for path in plan.remove]
-            done = self.repository.api.create_commit(
-                self.repository.repo_id,
-                operations,
-                commit_message=f"{self.source.name}: {', '.join(sorted(self.manifest.configs))}",
-                repo_type="dataset",
-                revision=self.branch,
-                parent_commit=remote.commit,
-            )
-            return done.oid
-
-        # A Hub that ignores `parentCommit` lets another push overwrite our card: seen at its tip, and done again.
-        for _ in range(5):
-            commit = retrying(attempt, what="commit")
-            tip = retrying(lambda: self.repository.read(self.branch), what="reading the tip")
-            if tip.commit == commit:
-                return tip
-            if self.plan(tip).nothing_to_do:  # somebody else came after us, and left what is ours as it was
-                return retrying(lambda ours=commit: self.repository.read(ours), what="reading the commit")
-        raise HubContentError(
-            f"{self.repository.address}: other pushes keep undoing this one. Push one after the other, or to a Hub "
-            "that honours `parentCommit`."
+    def owns(self, path: str) -> bool:
+        return path.startswith(tuple(f"{name}/" for name in self.manifest.configs)) or path.startswith(
+            tuple(f"previews/{name}." for name in self.manifest.configs)
         )
 
-    # ---- afterwards ----
-
-    def _verify(self, done: Snapshot) -> None:
-        plan = self.plan(done)
-        if done.commit is None or not plan.nothing_to_do:
-            wrong = ", ".join([*plan.add, *plan.remove, *plan.texts][:5])
-            raise HubContentError(
-                f"{self.repository.address} at {done.commit} is not what was sent: {wrong}. Push again; if it stays "
-                "so, this Hub loses files."
-            )
+    def load_rows(self, commit: str) -> None:
+        """Load one row of every configuration at that commit."""
         for name in self.manifest.configs:
-            retrying(lambda name=name: self._load_a_row(name, str(done.commit)), what=f"loading a row of {name}")
+            retrying(lambda name=name: self._load_a_row(name, commit), what=f"loading a row of {name}")
 
     def _load_a_row(self, config: str, commit: str) -> None:
         """Through the card and the configuration's own files, as `load_dataset` finds them at that commit.
@@ -339,7 +200,7 @@ class _Push:
             where = f"{self.repository.address} at {commit}"
             raise HubContentError(f"{where}: {config}/{split} does not load as it was sent.")
 
-    def _result(self, remote: Snapshot, plan: _Plan, commit: str | None) -> PushResult:
+    def result(self, remote: Snapshot, plan: Plan, commit: str | None) -> PushResult:
         return PushResult(
             endpoint=self.repository.hub.endpoint,
             repo_id=self.repository.repo_id,

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi, ModelCard
 
+from radikal_datasets.hub.repository import Repository, Snapshot
 from radikal_datasets.hub_client import transfer
 from radikal_datasets.prepared.folder import build_hub_folder
 from tests.hub.embedded import RunningHub, running_hub
@@ -160,12 +162,13 @@ class TestRefusals:
         assert "without its run" in capsys.readouterr().err
 
     def test_what_the_hub_lost(self, chosen, run, monkeypatch, capsys):
-        from training import push_model as pushing
+        read = Repository.read
 
-        wanted = pushing._Push._wanted
-        calls = iter(range(9))
-        other = lambda self, card: {**wanted(self, card), **({"config.json": b"other"} if next(calls) else {})}  # noqa: E731
-        monkeypatch.setattr(pushing._Push, "_wanted", other)
+        def losing(self: Repository, revision: str) -> Snapshot:
+            there = read(self, revision)
+            return replace(there, tree={path: file for path, file in there.tree.items() if path != "config.json"})
+
+        monkeypatch.setattr(Repository, "read", losing)
         assert main([str(run), "--repo-id", "plant/lost"]) == 1
         assert "is not what was sent: config.json" in capsys.readouterr().err
 
