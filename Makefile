@@ -24,11 +24,12 @@ demo: install  ## sample X-ray castings -> verify -> prepare -> train -> a page 
 test: install  ## run the tests, on up to four cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-lint: install  ## ruff, pyright, the directions of imports
+lint: install  ## ruff, pyright, the directions of imports, the word list
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python .ci/words.py
 
 format: install  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
