@@ -11,9 +11,9 @@ import datasets.config
 
 from .. import splits
 from ..errors import SourceNotFoundError, UnknownSourceError
-from ..loading.loading import is_hub_folder
 from ..prepared.folder import build_hub_folder
-from ..sources import source_info, source_names
+from ..prepared.reading import is_hub_folder
+from ..sources import plain_name, source_info, source_names
 
 
 def folder_of(
@@ -43,7 +43,7 @@ def folder_of(
     """
     if is_hub_folder(source_or_folder):
         return Path(source_or_folder)
-    name = os.fspath(source_or_folder)
+    name = plain_name(os.fspath(source_or_folder))
     if name not in source_names():
         raise UnknownSourceError(
             f"{name} is neither a source nor a folder written by `radikal-datasets prepare`. The sources are "

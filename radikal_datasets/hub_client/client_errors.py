@@ -6,7 +6,6 @@ import socket
 import ssl
 from dataclasses import dataclass, replace
 
-from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RevisionNotFoundError
 
 from ..errors import HubAccessError, HubError, HubUnavailableError
@@ -136,7 +135,8 @@ def _read(chain: list[BaseException], status: int | None, token_sent: bool) -> R
     if status is None:
         if unanswered(chain[0]):
             return Reading(HubUnavailableError, f"no answer ({_first_cause(chain)})", _remedy_of_silence(chain))
-        if any(isinstance(link, DatasetNotFoundError) for link in chain):
+        # By its name: importing `datasets` here would be a circle while `datasets` itself is being imported.
+        if any(type(link).__name__ == "DatasetNotFoundError" for link in chain):
             return _NOT_THERE
         return Reading(HubError, _first_line(chain[0]), "Run `radikal-datasets doctor` to check the Hub")
     if status == 401:

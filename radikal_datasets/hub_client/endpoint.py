@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import datasets.config
 import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.hf_api
@@ -72,16 +71,32 @@ def stay_at_endpoint() -> None:
     if endpoint == PUBLIC_HUB:
         return
     os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
-    for config in (datasets.config, sys.modules.get("evaluate.config")):
+    for config in (sys.modules.get("datasets.config"), sys.modules.get("evaluate.config")):
         if config is not None:
             config.HF_UPDATE_DOWNLOAD_COUNTS = False  # type: ignore[attr-defined]
-    datasets.config.USE_PARQUET_EXPORT = False
+            config.USE_PARQUET_EXPORT = False  # type: ignore[attr-defined]
+    _turn_xet_off()
     for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK"):
         os.environ[name] = "1"
         setattr(huggingface_hub.constants, name, True)
     if huggingface_hub.__version__.startswith("1."):
         RepoCard.validate = _validate_at_endpoint
     _trust_own_authority()
+
+
+#: Set where `HF_HUB_DISABLE_XET` is our doing and not the user's: `takes_xet` asks the Hub then.
+xet_turned_off_by_us = False
+
+
+def _turn_xet_off() -> None:
+    """Have stock clients upload by LFS: huggingface_hub 2.4 has no fallback from xet, which a private Hub rarely has.
+
+    It reads the constant at each upload; our own uploads ask the Hub first.
+    """
+    global xet_turned_off_by_us
+    if not huggingface_hub.constants.HF_HUB_DISABLE_XET:
+        huggingface_hub.constants.HF_HUB_DISABLE_XET = True
+        xet_turned_off_by_us = True
 
 
 def _validate_at_endpoint(self: RepoCard, repo_type: str | None = None) -> None:

@@ -23,6 +23,7 @@ from huggingface_hub.utils import (
     get_session,
 )
 
+from . import endpoint
 from .client_errors import status_of, unanswered
 from .endpoint import Hub
 
@@ -90,7 +91,8 @@ def takes_xet(hub: Hub, repo_id: str, repo_type: str = "dataset") -> bool:
     (docs/hub-protocol.md). A storage server on another host than the Hub's counts as no xet: nothing is sent to a host
     that no one configured.
     """
-    if constants.HF_HUB_DISABLE_XET or importlib.util.find_spec("hf_xet") is None:
+    turned_off = constants.HF_HUB_DISABLE_XET and not endpoint.xet_turned_off_by_us
+    if turned_off or importlib.util.find_spec("hf_xet") is None:
         return False
     url = f"{hub.endpoint}/api/{repo_type}s/{repo_id}/xet-write-token/main"
     headers = build_hf_headers(token=hub.token or False)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import inspect
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,9 +15,6 @@ from typing import Any
 
 import datasets
 import datasets.config
-import datasets.inspect
-import datasets.load
-import huggingface_hub
 from datasets.load import DatasetModule
 
 from ..errors import (
@@ -32,6 +28,7 @@ from ..errors import (
     UnknownSourceError,
 )
 from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub, hub_name, hub_repo
+from ..prepared.reading import CARD_KEY, folder_metadata, is_hub_folder, prepared_source
 from ..raw.tree import is_url
 from ..source import Source
 from ..sources import source_info, source_names
@@ -49,9 +46,6 @@ from .from_hub import (
 )
 
 logger = logging.getLogger(__name__)
-
-#: Key of a card's metadata in which `prepare` records what it wrote: {"source": ..., "protocol": {config: protocol}}.
-CARD_KEY = "radikal_datasets"
 
 
 class _Kind(Enum):
@@ -120,7 +114,7 @@ def load_dataset(
         if is_on_private_hub(str(path)):
             return _load_from_hub(path, name, protocol, strict, common)
         if protocol or strict:
-            _check_prepared(path, _card_metadata(path), name, protocol, strict)
+            _check_prepared(path, folder_metadata(path), name, protocol, strict)
         return datasets.load_dataset(path, name, **common)
     place = _find(source, name, data_dir, revision)
     logger.info("%s: %s (%s)", path, place.address, place.why)
@@ -128,7 +122,7 @@ def load_dataset(
         with _naming_the_download_page(source, name, revision):
             return _load_from_hub(place.address, name, protocol, strict, common)
     if place.kind is _Kind.HUB_FOLDER:
-        _check_prepared(place.address, _card_metadata(place.address), name, protocol, strict)
+        _check_prepared(place.address, folder_metadata(place.address), name, protocol, strict)
         return datasets.load_dataset(place.address, name, **common)
     config = source.config(name)
     settings: dict[str, Any] = {"strict": True} if strict else {}
@@ -198,17 +192,6 @@ def _source_of(path: str) -> Source | None:
         if Path(path).exists():
             return None
         raise
-
-
-def is_hub_folder(path: str | os.PathLike[str]) -> bool:
-    """Return whether a folder has the shape that `prepare` writes: a card and Parquet files by configuration."""
-    folder = Path(path)
-    return (folder / "README.md").is_file() and any(folder.glob("[!.]*/*.parquet"))
-
-
-def prepared_source(folder: str | os.PathLike[str]) -> str | None:
-    """Return the source that a prepared folder holds according to its card; None if it is not such a folder."""
-    return (_card_metadata(folder).get(CARD_KEY) or {}).get("source")
 
 
 def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
@@ -283,47 +266,31 @@ def _check_prepared(where: str, card: dict[str, Any], name: str | None, protocol
         raise ProtocolError(f"{where} {has}, not {protocol!r}. Prepare the raw tree again with that protocol.")
 
 
-def _card_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the metadata of a folder's card; empty if there is none."""
-    card = Path(folder, "README.md")
-    if not card.is_file():
-        return {}
-    return huggingface_hub.DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict()
+def module_for(
+    original: Callable[..., DatasetModule], path: str, revision: Any = None, *args: Any, **kwargs: Any
+) -> DatasetModule:
+    """Do what `datasets.load.dataset_module_factory` does, and know the sources (see `_patch_datasets`).
 
-
-def install() -> None:
-    """Make the stock ``datasets.load_dataset("radikal_datasets/X", ...)`` work too, by wrapping one of its functions.
-
-    Only `dataset_module_factory` is replaced, in the two modules that hold it, so that an earlier
-    ``from datasets import load_dataset`` works as well.
+    Args:
+        original: the function of `datasets`, for everything that is not ours.
     """
-    original = datasets.load.dataset_module_factory
-    if getattr(original, "_radikal_datasets", False):
-        return
-
-    @functools.wraps(original)
-    def dataset_module_factory(path: str, revision: Any = None, *args: Any, **kwargs: Any) -> DatasetModule:
-        if isinstance(revision, Commit) and path == revision.repo_id:
-            return module_at(revision, original, *args, **kwargs)
-        source = None if kwargs.get("data_files") else _source_of(path)
-        if source is None:
-            return original(path, revision, *args, **kwargs)
-        place = _find(source, None, kwargs.pop("data_dir", None), revision)
-        if place.kind is _Kind.RAW:
-            module = f"radikal_datasets.sources.{source.name}"
-            # The builder computes the hash of the cache itself: it depends on the config, which is unknown here.
-            return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
-        if place.kind is _Kind.HUB:
-            with _naming_the_download_page(source, None, revision):
-                hub = Hub.current(kwargs.get("token", getattr(kwargs.get("download_config"), "token", None)))
-                if is_offline():
-                    return module_offline(hub, place.address, revision, kwargs.get("cache_dir"))
-                commit = find_commit(hub, place.address, revision)
-                return module_at(commit, original, *args, **kwargs)
-        prepared = original(place.address, revision, *args, **kwargs)
-        prepared.builder_kwargs["data_dir"] = None  # it named the folder and is not a setting of the Parquet reader
-        return prepared
-
-    dataset_module_factory._radikal_datasets = True  # type: ignore[attr-defined]
-    for module in (datasets.load, datasets.inspect):
-        module.dataset_module_factory = dataset_module_factory  # type: ignore[assignment]
+    if isinstance(revision, Commit) and path == revision.repo_id:
+        return module_at(revision, original, *args, **kwargs)
+    source = None if kwargs.get("data_files") else _source_of(path)
+    if source is None:
+        return original(path, revision, *args, **kwargs)
+    place = _find(source, None, kwargs.pop("data_dir", None), revision)
+    if place.kind is _Kind.RAW:
+        module = f"radikal_datasets.sources.{source.name}"
+        # The builder computes the hash of the cache itself: it depends on the config, which is not known here.
+        return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
+    if place.kind is _Kind.HUB:
+        with _naming_the_download_page(source, None, revision):
+            hub = Hub.current(kwargs.get("token", getattr(kwargs.get("download_config"), "token", None)))
+            if is_offline():
+                return module_offline(hub, place.address, revision, kwargs.get("cache_dir"))
+            commit = find_commit(hub, place.address, revision)
+            return module_at(commit, original, *args, **kwargs)
+    prepared = original(place.address, revision, *args, **kwargs)
+    prepared.builder_kwargs["data_dir"] = None  # it named the folder and is no setting of the Parquet reader
+    return prepared

@@ -16,11 +16,11 @@ from huggingface_hub import DatasetCardData
 
 from ..building.builder import InspectionBuilder
 from ..errors import HubFolderError
-from ..loading.loading import CARD_KEY
 from ..source import Source
 from .card_tables import about, citation, config_section
 from .card_text import Block, Card, parse_card
 from .manifest import ConfigEntry
+from .reading import CARD_KEY
 
 logger = logging.getLogger(__name__)
 

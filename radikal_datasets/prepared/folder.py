@@ -20,7 +20,6 @@ from .._version import __version__
 from ..building.builder import InspectionBuilder
 from ..errors import HubFolderError, LayoutError, OutputError
 from ..files import refuse_inside
-from ..loading.loading import CARD_KEY
 from ..schema import SCHEMA_VERSION
 from ..source import Source
 from ..sources import builder_class
@@ -31,6 +30,7 @@ from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import NOTES_FILENAME, NotedConfig, Notes, sha256_of
 from .manifest import MANIFEST_FILENAME, PREVIEWS, ConfigEntry, FileEntry, Manifest
 from .previews import preview_sheet
+from .reading import CARD_KEY
 from .shards import MAX_SHARD_BYTES
 
 logger = logging.getLogger(__name__)

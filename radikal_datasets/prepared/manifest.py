@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import HubFolderError
-from ..loading.loading import CARD_KEY
 from ..sources import source_info, source_names
 from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import Notes, sha256_of
+from .reading import CARD_KEY
 
 MANIFEST_FILENAME = "manifest.json"
 #: The folder of the preview images, one per configuration.

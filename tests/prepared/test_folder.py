@@ -16,11 +16,11 @@ from huggingface_hub import DatasetCard
 
 from radikal_datasets import build_hub_folder
 from radikal_datasets.errors import HubFolderError, LayoutError
-from radikal_datasets.loading.loading import is_hub_folder
 from radikal_datasets.prepared import atomic_folder as staging
 from radikal_datasets.prepared import folder as hub_folder
 from radikal_datasets.prepared import previews, shards
 from radikal_datasets.prepared.manifest import Manifest, check_folder
+from radikal_datasets.prepared.reading import is_hub_folder
 from radikal_datasets.schema import features
 from radikal_datasets.sources import source_info
 from tests.hub.files import checksums

@@ -13,8 +13,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from radikal_datasets.hub_client.endpoint import DEFAULT_NAMESPACE
-from radikal_datasets.loading.loading import prepared_source
 from radikal_datasets.prepared.card_text import CARD_FILENAME, Block, Card, parse_card
+from radikal_datasets.prepared.reading import prepared_source
 from radikal_datasets.source import Source
 from radikal_datasets.sources import source_info, source_names
 from training.run.settings import Settings
