@@ -9,6 +9,7 @@ import gc
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,27 +19,13 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Column, Table
 
-from . import splits
-from .comparing import BEST_USE, decision_matrix, footnotes
+from . import __version__, splits
 from .errors import RadikalError
-from .export import export_sets
 from .hub import commands as hub_commands
 from .hub_server import commands as hub_server_commands
-from .leaks import find_leaks
-from .leaks.page import write_leaks_page
-from .leaks.tables import print_leaks
-from .loading import download as downloads
-from .loading.sets import open_sets
-from .prepared.folder import build_hub_folder
-from .preview.preview import write_preview
-from .report import Effect, Report
-from .samples import make_sample
-from .sources import list_sources, source_info, source_names
-from .stats.page import check_place, write_statistics_page
-from .stats.statistics import statistics
-from .stats.tables import print_sets
-from .verification import UNREADABLE, Verification
-from .verification import verify as verify_tree
+from .training_commands import TRAINING_COMMANDS, dashed, run_training_command
+
+_CANNOT = 2
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,9 +38,6 @@ app.command()(hub_commands.doctor)
 app.add_typer(hub_server_commands.app, name="hub", help="The embedded Hub: serve, users, tokens, verify.")
 console = Console()
 
-# How many examples of each kind of problem are listed.
-_MOST_LOSSES, _MOST_REPAIRS = 50, 3
-
 SourceName = Annotated[str, typer.Argument(help="A source listed by `radikal-datasets list`.", metavar="SOURCE")]
 DataDir = Annotated[str, typer.Option("--data-dir", help="Raw tree, its parent, or its archive.")]
 Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")]
@@ -64,6 +48,8 @@ def list_(
     compare: Annotated[bool, typer.Option("--compare", help="Show all facts about the sources side by side.")] = False,
 ) -> None:
     """List the sources with their size, annotations and license."""
+    from .sources import list_sources
+
     if compare:
         return _print_comparison()
     table = Table("source", "images", "configs", "annotations", "may be passed on", "what")
@@ -81,6 +67,8 @@ def list_(
 
 
 def _print_comparison() -> None:
+    from .comparing import BEST_USE, decision_matrix, footnotes
+
     matrix = decision_matrix()
     uses = {name: facts.pop(BEST_USE) for name, facts in matrix.items()}
     # At 80 columns, wrapping a word is better than truncating it.
@@ -99,6 +87,8 @@ def _print_comparison() -> None:
 @app.command()
 def info(source: SourceName) -> None:
     """Show a source's facts: its download page, license, layout and configurations."""
+    from .sources import source_info
+
     facts = source_info(source)
     console.print(f"[bold]{facts.title}[/bold]\n", highlight=False)
     for label, value in (
@@ -129,6 +119,8 @@ def sample(
     broken: Annotated[bool, typer.Option("--broken", help="Also add faults that cost images.")] = False,
 ) -> None:
     """Generate a small synthetic tree in a source's own layout, for a dry run."""
+    from .samples import make_sample
+
     traps = make_sample(source, out, images=images, seed=seed, broken=broken)
     console.print(
         f"Wrote synthetic images in the layout of {source} to {out}. "
@@ -142,6 +134,9 @@ def download(
     output_dir: Annotated[Path, typer.Option(help="Where to create a folder with the source's name.")],
 ) -> None:
     """Download a source if its license allows; otherwise show the page, the license and the expected folder."""
+    from .loading import download as downloads
+    from .sources import source_info
+
     folder = downloads.download(source_info(source), output_dir)
     console.print(
         f"{folder} is complete and matches its checksum. Next: radikal-datasets verify {source} --data-dir {folder}"
@@ -165,6 +160,15 @@ def verify(
 
     Exits with 0: clean, or only known repairs; 1: an image or box would be lost; 2: the tree cannot be read.
     """
+    from .leaks import find_leaks
+    from .leaks.page import write_leaks_page
+    from .leaks.tables import print_leaks
+    from .loading.sets import open_sets
+    from .sources import source_names
+    from .stats.page import check_place
+    from .verification import verify as verify_tree
+    from .verification_tables import print_verification
+
     if html is not None:
         check_place(html, data_dir)
         if not deep:
@@ -185,7 +189,7 @@ def verify(
         exit_code, printed = result.exit_code, result.to_dict()
         found = {f"{source}/{name}" if len(result.leaks) > 1 else source: one for name, one in result.leaks.items()}
         if not as_json:
-            _print_verification(result)
+            print_verification(console, result)
     if html is not None:
         write_leaks_page(html, Path(source).resolve().name, found)
     if as_json:
@@ -209,6 +213,11 @@ def stats(
     html: Annotated[Path | None, typer.Option(help="Also write a page with plots.")] = None,
 ) -> None:
     """Show statistics of a dataset by split: classes, box sizes, gray levels, and anything unusual."""
+    from .loading.sets import open_sets
+    from .stats.page import check_place, write_statistics_page
+    from .stats.statistics import statistics
+    from .stats.tables import print_sets
+
     if html is not None:
         check_place(html, data_dir)
     sets = {title: statistics(s) for title, s in open_sets(source, config, data_dir=data_dir, protocol=protocol)}
@@ -232,6 +241,8 @@ def prepare(
     num_proc: Annotated[int | None, typer.Option(help="Number of processes that write shards.")] = None,
 ) -> None:
     """Convert a raw tree into a Hub folder that the stock datasets.load_dataset can read."""
+    from .prepared.folder import build_hub_folder
+
     build_hub_folder(
         source,
         configs,
@@ -262,6 +273,8 @@ def preview(
     seed: Annotated[int, typer.Option(help="A different seed shows different images.")] = 0,
 ) -> None:
     """Draw some images with their annotations, from all classes and splits."""
+    from .preview.preview import write_preview
+
     options = {"split": split, "classes": class_ or (), "images": images, "seed": seed}
     done = write_preview(source, config, output=output, data_dir=data_dir, protocol=protocol, **options)
     console.print(f"Wrote {done.shown:,} of {done.total:,} images to {output} ({done.size / 1e6:.1f} MB)")
@@ -285,6 +298,8 @@ def export(
 
     Anything the format cannot hold is listed at the end.
     """
+    from .export import export_sets
+
     for done in export_sets(source, config, format=format_, output=output, data_dir=data_dir, protocol=protocol):
         title, *others = done.lines()
         console.print(title, highlight=False, markup=False, soft_wrap=True)
@@ -292,76 +307,42 @@ def export(
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_verification(result: Verification) -> None:
-    for name, report in result.reports.items():
-        images, boxes = result.found(name)
-        expected = result.expected(name)
-        console.rule(f"{result.source.name} {name}", align="left")
-        console.print(
-            f"{_of(images, expected.images)} images, {_of(boxes, expected.boxes)} boxes in {result.root}",
-            highlight=False,
-            markup=False,
-        )
-        table = Table("split", "images", "boxes")
-        for split, totals in report.totals.items():
-            table.add_row(split, f"{totals['images']:,}", f"{totals['boxes']:,}")
-        console.print(table)
-        table = Table("class", "images that hold it", "boxes")
-        for label, (holding, of_it) in result.by_class[name].items():
-            table.add_row(label, f"{holding:,}", f"{of_it:,}")
-        console.print(table)
-        if missing := [label for label, (holding, _) in result.by_class[name].items() if not holding]:
-            console.print(f"[bold]No image holds these classes: {', '.join(missing)}[/bold]", highlight=False)
-        _print_problems(report)
-    if result.absent:
-        console.print(f"Not in this tree: {', '.join(result.absent)}", highlight=False)
-    problems = [problem for report in result.reports.values() for problem in report.problems]
-    lost = {
-        names: sum(problem.count for problem in problems if problem.effect == effect)
-        for names, effect in ((("image", "images"), Effect.IMAGE_LOST), (("box", "boxes"), Effect.BOX_LOST))
-    }
-    losses = " and ".join(f"{count:,} {what if count > 1 else one}" for (one, what), count in lost.items() if count)
-    without = sum(problem.count for problem in problems if problem.effect == Effect.REFERENCE_LOST)
-    nothing = "No image or box of this tree would be lost." if without else "Nothing in this tree would be lost."
-    verdict = f"{losses} would be lost, see above." if losses else nothing
-    if without:
-        kept = "1 image would be" if without == 1 else f"{without:,} images would be"
-        verdict += f" {kept} kept without a reference, see above."
-    console.print(f"[bold]{verdict}[/bold]")
-
-
-def _print_problems(report: Report) -> None:
-    if not report.problems:
-        console.print("No problems found.")
-        return
-    table = Table("problem", "times", "files", "effect")
-    for kind, count in report.counts().items():
-        table.add_row(kind, f"{count:,}", f"{len(report.files(kind)):,}", report.kinds[kind].meaning)
-    console.print(table)
-    # Losses come first, and all of them are listed.
-    lost = (Effect.IMAGE_LOST, Effect.BOX_LOST, Effect.REFERENCE_LOST)
-    losses = [kind for kind in report.counts() if report.kinds[kind].effect in lost]
-    for kind in [*losses, *(kind for kind in report.counts() if kind not in losses)]:
-        most = _MOST_LOSSES if kind in losses else _MOST_REPAIRS
-        for problem in [problem for problem in report.problems if problem.kind == kind][:most]:
-            where = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
-            console.print(f"  {kind}: {where}: {problem.found}", highlight=False, markup=False)
-        if report.counts()[kind] > most:
-            console.print(f"  {kind}: ... --json lists all of them", highlight=False, markup=False)
-
-
-def _of(found: int, expected: int | None) -> str:
-    return f"{found:,}" if expected is None else f"{found:,} of {expected:,}"
-
-
 def _number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
-def main() -> None:
+def _training_command(command: str, what: str) -> None:
+    """Register a command that `training/` answers; it parses its own options."""
+
+    def run(context: typer.Context) -> None:
+        raise typer.Exit(run_training_command(command, context.args))
+
+    run.__doc__ = what
+    app.command(
+        command,
+        help=what,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+    )(run)
+
+
+for _name, (_, _what) in TRAINING_COMMANDS.items():
+    _training_command(_name, _what)
+
+
+@app.callback()
+def _program(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        console.print(f"radikal-datasets {__version__}", highlight=False)
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a known error prints its message instead of a traceback."""
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False, show_level=False)
-    package_logger = logging.getLogger(__package__)
+    package_logger = logging.getLogger("radikal_datasets")
     package_logger.addHandler(handler)
     package_logger.setLevel(logging.INFO)
     package_logger.propagate = False
@@ -369,12 +350,12 @@ def main() -> None:
     # costs a push of 1 GB a tenth of its time.
     gc.freeze()
     try:
-        app()
+        app(dashed(sys.argv[1:] if arguments is None else arguments))
     except (RadikalError, OSError, ValueError) as error:
         Console(stderr=True).print(
             f"radikal-datasets: {error}", soft_wrap=True, highlight=False, markup=False, style="red"
         )
-        sys.exit(UNREADABLE)
+        sys.exit(_CANNOT)
 
 
 if __name__ == "__main__":

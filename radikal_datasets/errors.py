@@ -209,6 +209,10 @@ class SettingsError(TrainingError, ValueError):
     """A setting or option that is unknown, has an impossible value, or contradicts another one."""
 
 
+class UnknownSettingError(SettingsError):
+    """There is no such setting or tracker; the message names the nearest one. Commands exit with status 2."""
+
+
 class TrainingDataError(TrainingError, ValueError):
     """A dataset cannot be trained or scored on: it cannot be loaded, or lacks a split or annotated images."""
 
@@ -243,3 +247,7 @@ class ExportError(TrainingError, RuntimeError):
 
 class StepFailedError(TrainingError, RuntimeError):
     """A command of the demo ended with an error."""
+
+
+class ShadowedPackageError(RadikalError):
+    """A folder of the user's hides a package of ours."""

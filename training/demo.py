@@ -19,6 +19,9 @@ from radikal_datasets.errors import RadikalError, StepFailedError
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+    from training.run.arguments import answer_early
+
+    answer_early("demo")
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, SEED = 400, 0

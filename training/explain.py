@@ -6,7 +6,6 @@ python training/explain.py outputs/neu_det --images crazing_10 patches_3 --metho
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import re
@@ -20,6 +19,9 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+    from training.run.arguments import answer_early
+
+    answer_early("explain")
 
 import torch
 from accelerate import Accelerator
@@ -33,11 +35,12 @@ from training.explaining.calibration import calibration
 from training.explaining.cases import Answer, Subject, answers, cases, choose
 from training.explaining.explained import Explained, explain
 from training.explaining.index_page import Entry, write_index
-from training.explaining.methods import LAYERS, METHODS, Effort
+from training.explaining.methods import METHODS, Effort
 from training.explaining.redrawing import PARTS, redrawn
 from training.explaining.report import Files, whole_picture, write_image
 from training.explaining.summary import Summary, summarize
 from training.explaining.targets import Detector
+from training.run.arguments import explain_parser
 from training.run.data import class_names, load_splits
 from training.scoring.operating_point import best_operating_point, match
 from training.using.saved_run import checked_classes, open_run
@@ -202,9 +205,11 @@ def _numbers(done: Explained, files: Files, names: list[str]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    known, overrides = _parser().parse_known_args(arguments)
+    known, overrides = explain_parser().parse_known_args(arguments)
     transformers_logging.disable_progress_bar()
-    effort = Effort(known.layer, known.masks, known.gradient_steps, known.curve_steps, known.batch, known.random_seed)
+    effort = Effort(
+        known.layer, known.masks, known.gradient_steps, known.curve_steps, known.batch_size, known.random_seed
+    )
     images = int(known.images[0]) if len(known.images) == 1 and known.images[0].isdigit() else known.images
     options = Options(
         known.split, images, known.detections, known.threshold, known.methods, known.redrawn_images, effort
@@ -232,51 +237,6 @@ def _print(summary: Summary) -> None:
                 for test, passed in one.passes.items()
             )
             print(f"{one.name:21} {ratio:26} {outcome}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Explain a saved run's detections; other --key value pairs override the run's settings "
-        "(training/train.py --help lists them).",
-        # --data and the like are misspelled settings, not abbreviated options of this parser.
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", type=Path, help="output_dir of a training run")
-    parser.add_argument("--split", default="test", help="split to take images from (default: test)")
-    parser.add_argument(
-        "--images", nargs="+", default=["12"], metavar="N|ID",
-        help="number of images with a detection, spread over the split, or image ids (default: 12)",
-    )  # fmt: skip
-    parser.add_argument("--detections", type=_positive, default=3, help="maximum number of detections per image")
-    parser.add_argument("--threshold", type=float, help="minimum score (default: chosen on validation)")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD",
-                        help=f"of {', '.join(METHODS)} (default: all)")  # fmt: skip
-    parser.add_argument("--output", type=Path, help="folder to write (default: RUN/explanations)")
-    parser.add_argument("--layer", default="middle", choices=LAYERS, help="feature map for the CAM methods")
-    parser.add_argument("--masks", type=_positive, default=Effort.masks, help="D-RISE masks per image")
-    parser.add_argument(
-        "--gradient_steps", type=_positive, default=Effort.gradient_steps, help="steps of integrated gradients"
-    )
-    parser.add_argument("--curve_steps", type=_count, default=Effort.curve_steps,
-                        help="steps of the deletion and insertion curves, which take longest; 0: none")  # fmt: skip
-    parser.add_argument("--batch", type=_positive, default=Effort.batch, help="modified images per forward pass")
-    parser.add_argument(
-        "--redrawn_images", type=_count, default=2, help="images to compare with re-initialized weights; 0: none"
-    )
-    parser.add_argument("--random_seed", type=int, default=0, help="seed of masks and re-initialized weights")
-    return parser
-
-
-def _positive(text: str) -> int:
-    if _count(text) == 0:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
-    return int(text)
 
 
 if __name__ == "__main__":

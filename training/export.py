@@ -6,7 +6,6 @@ python training/export.py outputs/neu_det --output neu_det.onnx --check_images N
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import inspect
 import json
@@ -22,6 +21,9 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+    from training.run.arguments import answer_early
+
+    answer_early("export-model")
 
 import numpy as np
 import onnx
@@ -34,6 +36,7 @@ import radikal_datasets
 from loaders.decoding import resize_into
 from radikal_datasets.errors import ExportError, ImageFileError, RadikalError, SettingsError
 from radikal_datasets.files import atomic_file
+from training.run.arguments import export_parser
 from training.using.image_files import find_images, find_references, read_pixels
 from training.using.onnx_module import ExportedDetector, ModelOutput, differences, sample_images
 from training.using.trained_model import OpenedModel, open_model
@@ -250,14 +253,7 @@ def _compared(
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description="Write a detector as one ONNX file with the pre- and post-processing inside, checked against torch."
-    )
-    parser.add_argument("model", help="output_dir of a training run, or the folder of a saved model")
-    parser.add_argument("--output", type=Path, required=True, help="file to write, such as model.onnx")
-    parser.add_argument("--opset", type=int, help="version of ONNX's operators, at least 18 (default: torch's choice)")
-    parser.add_argument("--check_images", type=Path, help="folder of images to compare on (default: synthetic images)")
-    known = parser.parse_args(arguments)
+    known = export_parser().parse_args(arguments)
     transformers_logging.disable_progress_bar()
     try:
         if known.opset is not None and known.opset < 18:

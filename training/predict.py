@@ -11,7 +11,6 @@ images could not be read and are listed, 1 an error.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -20,6 +19,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+    from training.run.arguments import answer_early
+
+    answer_early("predict")
 
 # As in train.py: OpenMP reads it when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -29,10 +31,11 @@ from transformers.utils import logging as transformers_logging
 from loaders import Tiling
 from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
 from radikal_datasets.files import refuse_inside
+from training.run.arguments import DEFAULT_THRESHOLD, predict_parser
 from training.using.image_files import ImageFile, find_images, find_references
 from training.using.inference import InferenceResult, detect_defects
 from training.using.results import PREDICTIONS, write_gallery, write_overlays, write_results
-from training.using.trained_model import DEFAULT_THRESHOLD, OpenedModel, open_model
+from training.using.trained_model import OpenedModel, open_model
 
 PARTLY = 3  # exit code
 
@@ -95,44 +98,22 @@ def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tili
         return Tiling((height, width), overlap)
     except ValueError as error:
         raise SettingsError(
-            f"--tile_size {size}, --tile_overlap {overlap}: {error}. --tile_size takes an edge length, or "
+            f"--tile-size {size}, --tile-overlap {overlap}: {error}. --tile-size takes an edge length, or "
             "HEIGHT,WIDTH, in pixels of the images."
         ) from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("model", help="output_dir of a training run, the folder of a saved model, or a name on the Hub")
-    parser.add_argument("images", nargs="+", type=Path, help="folders (searched recursively) and files")
-    parser.add_argument("--output", type=Path, required=True, help="output folder; older predictions are replaced")
-    parser.add_argument(
-        "--threshold", type=float,
-        help=f"minimum score (default: the operating point stored with the run, else {DEFAULT_THRESHOLD})",
-    )  # fmt: skip
-    parser.add_argument("--tile_size", help="edge length, or HEIGHT,WIDTH, of tiles; or none (default: as in training)")
-    parser.add_argument(
-        "--tile_overlap",
-        type=float,
-        help="minimum overlap of neighboring tiles, as a fraction (default: as in training)",
-    )
-    parser.add_argument("--references", type=Path, help="folder of defect-free templates, for a model of pairs")
-    parser.add_argument("--batch_size", type=int, default=8, help="images (or tiles) per batch (default: 8)")
-    parser.add_argument("--overlays", choices=("all", "found", "none"), default="all", help="which images to draw")
-    return parser
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    known = _parser().parse_args(arguments)
+    known = predict_parser().parse_args(arguments)
     transformers_logging.disable_progress_bar()
     try:
         opened = open_model(known.model)
         stored = DEFAULT_THRESHOLD if opened.threshold is None else opened.threshold
         threshold = stored if known.threshold is None else known.threshold
         if not 0 <= threshold <= 1 or known.batch_size < 1:
-            raise SettingsError("--threshold must be between 0 and 1, and --batch_size at least 1.")
+            raise SettingsError("--threshold must be between 0 and 1, and --batch-size at least 1.")
+        # Among the images, the overlays would be taken for images at the next call.
         refuse_inside(known.output, known.images, what="the folder of images")
         pairs = opened.channels == "pair"
         images = find_images(known.images, pairs=pairs)

@@ -5,7 +5,6 @@ HF_ENDPOINT=http://hub.plant:7860 HF_TOKEN=... python training/push_model.py out
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -16,6 +15,9 @@ from urllib.parse import urlsplit
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+    from training.run.arguments import answer_early
+
+    answer_early("push-model")
 
 from transformers.utils import logging as transformers_logging
 
@@ -24,6 +26,7 @@ from radikal_datasets.hub.one_commit import MAIN, LocalFile, Push, check_repo_id
 from radikal_datasets.hub.repository import Repository, Snapshot
 from radikal_datasets.hub_client.endpoint import PUBLIC_HUB, Hub
 from radikal_datasets.prepared.card_text import CARD_FILENAME
+from training.run.arguments import push_parser
 from training.using.model_card import TrainedModel, model_card
 from training.using.trained_model import open_model
 
@@ -127,15 +130,7 @@ class _Model:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description="Push a run's best model, with a card, to a private repository of the Hub in HF_ENDPOINT.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", type=Path, help="output_dir of a training run")
-    parser.add_argument("--repo-id", "--repo_id", required=True, help="NAMESPACE/NAME")
-    parser.add_argument("--endpoint", help="the Hub (default: HF_ENDPOINT); required to push to huggingface.co")
-    parser.add_argument("--public", action="store_true", help="create a new repository as a public one")
-    known = parser.parse_args(arguments)
+    known = push_parser().parse_args(arguments)
     transformers_logging.disable_progress_bar()
     try:
         done = push_model(known.run, known.repo_id, endpoint=known.endpoint, public=known.public)

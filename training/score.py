@@ -6,7 +6,6 @@ python training/score.py outputs/neu_det --split validation --data_dir /data/NEU
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -14,6 +13,9 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
+    from training.run.arguments import answer_early
+
+    answer_early("score")
 
 from accelerate import Accelerator
 from transformers.utils import logging as transformers_logging
@@ -21,8 +23,8 @@ from transformers.utils import logging as transformers_logging
 from radikal_datasets.errors import RadikalError, TrainingDataError
 from training import models
 from training.models.classifiers import classifier_normalization
+from training.run.arguments import score_parser
 from training.run.data import eval_loader, load_splits
-from training.run.usage import help_text
 from training.scoring.detections import evaluate
 from training.tasks.classification import classifier_scores
 from training.using.saved_run import checked_classes, open_run
@@ -60,17 +62,7 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description="Score a saved run on one split; other --key value pairs override the run's settings.",
-        epilog=help_text(""),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        # --data and the like are misspelled settings, not abbreviated options of this parser.
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", type=Path, help="output_dir of a training run")
-    parser.add_argument("--split", default="test", help="split to score (default: test)")
-    parser.add_argument("--output", type=Path, help="also write the scores as JSON to this file")
-    known, overrides = parser.parse_known_args(arguments)
+    known, overrides = score_parser().parse_known_args(arguments)
     transformers_logging.disable_progress_bar()
     try:
         scores = score_run(known.run, known.split, overrides)

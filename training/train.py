@@ -10,7 +10,6 @@ Reads from top to bottom: settings, data, model, optimizer, the loop, the final 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import math
 import os
@@ -24,6 +23,9 @@ if __name__ == "__main__":
     # Python puts a script's own folder first on the path. Replace it by the checkout's root, so that `loaders` and
     # `training` can be imported and no file in this folder shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from training.run.arguments import answer_early
+
+    answer_early("train")
 
 # Waiting threads sleep instead of spinning: on a shared machine, two spinning threads were measured at a sixth of one
 # thread's speed. OpenMP reads this when torch is imported.
@@ -38,26 +40,40 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
 from loaders.loader import Loader
-from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError
+from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError, UnknownSettingError
 from radikal_datasets.files import write_atomically
 from training.models.families import model_title
 from training.models.inputs import model_inputs
 from training.run.accumulation import accumulation_steps, scale_of_step
+from training.run.arguments import answer_early
 from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
-from training.run.optimization import any_rank, parameter_groups, training_mode
+from training.run.optimization import any_rank, parameter_groups, peak_gpu_memory_mib, training_mode
 from training.run.output_dir import check_apart, held, is_first
-from training.run.settings import RUN_SETTINGS, Settings, differences, parse, resolve_precision, save, with_config
+from training.run.settings import (
+    RUN_SETTINGS,
+    Settings,
+    check_tracker,
+    differences,
+    parse,
+    resolve_precision,
+    save,
+    with_config,
+)
 from training.run.signals import StoppedError, StopSignals
-from training.run.usage import help_text
+from training.run.synthetic import falls_back, synthetic_settings
 from training.tasks import TASKS, Task
 
 DEFAULT_CONFIG = "gdxray_castings.yaml"
+YOUR_DATA = "radikal-datasets train RECIPE --data-dir FOLDER (radikal-datasets train --help)"
 
 
-def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
+def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> dict[str, Any]:
     """Run the complete training and return the content of metrics.json.
+
+    Args:
+        synthetic: written to metrics.json, so that no one takes these scores for those of real images.
 
     Raises:
         StoppedError: a signal arrived; there is a checkpoint of the last step.
@@ -69,7 +85,8 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "no").lower() in ("1", "true", "yes", "on")
     precision = resolve_precision(settings.mixed_precision, cuda=torch.cuda.is_available() and not on_cpu)
     output_dir = Path(settings.output_dir)
-    tracking = settings.report_to != "none" and importlib.util.find_spec(settings.report_to) is not None
+    check_tracker(settings.report_to)
+    tracking = settings.report_to != "none"
     accelerator = Accelerator(
         mixed_precision=precision,
         log_with=settings.report_to if tracking else None,
@@ -255,6 +272,7 @@ def train(settings: Settings, stop: StopSignals) -> dict[str, Any]:
     test_scores = reports.get("test", {}).pop("scores", None)
     reports.get("validation", {}).pop("scores", None)  # progress.best has them
     metrics = {
+        "synthetic": synthetic,
         "validation": progress.best,
         "test": test_scores,
         "operating_point": {"threshold": threshold, **{k: v.get("operating_point") for k, v in reports.items()}},
@@ -302,11 +320,6 @@ def score(
         accelerator.print(f"step {progress.step}: loss {loss:.3f}, validation {task.short(scores)}{mark}", flush=True)
 
 
-def peak_gpu_memory_mib() -> int | None:
-    """Return the peak memory reserved by PyTorch on this process's GPU, in MiB; None without a GPU."""
-    return torch.cuda.max_memory_reserved() // 2**20 if torch.cuda.is_available() else None
-
-
 def should_stop_early(progress: Progress, settings: Settings) -> bool:
     """Return whether validation has not improved for `early_stopping_patience` scores."""
     patience = settings.early_stopping_patience
@@ -316,18 +329,24 @@ def should_stop_early(progress: Progress, settings: Settings) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; every error a user can cause is one message without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(help_text("usage: train.py [FILE.yaml] [--key value]...\n\nTrain a detector on one source."))
-        return 0
+    answer_early("train", arguments)
     stop = StopSignals()
     try:
         complete = with_config(arguments, DEFAULT_CONFIG)
-        if complete is not arguments and is_first():
-            print(f"no configuration file given: took {complete[0]}", file=sys.stderr)
         settings = parse(complete)
+        synthetic = falls_back(arguments, settings)
+        if synthetic:
+            notice = "No data was named and none was found: this run trains on SYNTHETIC castings, as a demonstration."
+            if is_first():
+                print(notice, flush=True)
+            settings = synthetic_settings(arguments)
+        elif complete is not arguments and is_first():
+            print(f"no configuration file given: took {complete[0]}", file=sys.stderr)
         check_apart(settings)
         with stop, held(Path(settings.output_dir)):
-            train(settings, stop)
+            train(settings, stop, synthetic=synthetic)
+        if synthetic and is_first():
+            print(f"The images of this run were SYNTHETIC. For your own: {YOUR_DATA}", flush=True)
     except StoppedError as stopped:
         if is_first():
             print(stopped, flush=True)
@@ -335,8 +354,8 @@ def main(arguments: list[str] | None = None) -> int:
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, SourceNotFoundError):
-            print("\nTo try a complete run on synthetic images first:  make demo", file=sys.stderr)
-        return 1
+            print("\nTo see a complete run on synthetic images first: radikal-datasets demo", file=sys.stderr)
+        return 2 if isinstance(error, UnknownSettingError) else 1
     return 0
 
 

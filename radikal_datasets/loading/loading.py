@@ -194,6 +194,17 @@ def _source_of(path: str) -> Source | None:
         raise
 
 
+def is_findable(path: str) -> bool:
+    """Return whether `load_dataset(path)` would find data without a `data_dir`; asks no Hub and downloads nothing."""
+    source = _source_of(path)
+    if source is None:
+        return True
+    root = os.environ.get("RADIKAL_DATA")
+    if root and Path(root, source.name).exists():
+        return True
+    return hub_repo(source.name) is not None or (source.download is not None and not is_offline())
+
+
 def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
     if data_dir is not None:
         # If it is given but missing, nothing else is tried, so that no one trains on other data than they named.

@@ -14,18 +14,9 @@ from training.explaining.cam import CAM_METHODS, cam_map, tapped
 from training.explaining.d_rise import d_rise_maps
 from training.explaining.gradients import integrated_gradients_map
 from training.explaining.targets import ClassLogits, Detection, Detector, QueryLogit, Similarity, similarity
+from training.run.arguments import METHODS
 
-#: Methods in the order of pages and tables, with their names there.
-METHODS = {
-    "gradcam": "Grad-CAM",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-    "attention": "cross-attention",
-    "d_rise": "D-RISE",
-    "integrated_gradients": "integrated gradients",
-}
-LAYERS = ("first", "middle", "last")
+__all__ = ["METHODS", "Effort", "maps_of"]
 
 
 @dataclass(frozen=True)

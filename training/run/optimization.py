@@ -68,3 +68,8 @@ def any_rank(accelerator: Accelerator, flag: bool) -> bool:
         return flag
     value = torch.tensor(float(flag), device=accelerator.device)
     return bool(accelerator.reduce(value, reduction="sum") > 0)  # pyright: ignore[reportOperatorIssue]
+
+
+def peak_gpu_memory_mib() -> int | None:
+    """Most memory that PyTorch has reserved on this process's GPU so far, in MiB; None without a GPU."""
+    return torch.cuda.max_memory_reserved() // 2**20 if torch.cuda.is_available() else None

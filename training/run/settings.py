@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib.util
 import os
 import types
 import typing
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import yaml
 
-from radikal_datasets.errors import SettingsError
+from radikal_datasets.errors import SettingsError, UnknownSettingError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CHECKOUT = CONFIGS.parents[1]
@@ -178,7 +179,7 @@ def parse(arguments: list[str]) -> Settings:
         SettingsError: an unknown key (the nearest one is named), a missing file, or a value of another type.
     """
     file = _find(arguments[0])
-    values = {**read_yaml(file), **_command_line(arguments[1:])}
+    values = {**read_yaml(file), **command_line(arguments[1:])}
     if not values.get("dataset_name"):
         raise SettingsError(f"dataset_name is not set, neither in {file} nor as --dataset_name")
     return Settings(**values)
@@ -192,7 +193,7 @@ def with_config(arguments: list[str], default: str) -> list[str]:
     """
     if arguments and not arguments[0].startswith("--"):
         return arguments
-    values = _command_line(arguments)
+    values = command_line(arguments)
     own = Path(values.get("output_dir") or "") / RUN_SETTINGS
     resumes = values.get("resume_from_checkpoint") and values.get("output_dir") and own.is_file()
     recipe = CONFIGS / f"{str(values.get('dataset_name') or '').rpartition('/')[2]}.yaml"
@@ -200,8 +201,8 @@ def with_config(arguments: list[str], default: str) -> list[str]:
 
 
 def _find(name: str) -> Path:
-    """A configuration file by its path from here or, as a second try, from the checkout."""
-    for file in (Path(name).expanduser(), CHECKOUT / name):
+    """A recipe by its path from here or from the checkout, or by its name alone (`neu_det`)."""
+    for file in (Path(name).expanduser(), CHECKOUT / name, CONFIGS / f"{name}.yaml"):
         if file.is_file():
             return file
     there = ", ".join(sorted(path.name for path in CONFIGS.glob("*.yaml")))
@@ -232,7 +233,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
-def _command_line(arguments: list[str]) -> dict[str, Any]:
+def command_line(arguments: list[str]) -> dict[str, Any]:
+    """Values of `--key value` and `--key=value`; keys in dashes or underscores.
+
+    Raises:
+        SettingsError: an unknown key, or a value that can't be read.
+    """
     values, rest = dict[str, Any](), list(arguments)
     while rest:
         token = rest.pop(0)
@@ -240,6 +246,7 @@ def _command_line(arguments: list[str]) -> dict[str, Any]:
             hint = "; the config file comes first" if token.endswith((".yaml", ".yml")) else ""
             raise SettingsError(f"{token!r} was not expected; settings are given as --key value{hint}")
         key, equals, text = token[2:].partition("=")
+        key = key.replace("-", "_")
         _known(key, "the command line")
         if not equals:
             if not rest:
@@ -299,6 +306,29 @@ def resolve_precision(asked: str, cuda: bool) -> str:
     return precision
 
 
+def check_tracker(name: str) -> None:
+    """Check that a run can report to this tracker.
+
+    Raises:
+        UnknownSettingError: accelerate knows no such tracker.
+        SettingsError: its package is not installed.
+    """
+    if name == "none":
+        return
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    known = sorted(LOGGER_TYPE_TO_CLASS)
+    if name not in known:
+        near = difflib.get_close_matches(name, [*known, "none"], n=1, cutoff=0.0)[0]
+        raise UnknownSettingError(
+            f"report_to is {name!r}, which is no tracker. The nearest is {near!r}; there are none, {', '.join(known)}."
+        )
+    if importlib.util.find_spec(name) is None:
+        raise SettingsError(
+            f"report_to is {name!r}, which is not installed. Install it (pip install {name}) or pass --report-to none."
+        )
+
+
 _TYPES = typing.get_type_hints(Settings)
 
 
@@ -309,7 +339,7 @@ def _listed(choices: tuple[str, ...]) -> str:
 def _known(key: str, where: str) -> None:
     if key not in _TYPES:
         near = difflib.get_close_matches(key, _TYPES, n=1, cutoff=0.0)[0]
-        raise SettingsError(f"{where} sets {key!r}, which is not a setting; the nearest is {near!r}")
+        raise UnknownSettingError(f"{where} sets {key!r}, which is not a setting; the nearest is {near!r}")
 
 
 def _kinds(key: str) -> set[Any]:

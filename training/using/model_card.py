@@ -17,8 +17,9 @@ from radikal_datasets.prepared.card_text import CARD_FILENAME, Block, Card, pars
 from radikal_datasets.prepared.reading import prepared_source
 from radikal_datasets.source import Source
 from radikal_datasets.sources import source_info, source_names
+from training.run.arguments import DEFAULT_THRESHOLD
 from training.run.settings import Settings
-from training.using.trained_model import DEFAULT_THRESHOLD, OpenedModel
+from training.using.trained_model import OpenedModel
 
 _BLOCK = "model"
 _TAGS = ("industrial-inspection", "defect-detection")

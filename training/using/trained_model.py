@@ -19,8 +19,6 @@ from training.run.checkpoints import load_model
 from training.run.settings import RUN_SETTINGS, Settings
 from training.using.saved_run import open_run
 
-#: Detections with a lower score are left out if a run has no operating point.
-DEFAULT_THRESHOLD = 0.3
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 

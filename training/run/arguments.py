@@ -1,0 +1,224 @@
+"""The command lines of all doors in `training/`, apart from their work: `--help` needs neither torch nor `datasets`.
+
+Options are spelled with dashes and accepted with underscores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from radikal_datasets import __version__
+from radikal_datasets.training_commands import dashed
+from training.run.usage import help_text
+
+#: Least confidence of a detection where no operating point was chosen.
+DEFAULT_THRESHOLD = 0.3
+#: Methods of explanation in the order of pages and tables, and what each is called there.
+METHODS = {
+    "gradcam": "Grad-CAM",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "attention": "cross-attention",
+    "d_rise": "D-RISE",
+    "integrated_gradients": "integrated gradients",
+}
+#: Which of the backbone's feature maps the CAM methods read.
+LAYERS = ("first", "middle", "last")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes both spellings of an option and names the nearest one for an unknown option."""
+
+    def __init__(self, command: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=f"radikal-datasets {command}",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # --data and the like are misspelled settings, not this parser's own options
+        )
+        self.add_argument("--version", action="version", version=f"radikal-datasets {__version__}")
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        """Parse in either spelling; what is left over has its option names in dashes."""
+        return super().parse_known_args(dashed(sys.argv[1:] if args is None else args), namespace)
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+        """Parse, and exit with status 2 at an unknown option, naming the nearest one."""
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            self.refuse(rest)
+        return known
+
+    def refuse(self, rest: Sequence[str]) -> NoReturn:
+        """Exit with status 2 because of arguments that nobody takes."""
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1, cutoff=0.0)
+        self.error(
+            f"{rest[0]} is not an option of this command."
+            + (f" The nearest is {near[0]}." if rest[0].startswith("-") and near else " --help lists them.")
+        )
+
+
+def train_parser() -> Parser:
+    """`train [RECIPE] [--setting value]...`; settings are parsed by `training.run.settings`."""
+    parser = Parser("train", "Train a detector or classifier on one set.", help_text(""))
+    parser.add_argument("recipe", nargs="?", help="a YAML file, or the name of a recipe such as neu_det")
+    return parser
+
+
+def score_parser() -> Parser:
+    """`score RUN`."""
+    description = "Score a saved run on one split. Other --key value pairs override the run's settings."
+    parser = Parser("score", description, help_text(""))
+    parser.add_argument("run", type=Path, help="output_dir of a training run")
+    parser.add_argument("--split", default="test", help="the split to score (default: test)")
+    parser.add_argument("--output", type=Path, help="also write the scores as JSON to this file")
+    return parser
+
+
+def predict_parser() -> Parser:
+    """`predict MODEL IMAGES...`."""
+    parser = Parser("predict", "Find defects in image files with a trained detector.")
+    parser.add_argument("model", help="output_dir of a training run, the folder of a saved model, or a name on the Hub")
+    parser.add_argument("images", nargs="+", type=Path, help="folders (searched with all subfolders) and files")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write; earlier predictions are replaced")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help=f"least confidence (default: the operating point stored with the run, else {DEFAULT_THRESHOLD})",
+    )
+    parser.add_argument("--tile-size", help="edge, or HEIGHT,WIDTH, of tiles; none (default: as in training)")
+    parser.add_argument("--tile-overlap", type=float, help="least fraction neighbors share (default: as in training)")
+    parser.add_argument("--references", type=Path, help="folder of defect-free templates, for a model of pairs")
+    parser.add_argument("--batch-size", type=int, default=8, help="images (or tiles) per batch (default: 8)")
+    parser.add_argument("--overlays", choices=("all", "found", "none"), default="all", help="which images are drawn")
+    return parser
+
+
+def explain_parser() -> Parser:
+    """`explain RUN`."""
+    description = "Explain a saved run's detections. Other --key value pairs override the run's settings."
+    parser = Parser("explain", description)
+    parser.add_argument("run", type=Path, help="output_dir of a training run")
+    parser.add_argument("--split", default="test", help="the split to take images from (default: test)")
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        default=["12"],
+        metavar="N|ID",
+        help="number of images with a detection, spread over the split, or their ids (default: 12)",
+    )
+    parser.add_argument("--detections", type=_positive, default=3, help="most detections per image, by confidence")
+    parser.add_argument("--threshold", type=float, help="least confidence (default: chosen on validation)")
+    methods = f"of {', '.join(METHODS)} (default: all)"
+    parser.add_argument(
+        "--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD", help=methods
+    )
+    parser.add_argument("--output", type=Path, help="folder to write (default: RUN/explanations)")
+    parser.add_argument("--layer", default="middle", choices=LAYERS, help="feature map that the CAM methods read")
+    parser.add_argument("--masks", type=_positive, default=256, help="masks of D-RISE per image")
+    parser.add_argument("--gradient-steps", type=_positive, default=32, help="steps of integrated gradients")
+    parser.add_argument(
+        "--curve-steps",
+        type=_count,
+        default=10,
+        help="points of the deletion and insertion curves, which take the longest; 0: none",
+    )
+    parser.add_argument("--batch-size", "--batch", type=_positive, default=16, help="changed images per batch")
+    parser.add_argument(
+        "--redrawn-images", type=_count, default=2, help="images compared with re-initialized weights; 0: none"
+    )
+    parser.add_argument("--random-seed", type=int, default=0, help="of masks, random maps and re-initialized weights")
+    return parser
+
+
+def export_parser() -> Parser:
+    """`export-model MODEL`."""
+    description = "Write a detector as one ONNX file with pre- and post-processing inside, checked against torch."
+    parser = Parser("export-model", description)
+    parser.add_argument("model", help="output_dir of a training run, or the folder of a saved model")
+    parser.add_argument("--output", type=Path, required=True, help="file to write, model.onnx")
+    parser.add_argument("--opset", type=int, help="version of ONNX's operators, at least 18 (default: torch's choice)")
+    parser.add_argument("--check-images", type=Path, help="folder of images to compare on (default: synthetic ones)")
+    return parser
+
+
+def push_parser() -> Parser:
+    """`push-model RUN`."""
+    parser = Parser("push-model", "Push a run's best model, with a card, to the Hub that HF_ENDPOINT names; private.")
+    parser.add_argument("run", type=Path, help="output_dir of a training run")
+    parser.add_argument("--repo-id", required=True, help="NAMESPACE/NAME")
+    parser.add_argument("--endpoint", help="the Hub (default: HF_ENDPOINT); required to push to huggingface.co")
+    parser.add_argument("--public", action="store_true", help="make a new repository public")
+    return parser
+
+
+def demo_parser() -> Parser:
+    """`demo`."""
+    description = (
+        "Run the complete workflow on synthetic images: sample, verify, prepare, look, train, explain. Other "
+        "--key value pairs are settings of the training."
+    )
+    parser = Parser("demo", description)
+    parser.add_argument("--folder", type=Path, default=Path("demo"), help="folder to write (default: demo)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quick", action="store_true", help="few images and steps: shows that everything works")
+    how.add_argument("--light", action="store_true", help="everything but training; needs no extra to be installed")
+    return parser
+
+
+#: Command of `radikal-datasets` -> its parser. The door is `training/<command>.py`, see `radikal_datasets.cli`.
+PARSERS: dict[str, Callable[[], Parser]] = {
+    "train": train_parser,
+    "score": score_parser,
+    "predict": predict_parser,
+    "explain": explain_parser,
+    "export-model": export_parser,
+    "push-model": push_parser,
+    "demo": demo_parser,
+}
+#: Command -> (extra that it needs, one module of that extra).
+_EXTRAS = {
+    **dict.fromkeys(("train", "score", "predict", "export-model", "push-model"), ("train", "torch")),
+    "explain": ("explain", "pytorch_grad_cam"),
+}
+
+
+def answer_early(command: str, arguments: Sequence[str] | None = None) -> None:
+    """Answer `--help` and `--version`, and refuse to start without the command's extra, before anything heavy loads.
+
+    Exits the process in these cases, and returns otherwise.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(arguments):
+        PARSERS[command]().print_help()
+        sys.exit(0)
+    if "--version" in arguments:
+        print(f"radikal-datasets {__version__}")
+        sys.exit(0)
+    extra, module = _EXTRAS.get(command, (None, None))
+    for needed, name in (("train", "torch"), (extra, module)) if extra else ():
+        if name is not None and importlib.util.find_spec(name) is None:
+            line = f"pip install 'radikal-datasets[{needed}]'"
+            print(f"error: {command} needs packages that are not installed ({name}): {line}", file=sys.stderr)
+            sys.exit(2)
+
+
+def _positive(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
+    return int(text)
