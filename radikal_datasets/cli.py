@@ -164,7 +164,7 @@ def verify(
     from .leaks.page import write_leaks_page
     from .leaks.tables import print_leaks
     from .loading.sets import open_sets
-    from .sources import source_names
+    from .sources import plain_name, source_names
     from .stats.page import check_place
     from .verification import verify as verify_tree
     from .verification_tables import print_verification
@@ -174,6 +174,7 @@ def verify(
         if not deep:
             raise typer.BadParameter("--html shows the findings of --deep. Pass both.")
     exit_code = 0
+    source = plain_name(source)
     if source not in source_names() and data_dir is None:
         if not deep:
             raise typer.BadParameter(
@@ -330,13 +331,19 @@ for _name, (_, _what) in TRAINING_COMMANDS.items():
     _training_command(_name, _what)
 
 
-@app.callback()
-def _program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         console.print(f"radikal-datasets {__version__}", highlight=False)
         raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

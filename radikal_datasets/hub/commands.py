@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import splits
-from .doctor import diagnose
-from .push import PushResult, push_to_hub
+
+if TYPE_CHECKING:
+    from .push import PushResult
 
 console = Console()
 
@@ -35,6 +36,8 @@ def push(
     num_proc: Annotated[int | None, typer.Option(help="For a source: number of processes that write shards.")] = None,
 ) -> None:
     """Push a dataset to a private repository, in one commit; files that are already there are not sent again."""
+    from .push import push_to_hub
+
     result = push_to_hub(
         source_or_folder,
         repo_id,
@@ -81,6 +84,8 @@ def doctor(
 
     Exits with 0 if nothing failed, 1 otherwise.
     """
+    from .doctor import diagnose
+
     checks = diagnose(repo_id=repo_id, write=not read_only)
     if as_json:
         rows = [{"name": c.name, "ok": c.ok, "found": c.found, "remedy": c.remedy} for c in checks]

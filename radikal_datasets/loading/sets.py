@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,13 @@ from typing import Any
 from datasets import Dataset, DatasetDict, get_dataset_config_names
 
 from ..errors import ConfigNameError, UnknownSourceError
-from ..hub_client.endpoint import DEFAULT_NAMESPACE
-from ..sources import builder_class, source_names
+from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub
+from ..sources import builder_class, plain_name, source_names
+from .from_hub import clear_errors
 from .loading import load_dataset
+
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def open_sets(
@@ -35,6 +41,7 @@ def open_sets(
         UnknownSourceError: neither a source nor a folder.
         RadikalError: as raised by `load_dataset`.
     """
+    name = plain_name(name)
     if name in source_names():
         path = f"{DEFAULT_NAMESPACE}/{name}"
         configs = [config] if config else _configs_there(name, data_dir, protocol)
@@ -44,13 +51,27 @@ def open_sets(
         if config is not None and config not in there:
             raise ConfigNameError(f"{name} has no configuration {config!r}. Choose one of {', '.join(there)}.")
         configs = [config] if config else list(there)
+    elif _HUB_NAME.fullmatch(name) and os.environ.get("HF_ENDPOINT"):
+        path = name
+        configs = [config] if config else list(_configs_on_hub(name))
     else:
-        known = ", ".join(source_names())
-        raise UnknownSourceError(f"{name!r} is neither a folder nor a source. The sources are {known}.")
+        near = difflib.get_close_matches(name, source_names(), 1)
+        raise UnknownSourceError(
+            f"{name!r} is neither a folder nor a source."
+            + (f" Did you mean {near[0]}?" if near else "")
+            + f" The sources are {', '.join(source_names())}. A set on a private Hub is named NAMESPACE/NAME, with "
+            "HF_ENDPOINT set to the Hub's address."
+        )
     for one in configs:
         splits = load_dataset(path, one, data_dir=data_dir, protocol=protocol)
         base = Path(name).resolve().name
         yield (base if one == "default" else f"{base}/{one}"), splits
+
+
+def _configs_on_hub(repo_id: str) -> list[str]:
+    hub = Hub.current(None)
+    with clear_errors(hub, repo_id):
+        return get_dataset_config_names(repo_id)
 
 
 def rows(dataset: Dataset, columns: Sequence[str] | None = None, at_once: int = 64) -> Iterator[dict[str, Any]]:

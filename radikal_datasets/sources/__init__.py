@@ -16,12 +16,18 @@ def source_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def plain_name(name: str) -> str:
+    """Return `neu_det` for `radikal_datasets/neu_det`, and any other name as it is."""
+    return name.removeprefix("radikal_datasets/")
+
+
 def builder_class(name: str) -> type[InspectionBuilder]:
     """Return the builder of a source.
 
     Raises:
         UnknownSourceError: no such source.
     """
+    name = plain_name(name)
     if name not in source_names():
         near = difflib.get_close_matches(name.replace("-", "_"), source_names(), 1)
         meant = f" Did you mean {near[0]}?" if near else ""
