@@ -1,11 +1,13 @@
 # Two commands on a fresh machine with only Python (3.11 or newer) and make: `make demo` and `make test`.
+# PIP_ARGS goes to pip: an index with CPU builds of torch, for example (README.md).
 
 PYTHON ?= python3
+PIP_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test lint format docs clean
+.PHONY: help install demo demo-light test lint format docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -15,11 +17,16 @@ install: $(INSTALLED)  ## make .venv and install everything into it (about 6.5 G
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("radikal-datasets needs Python 3.11 or newer, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off --editable '.[all]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off $(PIP_ARGS) --editable '.[all]'
 	@touch $@
 
 demo: install  ## sample X-ray castings -> verify -> prepare -> train -> a page of predictions beside the truth
 	$(BIN)/python training/demo.py
+
+demo-light:  ## the same without training, on the core packages alone (560 MB): sample, verify, prepare, statistics, gallery, leaks
+	$(PYTHON) -m venv .venv-light
+	.venv-light/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off $(PIP_ARGS) .
+	.venv-light/bin/radikal-datasets demo-light
 
 test: install  ## run the tests, on up to four cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

@@ -105,10 +105,10 @@ def _adapt_huggingface_hub() -> None:
 
 def _adapt_datasets() -> None:
     from .hub_client import endpoint
-    from .loading import patch_datasets
+    from . import _patch_datasets
 
     endpoint.stay_at_endpoint()
-    patch_datasets.install()
+    _patch_datasets.install()
 
 
 when_imported("huggingface_hub", _adapt_huggingface_hub)

@@ -1,11 +1,13 @@
-"""The complete workflow on synthetic images: sample, verify, prepare, preview, train, score, explain, HTML pages.
+"""Run the complete workflow on synthetic images: sample tree, verify, prepare, look, train, explain, pages.
 
 python training/demo.py            in demo/, about five minutes on two CPU cores; `make demo` installs first
+python training/demo.py --quick    few images and steps, a minute: shows that everything works
+python training/demo.py --light    everything but training; torch need not be installed
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
 import json
 import shlex
 import shutil
@@ -15,18 +17,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-from radikal_datasets.errors import RadikalError, StepFailedError
-
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
     from training.run.arguments import answer_early
 
     answer_early("demo")
 
-ROOT = Path(__file__).resolve().parents[1]
-IMAGES, SEED = 400, 0
+from radikal_datasets.errors import RadikalError, StepFailedError
+from training.run.arguments import demo_parser
+from training.run.settings import CONFIGS
+
+IMAGES, QUICK_IMAGES, SEED = 400, 60, 0
 SHOWN, EXPLAINED, MASKS = 24, 4, 128
-#: The demo's other pages: relative address -> description.
+#: Of a quick demo; what the user passes comes after it.
+QUICK = ("--max-train-steps", "20", "--eval-steps", "10", "--warmup-steps", "5")
+#: Pages that need no training.
+LIGHT_PAGES = ("statistics.html", "gallery.html", "leaks.html")
+#: The demo's other pages, beside its own: what they are, by their address.
 PAGES = {
     "statistics.html": "statistics of the dataset",
     "gallery.html": "its images with their annotations",
@@ -35,41 +42,52 @@ PAGES = {
 }
 
 
-def run_demo(folder: Path, extra: list[str]) -> str:
-    """Run all steps in `folder`, replacing the files of an earlier demo; its page is replaced last.
+def run_demo(folder: Path, extra: list[str], *, quick: bool = False) -> str:
+    """Run all steps in `folder`; what an earlier demo left there is replaced, its page last of all.
 
     Args:
-        extra: `--key value` pairs for train.py.
+        extra: `--key value` pairs for the training.
+        quick: few images and steps.
 
     Returns:
-        One line: mAP50, time, and the address of the page.
+        One line: mAP50, time, and where the pages are.
     """
     started = time.perf_counter()
+    hub, run = look_at_samples(folder, QUICK_IMAGES if quick else IMAGES), folder / "run"
+    data = ["--dataset-name", str(hub), "--dataset-config-name", "castings", "--output-dir", str(run)]
+    _tool("train", str(CONFIGS / "demo.yaml"), *data, *(QUICK if quick else ()), *extra)
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    explain = ["--output", str(folder / "explanations"), "--images", "1" if quick else str(EXPLAINED)]
+    # D-RISE and the curves take the longest.
+    effort = ["--masks", "8", "--curve-steps", "0"] if quick else ["--masks", str(MASKS)]
+    if importlib.util.find_spec("pytorch_grad_cam") is None:
+        print("\nNo heat maps: they need the extra [explain], pip install 'radikal-datasets[explain]'", flush=True)
+    else:
+        _tool("explain", str(run), *explain, *effort, "--redrawn-images", "0" if quick else "1")
+    page = folder / "index.html"
+    minutes = write_demo_page(page, run, metrics, started)
+    return (
+        f"validation mAP50 {metrics['validation']['map_50']:.3f} on synthetic images, {minutes:.1f} minutes in all; "
+        f"pages: {page.resolve()}"
+    )
+
+
+def look_at_samples(folder: Path, images: int) -> Path:
+    """Make, verify, prepare and show synthetic castings in `folder`; return the prepared folder."""
     if folder.exists():
-        print(f"{folder}/ exists and will be replaced.", flush=True)
-    raw, hub, run, page = folder / "raw", folder / "hub", folder / "run", folder / "index.html"
-    for old in (raw, hub, run, folder / "explanations"):
+        print(f"{folder}/ exists: replacing it", flush=True)
+    raw, hub = folder / "raw", folder / "hub"
+    for old in (raw, hub, folder / "run", folder / "explanations"):
         shutil.rmtree(old, ignore_errors=True)
     (folder / "raw.traps.json").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    _tool("sample", "gdxray", str(raw), "--images", str(IMAGES), "--seed", str(SEED))
+    _tool("sample", "gdxray", str(raw), "--images", str(images), "--seed", str(SEED))
     _tool("verify", "gdxray", "castings", "--data-dir", str(raw))
     _tool("prepare", "gdxray", "castings", "--data-dir", str(raw), "--output-dir", str(hub))
     _tool("stats", str(hub), "castings", "--html", str(folder / "statistics.html"))
     _tool("preview", str(hub), "castings", "--output", str(folder / "gallery.html"))
     _tool("verify", str(hub), "castings", "--deep", "--html", str(folder / "leaks.html"))
-    config = ROOT / "training" / "configs" / "demo.yaml"
-    data = ["--dataset_name", str(hub), "--dataset_config_name", "castings", "--output_dir", str(run)]
-    _command([sys.executable, str(ROOT / "training" / "train.py"), str(config), *data, *extra])
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    maps = folder / "explanations"
-    explain = [str(ROOT / "training" / "explain.py"), str(run), "--output", str(maps), "--images", str(EXPLAINED)]
-    _command([sys.executable, *explain, "--masks", str(MASKS), "--redrawn_images", "1"])
-    minutes = write_demo_page(page, run, metrics, started)
-    return (
-        f"validation mAP50 {metrics['validation']['map_50']:.3f} on synthetic images, {minutes:.1f} minutes in total; "
-        f"see {page.resolve()}"
-    )
+    return hub
 
 
 def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> float:
@@ -166,11 +184,16 @@ def _command(command: list[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Run the complete workflow on synthetic images.")
-    parser.add_argument("--folder", type=Path, default=Path("demo"))
+    parser = demo_parser()
     known, extra = parser.parse_known_args(arguments)
     try:
-        line = run_demo(known.folder, extra)
+        if known.light:
+            if extra:
+                parser.refuse(extra)
+            look_at_samples(known.folder, QUICK_IMAGES)
+            line = f"pages: {', '.join(str((known.folder / name).resolve()) for name in LIGHT_PAGES)}"
+        else:
+            line = run_demo(known.folder, extra, quick=known.quick)
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -17,7 +17,6 @@ from ..sources import builder_class, plain_name, source_names
 from .from_hub import clear_errors
 from .loading import load_dataset
 
-
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 

@@ -24,7 +24,7 @@ def install() -> None:
 
     @functools.wraps(original)
     def dataset_module_factory(path: str, revision: Any = None, *args: Any, **kwargs: Any) -> DatasetModule:
-        from .loading import module_for
+        from .loading.loading import module_for
 
         return module_for(original, path, revision, *args, **kwargs)
 
