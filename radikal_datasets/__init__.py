@@ -104,8 +104,8 @@ def _adapt_huggingface_hub() -> None:
 
 
 def _adapt_datasets() -> None:
-    from .hub_client import endpoint
     from . import _patch_datasets
+    from .hub_client import endpoint
 
     endpoint.stay_at_endpoint()
     _patch_datasets.install()
