@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Column, Table
 
-from . import __version__, splits
+from . import splits
+from ._version import __version__
 from .errors import RadikalError
 from .hub import commands as hub_commands
 from .hub_server import commands as hub_server_commands
