@@ -14,6 +14,7 @@
   · DownloadError
   · HubFolderError
   · LicenseError (PermissionError)
+  · LicenseError (PermissionError)
   * HubError
     · HubAccessError (PermissionError)
     · HubUnavailableError (ConnectionError)
@@ -29,7 +30,8 @@
     · StrayImageError
     · UnsafePathError
   * TrainingError
-    · SettingsError (ValueError)
+    * SettingsError (ValueError)
+      · UnknownSettingError
     · TrainingDataError (ValueError)
     · ClassNamesError (ValueError)
     · ModelError (ValueError)
@@ -39,6 +41,7 @@
     · NonFiniteError (RuntimeError)
     · ExportError (RuntimeError)
     · StepFailedError (RuntimeError)
+  · ShadowedPackageError
 
 In parentheses: the built-in exception from which a class derives as well. Not in the tree, because no caller has to
 handle them as errors: `training.run.signals.StoppedError`, a KeyboardInterrupt, and

@@ -111,6 +111,7 @@ def create_token(
     typer.echo(token)
 
 
+@tokens.command("list")
 def list_tokens(user: Annotated[str, typer.Argument(help="The tokens' user.")], root: Root) -> None:
     """List a user's tokens: the id for revoking it, its role, and its creation time."""
     database = _database(root)

@@ -137,7 +137,7 @@ def test_an_answer_that_is_not_a_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
         use_hub(monkeypatch, hub.url)
         checks = by_name(diagnose("hf_good"))
     assert checks["token"].ok is False
-    assert "is not a Hub's" in checks["token"].found
+    assert "does not come from a Hub" in checks["token"].found
     assert checks["Parquet files"].ok is None
 
 

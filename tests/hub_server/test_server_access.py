@@ -78,7 +78,7 @@ def test_others_read_a_public_repository_and_no_more(service: Service, method: s
     assert service.call(method, path, None).status_code == 401
     response = service.call(method, path, "bob")
     assert response.status_code == 403
-    assert "bob is no member of ann" in response.headers["X-Error-Message"]
+    assert "bob is not a member of ann" in response.headers["X-Error-Message"]
 
 
 @pytest.mark.parametrize(

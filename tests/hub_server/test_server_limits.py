@@ -115,7 +115,7 @@ def test_a_busy_database_says_try_again(service: Service, monkeypatch: pytest.Mo
     with open_service(service.root) as impatient, Database(service.root).writing():
         response = impatient.commit("ann/x", regular("a.txt", b"1"))
     assert response.status_code == 503
-    assert "try again" in response.headers["X-Error-Message"]
+    assert "Try again" in response.headers["X-Error-Message"]
     assert service.commit("ann/x", regular("a.txt", b"1")).status_code == 200
 
 

@@ -167,7 +167,7 @@ def test_truths_that_differ_one_way_only_are_told():
     doubled = [row(name, FILES[1], boxes, (0, 0)) for name, boxes in (
         ("c", [(10, 10, 50, 40), (10, 10, 50, 39)]), ("d", [(10, 10, 50, 40), (90, 90, 99, 99)]))]  # fmt: skip
     told = [pair.conflict for pair in found_in(train=[first, exchanged, *doubled]).conflicts]
-    assert len(told) == 2 and all("least IoU 0.00" in conflict for conflict in told)
+    assert len(told) == 2 and all("lowest IoU 0.00" in conflict for conflict in told)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_truths_that_differ_one_way_only_are_told():
         ([(10, 10, 50, 40)], [1], "1 crack against 1 pore"),
         ([(10, 10, 50, 40), (60, 60, 80, 80)], [0, 1], "1 crack against 1 crack, 1 pore"),
         ([], [], "1 crack against no defect"),
-        ([(10, 10, 50, 70)], [0], "1 crack against 1 crack, in other places (least IoU 0.50)"),
+        ([(10, 10, 50, 70)], [0], "1 crack against 1 crack, at different positions (lowest IoU 0.50)"),
     ],
 )
 def test_truths_of_identical_images(boxes, labels, told):
@@ -296,7 +296,7 @@ def test_the_command_on_a_source(sample_tree, tmp_path):
     assert str(page) in done.stdout.replace("\n", "")
     text = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import|<script|<link|src=\"(?!data:)", text)
-    assert "Identical images with different truths (1)" in text
+    assert "Identical images with different annotations (1)" in text
     assert text.count("<img") >= 2
 
 
@@ -335,9 +335,9 @@ def test_page_of_everything(tmp_path):
     page = (tmp_path / "page.html").read_text("utf-8")
     for part in (
         "Across splits (2)",
-        "different truths (1)",
+        "different annotations (1)",
         "g (1 train, 1 test)",
-        "a box over 90%",
+        "a box that covers over 90%",
         "Without pixels (1)",
     ):
         assert part in page

@@ -171,7 +171,7 @@ def test_a_stray_coloured_image_does_not_make_a_set_coloured(colored, planes, ca
         row["bytes"] = encode(np.stack([gray, gray, gray // 2], -1))
     loader = DetectionLoader(make_split(rows), 4, 32)
     assert loader.channels == planes
-    assert ("2 of 40 images looked at are coloured, such as made/0" in caplog.text) == (planes == "gray")
+    assert ("2 of 40 examined images are colored, such as made/0" in caplog.text) == (planes == "gray")
 
 
 def test_gray_is_the_same_as_three_planes(drawn_split):

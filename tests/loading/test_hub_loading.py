@@ -195,7 +195,7 @@ def test_removed_revoked_and_wrong_are_errors_though_all_is_in_the_cache(
                     load(PCB, token=token, streaming=streaming)
                 assert isinstance(caught.value.__cause__, HubAccessError)
                 assert f"{server.url}, repository {PCB}" in str(caught.value)
-                assert "had from: http" in str(caught.value)
+                assert "page: http" in str(caught.value)
                 told = "".join(traceback.format_exception(caught.value))
                 assert token is False or token not in told
     # ... and in offline mode it was asked for.
@@ -212,7 +212,7 @@ def test_a_revision_that_is_not_there_does_not_fall_back_to_a_folder(
     for load in (load_dataset, plain_load_dataset):
         with pytest.raises(SourceNotFoundError, match="no such branch, tag or commit") as caught:
             load(PCB, revision="v9")
-        assert "RADIKAL_DATA was not looked at, because revision 'v9' was asked for" in str(caught.value)
+        assert "RADIKAL_DATA was not searched, because revision 'v9' was requested" in str(caught.value)
 
 
 def test_a_revision_without_a_hub_is_an_error_not_a_download(monkeypatch: pytest.MonkeyPatch) -> None:

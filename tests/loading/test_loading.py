@@ -85,7 +85,7 @@ def test_nothing_found_tells_where_it_is_had(monkeypatch: pytest.MonkeyPatch) ->
         load_dataset("radikal_datasets/gdxray", "castings")
     message = str(caught.value)
     for part in (
-        "had from: http",
+        "page: http",
         "License: ",
         "Castings",
         'load_dataset("radikal_datasets/gdxray", "castings", data_dir=',

@@ -15,6 +15,7 @@ from radikal_datasets import cli, errors, load_dataset, verify
 from radikal_datasets.samples import make_sample
 from radikal_datasets.sources import builder_class
 from radikal_datasets.sources.deeppcb import SOURCE, SPLIT_OF_BOARD
+from radikal_datasets.verification_tables import print_verification
 
 CLASSES = ("open", "short", "mousebite", "spur", "spurious_copper", "pin_hole")
 
@@ -220,7 +221,7 @@ def test_verify_and_load_dataset_agree_on_an_unreadable_template(two_boards, cap
     references = {row["image_id"]: row["reference"] for split in loaded.values() for row in split}
     assert len(references) == 4
     assert [image_id for image_id, reference in references.items() if reference is None] == [f"deeppcb/{key}"]
-    cli._print_verification(result)
+    print_verification(cli.console, result)
     told = " ".join(capsys.readouterr().out.split())
     assert "No image or box of this tree is lost. 1 image would be kept without a reference, see above." in told
 

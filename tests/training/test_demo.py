@@ -22,7 +22,7 @@ def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
     (folder / "index.html").write_text("the old page")
     assert demo.main(["--folder", str(folder), "--max_train_steps", "3", "--report_to", "none"]) == 0
     lines = capfd.readouterr().out.strip().splitlines()
-    assert lines[0] == f"{folder}/ exists: replacing it"
+    assert lines[0] == f"{folder}/ exists and will be replaced."
     assert "validation mAP50" in lines[-1] and "minutes in all" in lines[-1]
     assert json.loads((folder / "run" / "metrics.json").read_text())["training"]["steps"] == 3
     page = (folder / "index.html").read_text()

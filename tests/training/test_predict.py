@@ -178,7 +178,7 @@ def test_tiles_default_to_those_of_training(tmp_path):
     assert tiling(opened, None, None) == Tiling((32, 64), 0.4)
     assert tiling(opened, "none", None) is None
     assert tiling(opened, "48", 0.1) == Tiling((48, 48), 0.1)
-    with pytest.raises(SettingsError, match="--tile_size a,b"):
+    with pytest.raises(SettingsError, match="--tile-size a,b"):
         tiling(opened, "a,b", None)
 
 

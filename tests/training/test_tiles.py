@@ -79,4 +79,4 @@ def test_a_run_on_tiles(tiny_config, tmp_path, capsys):
     assert train.main([str(tiny_config), "--tile_size", "[48, 48, 48]", "--output_dir", str(tmp_path / "other")]) == 1
     assert "tile_size is [48, 48, 48]" in capsys.readouterr().err
     assert train.main([str(tiny_config), "--turn", "1.5", "--output_dir", str(tmp_path / "other")]) == 1
-    assert "turn=1.5 is not within 0..1" in capsys.readouterr().err
+    assert "turn is 1.5, but must be a probability from 0 to 1" in capsys.readouterr().err
