@@ -75,7 +75,7 @@ def run_demo(folder: Path, extra: list[str], *, quick: bool = False) -> str:
 def look_at_samples(folder: Path, images: int) -> Path:
     """Make, verify, prepare and show synthetic castings in `folder`; return the prepared folder."""
     if folder.exists():
-        print(f"{folder}/ exists: replacing it", flush=True)
+        print(f"{folder}/ exists and will be replaced.", flush=True)
     raw, hub = folder / "raw", folder / "hub"
     for old in (raw, hub, folder / "run", folder / "explanations"):
         shutil.rmtree(old, ignore_errors=True)
