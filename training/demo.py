@@ -67,7 +67,7 @@ def run_demo(folder: Path, extra: list[str], *, quick: bool = False) -> str:
     page = folder / "index.html"
     minutes = write_demo_page(page, run, metrics, started)
     return (
-        f"validation mAP50 {metrics['validation']['map_50']:.3f} on synthetic images, {minutes:.1f} minutes in all; "
+        f"validation mAP50 {metrics['validation']['map_50']:.3f} on synthetic images, {minutes:.1f} minutes in total; "
         f"pages: {page.resolve()}"
     )
 

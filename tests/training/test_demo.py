@@ -23,12 +23,12 @@ def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
     assert demo.main(["--folder", str(folder), "--max_train_steps", "3", "--report_to", "none"]) == 0
     lines = capfd.readouterr().out.strip().splitlines()
     assert lines[0] == f"{folder}/ exists and will be replaced."
-    assert "validation mAP50" in lines[-1] and "minutes in all" in lines[-1]
+    assert "validation mAP50" in lines[-1] and "minutes in total" in lines[-1]
     assert json.loads((folder / "run" / "metrics.json").read_text())["training"]["steps"] == 3
     page = (folder / "index.html").read_text()
     assert all(f'href="{address}"' in page and (folder / address).is_file() for address in demo.PAGES)
     assert "synthetic" in page and "chosen on the validation split" in page and not list(folder.rglob("old"))
-    assert re.search(r"<dt>minutes in all</dt><dd>([\d.]+)", page)[1] in lines[-1]
+    assert re.search(r"<dt>minutes in total</dt><dd>([\d.]+)", page)[1] in lines[-1]
 
 
 def test_a_step_that_fails_is_named_as_it_ran_and_the_old_page_stays(tmp_path, capfd, monkeypatch):
