@@ -39,6 +39,9 @@ def _sections(command: Any, path: str) -> Iterator[str]:
         for name, sub in command.commands.items():
             yield from _sections(sub, f"{path} {name}")
         return
+    if parser := _training_parsers().get(path.removeprefix("radikal-datasets ")):
+        yield f"## {command.name}\n\n```text\n{parser.format_help().rstrip()}\n```\n"
+        return
     parameters = [p for p in command.params if not getattr(p, "hidden", False) and p.name != "help"]
     arguments = [p for p in parameters if p.param_type_name == "argument"]
     options = [p for p in parameters if p.param_type_name == "option"]
@@ -51,6 +54,13 @@ def _sections(command: Any, path: str) -> Iterator[str]:
             names = _argument(one) if one in arguments else ", ".join([*one.opts, *one.secondary_opts])
             yield f"| `{_cell(names)}` | {_default(one)} | {_cell(getattr(one, 'help', None) or '')} |"
         yield ""
+
+
+def _training_parsers() -> dict[str, Any]:
+    """Return command -> parser of the commands in `training/`, which typer knows by name only."""
+    from training.run.arguments import PARSERS
+
+    return {name: make() for name, make in PARSERS.items()}
 
 
 def _argument(parameter: Any) -> str:

@@ -28,6 +28,6 @@ def install() -> None:
 
         return module_for(original, path, revision, *args, **kwargs)
 
-    dataset_module_factory._radikal_datasets = True  # type: ignore[attr-defined]
+    dataset_module_factory._radikal_datasets = True  # type: ignore[attr-defined]  # a mark: replaced once only
     for module in (datasets.load, datasets.inspect):
-        module.dataset_module_factory = dataset_module_factory  # type: ignore[assignment]
+        module.dataset_module_factory = dataset_module_factory  # type: ignore[assignment]  # its annotations differ

@@ -11,17 +11,11 @@ from types import ModuleType
 
 
 def when_imported(name: str, act: Callable[[], None]) -> None:
-    """Call `act` after the top-level module `name` was imported; at once if it is imported already.
-
-    A module that is only half imported (we are imported while it is) counts as not yet imported.
-    """
-    module = sys.modules.get(name)
-    if module is None:
-        sys.meta_path.insert(0, _Watcher(name, act))
-    elif getattr(getattr(module, "__spec__", None), "_initializing", False):
-        _after_loading(module.__spec__, act)
-    else:
+    """Call `act` after the top-level module `name` was imported; at once if it is imported already."""
+    if name in sys.modules:
         act()
+    else:
+        sys.meta_path.insert(0, _Watcher(name, act))
 
 
 class _Watcher(importlib.abc.MetaPathFinder):
@@ -33,7 +27,7 @@ class _Watcher(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._name or self not in sys.meta_path:
+        if fullname != self._name:
             return None
         position = sys.meta_path.index(self)
         sys.meta_path.remove(self)
@@ -44,14 +38,11 @@ class _Watcher(importlib.abc.MetaPathFinder):
         if spec is None or spec.loader is None:
             sys.meta_path.insert(position, self)  # not installed, or not yet: keep watching
             return None
-        _after_loading(spec, self._act)
+        _after_loading(spec.loader, self._act)
         return spec
 
 
-def _after_loading(spec: importlib.machinery.ModuleSpec | None, act: Callable[[], None]) -> None:
-    loader = getattr(spec, "loader", None)
-    if loader is None:
-        return
+def _after_loading(loader: importlib.abc.Loader, act: Callable[[], None]) -> None:
     original = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:

@@ -54,7 +54,13 @@ from __future__ import annotations
 
 
 class RadikalError(Exception):
-    """Base class of every error this library raises on purpose."""
+    """Base class of every error this library raises on purpose.
+
+    Attributes:
+        exit_code: with which the commands of `training` end.
+    """
+
+    exit_code = 1
 
 
 class SourceNotFoundError(RadikalError, FileNotFoundError):
@@ -213,7 +219,9 @@ class SettingsError(TrainingError, ValueError):
 
 
 class UnknownSettingError(SettingsError):
-    """There is no such setting or tracker; the message names the nearest one. Commands exit with status 2."""
+    """There is no such setting or tracker; the message names the nearest one."""
+
+    exit_code = 2
 
 
 class TrainingDataError(TrainingError, ValueError):

@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             line = run_demo(known.folder, extra, quick=known.quick)
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         print("\nStopped. Start the demo again to complete it.", file=sys.stderr)
         return 130

@@ -220,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
         summary = explain_run(known.run, output, options, overrides)
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     _print(summary)
     seconds = time.perf_counter() - started
     print(f"{seconds:.0f} s on {torch.get_num_threads()} threads; {output.resolve() / 'index.html'}")

@@ -265,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
         done = export(opened, known.output, known.opset, known.check_images)
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     print(f"{done.file}: {done.file.stat().st_size / 1e6:.1f} MB, ONNX opset {done.opset}")
     synthetic = " (synthetic images)" if known.check_images is None else ""
     print(f"Compared with torch: {describe_differences(done)}{synthetic}")

@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         )  # fmt: skip
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     for name, reason in sorted(result.unreadable.items()):
         print(f"Cannot read {name}: {reason}", file=sys.stderr)
     origin = "from --threshold" if known.threshold is not None else "of the run" if opened.threshold else "default"

@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         done = push_model(known.run, known.repo_id, endpoint=known.endpoint, public=known.public)
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     print(f"Sent {', '.join(done.sent) or 'nothing'}; unchanged: {', '.join(done.kept) or 'nothing'}.")
     print(done.url)
     return 0

@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         scores = score_run(known.run, known.split, overrides)
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     text = json.dumps(scores, indent=2)
     print(text)
     if known.output:

@@ -40,7 +40,7 @@ from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
 from loaders.loader import Loader
-from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError, UnknownSettingError
+from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError
 from radikal_datasets.files import write_atomically
 from training.models.families import model_title
 from training.models.inputs import model_inputs
@@ -62,11 +62,8 @@ from training.run.settings import (
     with_config,
 )
 from training.run.signals import StoppedError, StopSignals
-from training.run.synthetic import falls_back, synthetic_settings
+from training.run.synthetic import NOTICE_AFTER, NOTICE_BEFORE, falls_back, synthetic_settings
 from training.tasks import TASKS, Task
-
-DEFAULT_CONFIG = "gdxray_castings.yaml"
-YOUR_DATA = "radikal-datasets train RECIPE --data-dir FOLDER (radikal-datasets train --help)"
 
 
 def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> dict[str, Any]:
@@ -176,7 +173,7 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
     shown_loss, started = math.nan, time.perf_counter()
     training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)
     stop.in_loop = True
-    done = progress.step >= total_steps or should_stop_early(progress, settings)
+    done = progress.step >= total_steps or progress.should_stop_early(settings.early_stopping_patience)
     while not done:
         # -- one optimizer step: forward and backward of its batches, as if they were one batch ------------------------
         loader.augment = augments[progress.step >= plain_from]
@@ -243,7 +240,7 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
                 numbers = {k: v for k, v in progress.history[-1]["scores"].items() if isinstance(v, float)}
                 accelerator.log({f"validation/{k}": v for k, v in numbers.items()}, step=progress.step)
             training_mode(model, freeze_batch_norms=settings.freeze_batch_norms)
-            if not done and should_stop_early(progress, settings):
+            if not done and progress.should_stop_early(settings.early_stopping_patience):
                 accelerator.print(f"Stopped early: no better score since step {progress.best_step}.", flush=True)
                 done = True
         stopping = any_rank(accelerator, stop.signum is not None)
@@ -308,22 +305,12 @@ def score(
 ) -> None:
     """Score on validation, record the scores, and save the model as `best/` if it is the best, or cannot be scored."""
     scores = task.evaluate(model, validation) if validation else None
-    progress.history.append({"step": progress.step, "loss": None if math.isnan(loss) else loss, "scores": scores})
-    better = scores is None or progress.best is None or scores[task.key] > progress.best[task.key]
-    progress.worse_in_a_row = 0 if better else progress.worse_in_a_row + 1
-    if better:
-        progress.best, progress.best_step = scores, progress.step
-        if accelerator.is_main_process:
-            save_model(model, task.processor, output_dir / "best")
+    better = progress.record(scores, task.key, loss)
+    if better and accelerator.is_main_process:
+        save_model(model, task.processor, output_dir / "best")
     mark = " (best so far)" if better and scores else ""
     with tqdm.external_write_mode():
         accelerator.print(f"step {progress.step}: loss {loss:.3f}, validation {task.short(scores)}{mark}", flush=True)
-
-
-def should_stop_early(progress: Progress, settings: Settings) -> bool:
-    """Return whether validation has not improved for `early_stopping_patience` scores."""
-    patience = settings.early_stopping_patience
-    return patience is not None and progress.worse_in_a_row >= patience
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -332,21 +319,20 @@ def main(arguments: list[str] | None = None) -> int:
     answer_early("train", arguments)
     stop = StopSignals()
     try:
-        complete = with_config(arguments, DEFAULT_CONFIG)
+        complete = with_config(arguments)
         settings = parse(complete)
         synthetic = falls_back(arguments, settings)
         if synthetic:
-            notice = "No data was named and none was found: this run trains on SYNTHETIC castings, as a demonstration."
-            if is_first():
-                print(notice, flush=True)
             settings = synthetic_settings(arguments)
+            if is_first():
+                print(NOTICE_BEFORE, flush=True)
         elif complete is not arguments and is_first():
             print(f"no configuration file given: took {complete[0]}", file=sys.stderr)
         check_apart(settings)
         with stop, held(Path(settings.output_dir)):
             train(settings, stop, synthetic=synthetic)
         if synthetic and is_first():
-            print(f"The images of this run were SYNTHETIC. For your own: {YOUR_DATA}", flush=True)
+            print(NOTICE_AFTER, flush=True)
     except StoppedError as stopped:
         if is_first():
             print(stopped, flush=True)
@@ -355,7 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, SourceNotFoundError):
             print("\nTo see a complete run on synthetic images first: radikal-datasets demo", file=sys.stderr)
-        return 2 if isinstance(error, UnknownSettingError) else 1
+        return error.exit_code
     return 0
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:1] = [str(ROOT)]
 
+# After the line above, which makes the checkout importable.
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from accelerate.state import AcceleratorState, PartialState  # noqa: E402

@@ -83,7 +83,7 @@ fi
 if [ -z "$SMOKE" ]; then
   # Only the files that hold such tests: others need packages that the machine lacks.
   part tests 90 "$PYTHON" -m pytest -p no:cacheprovider -q -m gpu -rs $(grep -rl "mark.gpu" tests --include="*.py")
-  part neu_det 230 "$PYTHON" benchmarks/gpu/timed_accuracy.py neu_det --data-dir "$DATA/neu_det" \
+  part neu_det 230 "$PYTHON" benchmarks/gpu/scored_run.py neu_det --data-dir "$DATA/neu_det" \
     --steps "$NEU_DET_STEPS" --output "$OUT/neu_det.json" --work-dir "$WORK"
   part data_wait 90 "$PYTHON" benchmarks/loading.py --gpu --only neu_det --data-dir "$DATA/neu_det" --threads 12 \
     --cache "$WORK/loading" --output "$OUT/data_wait.json"
@@ -91,14 +91,14 @@ if [ -z "$SMOKE" ]; then
     --batch 16 --workers 12 --threads 12 --warm-up 5 --steps 20 --rounds "$ROUNDS" --plain-example --output "$OUT/step_time.md"
   part recipe_memory 90 "$PYTHON" benchmarks/gpu/recipe_memory.py --output "$OUT/recipe_memory.json" --work-dir "$WORK"
   [ ! -d "$DATA/deeppcb" ] ||
-    part deeppcb 300 "$PYTHON" benchmarks/gpu/timed_accuracy.py deeppcb --data-dir "$DATA/deeppcb" --seconds 150 \
+    part deeppcb 300 "$PYTHON" benchmarks/gpu/scored_run.py deeppcb --data-dir "$DATA/deeppcb" --steps 400 \
       --any-data --output "$OUT/deeppcb.json" --work-dir "$WORK"
 else
   BUDGET=3000
   # The gpu tests are collected, and skipped without a device; the CPU's tests of the same code run in their place.
   part tests 900 "$PYTHON" -m pytest -p no:cacheprovider -q tests/loaders/test_gpu.py tests/training/test_fp16.py \
     tests/loaders/test_augmentation_light.py tests/training/test_models.py
-  part neu_det 600 "$PYTHON" benchmarks/gpu/timed_accuracy.py neu_det --data-dir "$DATA/neu_det" --steps 2 \
+  part neu_det 600 "$PYTHON" benchmarks/gpu/scored_run.py neu_det --data-dir "$DATA/neu_det" --steps 2 \
     --output "$OUT/neu_det.json" --work-dir "$WORK" --image_size 64 --model_size nano
   part data_wait 300 "$PYTHON" benchmarks/loading.py --gpu --only neu_det --data-dir "$DATA/neu_det" --threads 2 \
     --cache "$WORK/loading" --output "$OUT/data_wait.json"
@@ -107,7 +107,7 @@ else
   part recipe_memory 900 "$PYTHON" benchmarks/gpu/recipe_memory.py --output "$OUT/recipe_memory.json" --work-dir "$WORK" \
     --steps 1 --only neu_det deeppcb_pair neu_det_classifier --image-size 160
   [ ! -d "$DATA/deeppcb" ] ||
-    part deeppcb 600 "$PYTHON" benchmarks/gpu/timed_accuracy.py deeppcb --data-dir "$DATA/deeppcb" --steps 2 \
+    part deeppcb 600 "$PYTHON" benchmarks/gpu/scored_run.py deeppcb --data-dir "$DATA/deeppcb" --steps 2 \
       --any-data --output "$OUT/deeppcb.json" --work-dir "$WORK" --image_size 64 --model_size nano
 fi
 say "all parts: $((SECONDS - STARTED)) s"

@@ -21,7 +21,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, httpx
 from ..errors import HubError
 from ..hub_client.client_errors import read_error
 from ..hub_client.endpoint import TIMEOUT, Hub
-from ..hub_client.transfer import bounded_requests, takes_xet
+from ..hub_client.transfer import bounded_requests, takes_xet, xet_turned_off
 
 _CLOCK_SKEW = 60.0  # seconds
 _LITTLE_DISK = 5e9  # bytes
@@ -194,7 +194,7 @@ class _Examination:
     def large_files(self) -> tuple[bool | None, str, str]:
         if takes_xet(self.hub, str(self.probe)):
             return True, "by xet", ""
-        stock = " Stock clients need HF_HUB_DISABLE_XET=1." if not huggingface_hub.constants.HF_HUB_DISABLE_XET else ""
+        stock = " Stock clients need HF_HUB_DISABLE_XET=1." if not xet_turned_off() else ""
         return True, f"by LFS; xet is not available here.{stock}", ""
 
     def parquet_files(self) -> tuple[bool | None, str, str]:

@@ -74,29 +74,16 @@ def stay_at_endpoint() -> None:
     for config in (sys.modules.get("datasets.config"), sys.modules.get("evaluate.config")):
         if config is not None:
             config.HF_UPDATE_DOWNLOAD_COUNTS = False  # type: ignore[attr-defined]
-            config.USE_PARQUET_EXPORT = False  # type: ignore[attr-defined]
-    _turn_xet_off()
+            config.USE_PARQUET_EXPORT = False  # type: ignore[attr-defined]  # `evaluate` has none: harmless
+    # Stock clients then upload by LFS: huggingface_hub 2.4 has no fallback from xet, which a private Hub rarely has.
+    # It reads the constant at each upload. Our own uploads ask the Hub first (`takes_xet`).
+    huggingface_hub.constants.HF_HUB_DISABLE_XET = True
     for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK"):
         os.environ[name] = "1"
         setattr(huggingface_hub.constants, name, True)
     if huggingface_hub.__version__.startswith("1."):
         RepoCard.validate = _validate_at_endpoint
     _trust_own_authority()
-
-
-#: Set where `HF_HUB_DISABLE_XET` is our doing and not the user's: `takes_xet` asks the Hub then.
-xet_turned_off_by_us = False
-
-
-def _turn_xet_off() -> None:
-    """Have stock clients upload by LFS: huggingface_hub 2.4 has no fallback from xet, which a private Hub rarely has.
-
-    It reads the constant at each upload; our own uploads ask the Hub first.
-    """
-    global xet_turned_off_by_us
-    if not huggingface_hub.constants.HF_HUB_DISABLE_XET:
-        huggingface_hub.constants.HF_HUB_DISABLE_XET = True
-        xet_turned_off_by_us = True
 
 
 def _validate_at_endpoint(self: RepoCard, repo_type: str | None = None) -> None:

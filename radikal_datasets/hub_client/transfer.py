@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,6 @@ from huggingface_hub.utils import (
     get_session,
 )
 
-from . import endpoint
 from .client_errors import status_of, unanswered
 from .endpoint import Hub
 
@@ -84,6 +84,11 @@ def _retry_after(error: BaseException) -> float:
     return float(seconds) if seconds.isdigit() else 0.0
 
 
+def xet_turned_off() -> bool:
+    """Whether the user did so; the constant of huggingface_hub is also set by `endpoint.stay_at_endpoint`."""
+    return os.environ.get("HF_HUB_DISABLE_XET", "").upper() in constants.ENV_VARS_TRUE_VALUES
+
+
 def takes_xet(hub: Hub, repo_id: str, repo_type: str = "dataset") -> bool:
     """Return whether large files go to this Hub by xet; otherwise they must go by LFS.
 
@@ -91,8 +96,7 @@ def takes_xet(hub: Hub, repo_id: str, repo_type: str = "dataset") -> bool:
     (docs/hub-protocol.md). A storage server on another host than the Hub's counts as no xet: nothing is sent to a host
     that no one configured.
     """
-    turned_off = constants.HF_HUB_DISABLE_XET and not endpoint.xet_turned_off_by_us
-    if turned_off or importlib.util.find_spec("hf_xet") is None:
+    if xet_turned_off() or importlib.util.find_spec("hf_xet") is None:
         return False
     url = f"{hub.endpoint}/api/{repo_type}s/{repo_id}/xet-write-token/main"
     headers = build_hf_headers(token=hub.token or False)

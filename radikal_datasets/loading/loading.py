@@ -199,19 +199,24 @@ def is_findable(path: str) -> bool:
     source = _source_of(path)
     if source is None:
         return True
-    root = os.environ.get("RADIKAL_DATA")
-    if root and Path(root, source.name).exists():
+    if _in_data_root(source) is not None:
         return True
     return hub_repo(source.name) is not None or (source.download is not None and not is_offline())
+
+
+def _in_data_root(source: Source) -> Path | None:
+    """Return ``$RADIKAL_DATA/<source>`` if it exists."""
+    root = os.environ.get("RADIKAL_DATA")
+    tree = Path(root, source.name) if root else None
+    return tree if tree is not None and tree.exists() else None
 
 
 def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
     if data_dir is not None:
         # If it is given but missing, nothing else is tried, so that no one trains on other data than they named.
         return _local(source, os.fspath(data_dir), "data_dir")
-    root = os.environ.get("RADIKAL_DATA")
-    if root and revision is None and Path(root, source.name).exists():
-        return _local(source, str(Path(root, source.name)), "RADIKAL_DATA")
+    if revision is None and (tree := _in_data_root(source)) is not None:
+        return _local(source, str(tree), "RADIKAL_DATA")
     if repo := hub_repo(source.name):
         return _Place(_Kind.HUB, repo, f"the Hub at {hub_name()}")
     if source.download is not None and revision is None and not is_offline():

@@ -28,7 +28,7 @@ Behaviour = Callable[[str, str, dict[str, str], bytes], Answer | None]
 
 _CHANGED_IN_PLACE = (
     (huggingface_hub.constants, ("ENDPOINT", "HUGGINGFACE_CO_URL_TEMPLATE", "HF_HUB_DISABLE_TELEMETRY")),
-    (huggingface_hub.constants, ("HF_HUB_DISABLE_UPDATE_CHECK",)),
+    (huggingface_hub.constants, ("HF_HUB_DISABLE_UPDATE_CHECK", "HF_HUB_DISABLE_XET")),
     (huggingface_hub.hf_api.api, ("endpoint",)),
     (huggingface_hub.RepoCard, ("validate",)),
     (datasets.config, ("HF_ENDPOINT", "HUB_DATASETS_URL", "HF_UPDATE_DOWNLOAD_COUNTS", "USE_PARQUET_EXPORT")),

@@ -46,11 +46,12 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--version", action="version", version=f"radikal-datasets {__version__}")
 
+    # argparse declares overloads that no single signature satisfies.
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         """Parse in either spelling; what is left over has its option names in dashes."""
         return super().parse_known_args(dashed(sys.argv[1:] if args is None else args), namespace)
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+    def parse_args(self, args=None, namespace=None):  # type: ignore[override]  # overloads, as above
         """Parse, and exit with status 2 at an unknown option, naming the nearest one."""
         known, rest = self.parse_known_args(args, namespace)
         if rest:
@@ -58,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         return known
 
     def refuse(self, rest: Sequence[str]) -> NoReturn:
-        """Exit with status 2 because of arguments that nobody takes."""
+        """Exit with status 2, naming the first of the arguments that are unknown and the nearest option."""
         options = [option for option in self._option_string_actions if option.startswith("--")]
         near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1, cutoff=0.0)
         self.error(
@@ -185,11 +186,8 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "push-model": push_parser,
     "demo": demo_parser,
 }
-#: Command -> (extra that it needs, one module of that extra).
-_EXTRAS = {
-    **dict.fromkeys(("train", "score", "predict", "export-model", "push-model"), ("train", "torch")),
-    "explain": ("explain", "pytorch_grad_cam"),
-}
+#: Extra -> a module that it installs.
+_MODULES = {"train": "torch", "explain": "pytorch_grad_cam"}
 
 
 def answer_early(command: str, arguments: Sequence[str] | None = None) -> None:
@@ -204,11 +202,15 @@ def answer_early(command: str, arguments: Sequence[str] | None = None) -> None:
     if "--version" in arguments:
         print(f"radikal-datasets {__version__}")
         sys.exit(0)
-    extra, module = _EXTRAS.get(command, (None, None))
-    for needed, name in (("train", "torch"), (extra, module)) if extra else ():
-        if name is not None and importlib.util.find_spec(name) is None:
-            line = f"pip install 'radikal-datasets[{needed}]'"
-            print(f"error: {command} needs packages that are not installed ({name}): {line}", file=sys.stderr)
+    light = command == "demo" and "--light" in arguments
+    extras = () if light else ("train", "explain") if command == "explain" else ("train",)
+    for extra in extras:
+        if importlib.util.find_spec(_MODULES[extra]) is None:
+            print(
+                f"error: {command} needs packages that are not installed ({_MODULES[extra]}). Install them: "
+                f"pip install 'radikal-datasets[{extra}]'",
+                file=sys.stderr,
+            )
             sys.exit(2)
 
 

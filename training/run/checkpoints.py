@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -49,6 +50,25 @@ class Progress:
         """Restore what `state_dict` returned."""
         for name, value in state.items():
             setattr(self, name, value)
+
+    def record(self, scores: dict[str, Any] | None, key: str, loss: float) -> bool:
+        """Add the scores of one validation; return whether they are the best so far, or cannot be compared.
+
+        Args:
+            scores: None without a validation split.
+            key: the score that decides.
+            loss: NaN before the first step that counted.
+        """
+        self.history.append({"step": self.step, "loss": None if math.isnan(loss) else loss, "scores": scores})
+        better = scores is None or self.best is None or scores[key] > self.best[key]
+        self.worse_in_a_row = 0 if better else self.worse_in_a_row + 1
+        if better:
+            self.best, self.best_step = scores, self.step
+        return better
+
+    def should_stop_early(self, patience: int | None) -> bool:
+        """Return whether validation has not improved for `patience` scores; never if that is None."""
+        return patience is not None and self.worse_in_a_row >= patience
 
 
 def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Path | None:

@@ -20,6 +20,8 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CHECKOUT = CONFIGS.parents[1]
 #: File in output_dir that holds all settings of the run.
 RUN_SETTINGS = "train_config.yaml"
+#: Of a command line that names neither a recipe nor a set.
+DEFAULT_RECIPE = "gdxray_castings.yaml"
 
 
 _CHOICES = {
@@ -185,7 +187,7 @@ def parse(arguments: list[str]) -> Settings:
     return Settings(**values)
 
 
-def with_config(arguments: list[str], default: str) -> list[str]:
+def with_config(arguments: list[str], default: str = DEFAULT_RECIPE) -> list[str]:
     """The arguments with a configuration file in front, where the user named none.
 
     That is the recipe of the source that `--dataset_name` names, `configs/<default>` where it names none; but where

@@ -1,4 +1,4 @@
-"""What `train` falls back on where nobody named data and none is found: the demo recipe on synthetic castings."""
+"""What `train` falls back on if no data was named and none is found: the demo recipe on synthetic castings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from training.run.settings import CONFIGS, RUN_SETTINGS, Settings, command_line,
 #: In the current directory, unless `--output_dir` says otherwise.
 OUTPUT_DIR = "outputs/synthetic_castings"
 IMAGES = 400
+NOTICE_BEFORE = "No data was named and none was found: this run trains on SYNTHETIC castings, as a demonstration."
+NOTICE_AFTER = (
+    "The images of this run were SYNTHETIC. For your own: radikal-datasets train RECIPE --data-dir FOLDER "
+    "(radikal-datasets train --help)"
+)
 
 
 def falls_back(arguments: list[str], settings: Settings) -> bool:
