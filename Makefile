@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml
 demo: install  ## sample X-ray castings -> verify -> prepare -> train -> a page of predictions beside the truth
 	$(BIN)/python training/demo.py
 
-demo-light:  ## the same without training, on the core packages alone (560 MB): sample, verify, prepare, statistics, gallery, leaks
+demo-light:  ## the same without training, on the core packages alone (600 MB): sample, verify, prepare, statistics, gallery, leaks
 	$(PYTHON) -m venv .venv-light
 	.venv-light/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off $(PIP_ARGS) .
 	.venv-light/bin/radikal-datasets demo-light

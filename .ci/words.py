@@ -51,10 +51,13 @@ _SPELLING = [
     Word("favour", "favor"),
     Word("grey", "gray"),
     Word("artefact", "artifact"),
-    Word("labell(ed|ing)", "labeled, labeling"),
+    Word("labell(ed|ing)", "labeled, labeling", {"aria-labelledby": "HTML's own name"}),
     Word("analys(e[ds]?|ing)", "analyze"),
     Word("(normal|optim|initial|recogn|summar|organ|serial|minim|maxim|special|general|categor|util|real)is(e|ed|es|er|ers|ing|ation)",
-         "-ize, -ization", {r"\b(?i:Universität|Organisation für)": "a name"}),
+         "-ize, -ization", {
+            r"\b(?i:Universität|Organisation für)": "a name",
+            r"\borganisation\b.*(INTEGER|TEXT|FROM|WHERE)|KEY \(organisation|NOT organisation": "a column in SQL",
+        }),
 ]  # fmt: skip
 
 _UNIT = "(box|image|class|page|part|source|file|row|step|split|epoch|batch|board|series|line|group|core|column|picture)"

@@ -142,12 +142,12 @@ def transform_batch(examples: Mapping[str, Any], transform: Any, processor: Any)
         if transform is not None:
             found = transform(**found)
         images.append(found["image"])
-        annotations = zip(found["category"], objects["area"], found["bboxes"], strict=False)
+        ground_truth = zip(found["category"], objects["area"], found["bboxes"], strict=False)
         annotations.append({
             "image_id": number,
             "annotations": [
                 {"image_id": number, "category_id": label, "iscrowd": 0, "area": area, "bbox": list(box)}
-                for label, area, box in annotations
+                for label, area, box in ground_truth
             ],
         })  # fmt: skip
     result = processor(images=images, annotations=annotations, return_tensors="pt")

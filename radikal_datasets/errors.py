@@ -116,7 +116,7 @@ class LicenseError(RadikalError, PermissionError):
 
 
 #: The former name, kept for one version.
-LicenceError = LicenseError
+LicenceError = LicenseError  # alias
 
 
 class HubError(RadikalError):

@@ -32,7 +32,7 @@ class License:
 
 
 #: The former name, kept for one version.
-Licence = License
+Licence = License  # alias
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Source:
     augmentations: tuple[str, ...] = ()
 
     @property
-    def licence(self) -> License:
+    def licence(self) -> License:  # alias
         """The former name of `license`, kept for one version."""
         return self.license
 

@@ -38,7 +38,7 @@ class PushResult:
         commit: 40 hex digits; None where nothing was committed because of `dry_run`.
         private: whether the repository is; None where `dry_run` found none.
         configs: what was pushed.
-        sent: files that the Hub did not have in this place; their bytes may have been there all the same.
+        sent: files that the Hub did not have in this place; their bytes may nevertheless have been there.
         kept: files that were there already.
         removed: files of these configurations that the folder no longer has.
         sent_bytes: size of `sent`.
@@ -90,7 +90,7 @@ def push_to_hub(
         revision: the branch; made if it is not there.
         token: as in `huggingface_hub`; None: ``HF_TOKEN`` or the stored one.
         dry_run: only tell what would be sent.
-        rehash: compute every checksum anew, also of files whose size and time are as the folder noted them.
+        rehash: compute every checksum again, also of files whose size and time are as the folder noted them.
 
     Raises:
         HubFolderError: the folder is not whole.

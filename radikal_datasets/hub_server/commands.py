@@ -94,8 +94,8 @@ def add_user(
 @users.command("list")
 def list_users(root: Root) -> None:
     """List users and their organizations."""
-    for name, organisations in _database(root).users().items():
-        typer.echo(f"{name}\t{', '.join(organisations)}".rstrip())
+    for name, organizations in _database(root).users().items():
+        typer.echo(f"{name}\t{', '.join(organizations)}".rstrip())
 
 
 @tokens.command("create")

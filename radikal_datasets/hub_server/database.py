@@ -58,11 +58,11 @@ class User:
 
     name: str
     role: str
-    organisations: tuple[str, ...]
+    organizations: tuple[str, ...]
 
     def owns(self, namespace: str) -> bool:
         """Return True for the user's own namespace and for those of their organizations."""
-        return namespace.lower() in {name.lower() for name in (self.name, *self.organisations)}
+        return namespace.lower() in {name.lower() for name in (self.name, *self.organizations)}
 
 
 @dataclass(frozen=True)
@@ -151,30 +151,30 @@ class Database:
 
     # ---- users and tokens ----
 
-    def add_user(self, name: str, organisations: Sequence[str] = ()) -> None:
+    def add_user(self, name: str, organizations: Sequence[str] = ()) -> None:
         """Add a user, or organizations to one; an organization that does not exist is created."""
         with self.writing() as connection:
-            for namespace, is_organisation in (
+            for namespace, is_organization in (
                 (name, False),
-                *((organisation, True) for organisation in organisations),
+                *((organization, True) for organization in organizations),
             ):
                 row = connection.execute("SELECT organisation FROM namespaces WHERE name = ?", [namespace]).fetchone()
-                if row is not None and bool(row[0]) != is_organisation:
+                if row is not None and bool(row[0]) != is_organization:
                     raise RequestError(409, f"{namespace} is already {'an organization' if row[0] else 'a user'}.")
-                connection.execute("INSERT OR IGNORE INTO namespaces VALUES (?, ?)", [namespace, is_organisation])
-            for organisation in organisations:
-                connection.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", [organisation, name])
+                connection.execute("INSERT OR IGNORE INTO namespaces VALUES (?, ?)", [namespace, is_organization])
+            for organization in organizations:
+                connection.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", [organization, name])
 
     def users(self) -> dict[str, list[str]]:
         """Return user -> organizations."""
         names = [row[0] for row in self._all("SELECT name FROM namespaces WHERE NOT organisation ORDER BY name")]
-        return {name: self._organisations(name) for name in names}
+        return {name: self._organizations(name) for name in names}
 
     def namespace_exists(self, name: str) -> bool:
         """Return True for the name of a user or an organization."""
         return self._one("SELECT 1 FROM namespaces WHERE name = ?", [name]) is not None
 
-    def _organisations(self, user: str) -> list[str]:
+    def _organizations(self, user: str) -> list[str]:
         rows = self._all("SELECT organisation FROM members WHERE user = ? ORDER BY organisation", [user])
         return [row[0] for row in rows]
 
@@ -205,7 +205,7 @@ class Database:
     def user_of(self, token: str) -> User | None:
         """Return the user to whom a token belongs."""
         row = self._one("SELECT user, role FROM tokens WHERE hash = ?", [_hash(token)])
-        return None if row is None else User(row[0], row[1], tuple(self._organisations(row[0])))
+        return None if row is None else User(row[0], row[1], tuple(self._organizations(row[0])))
 
     # ---- repositories ----
 

@@ -51,7 +51,7 @@ def who_am_i(exchange: Exchange) -> Response:
             "fullname": user.name,
             "isPro": False,
             "orgs": [
-                {"type": "org", "id": o, "name": o, "fullname": o, "roleInOrg": "write"} for o in user.organisations
+                {"type": "org", "id": o, "name": o, "fullname": o, "roleInOrg": "write"} for o in user.organizations
             ],
             "auth": {"type": "access_token", "accessToken": token},
         }
@@ -97,7 +97,7 @@ def _wished(wish: dict[str, Any], user: User) -> tuple[str, str, str]:
     namespace, name = check_name(namespace), check_name(name)
     if not user.owns(namespace):
         raise RequestError(
-            403, f"{namespace} is not a namespace of {user.name}: theirs are {[user.name, *user.organisations]}"
+            403, f"{namespace} is not a namespace of {user.name}: theirs are {[user.name, *user.organizations]}"
         )
     return type_, namespace, name
 

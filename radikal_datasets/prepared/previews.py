@@ -44,7 +44,7 @@ def preview_sheet(builder: InspectionBuilder) -> bytes | None:
 
 
 def _shuffled(examples: Iterable[Example]) -> list[Example]:
-    """In an order that is fixed and has nothing to do with names: neighbours are often of one object."""
+    """In an order that is fixed and has nothing to do with names: neighbors are often of one object."""
     return sorted(examples, key=lambda example: _hash(example.image_id))
 
 
@@ -55,7 +55,7 @@ def _hash(text: str) -> bytes:
 def _by_class(examples: list[Example], class_names: Sequence[str]) -> Iterator[Example]:
     """One image of each class, then a second of each, and so on; each image once."""
     mixed = _shuffled(example for example in examples if example.instances)
-    if len(class_names) > _IMAGES:  # not all have a place: neighbours are often of one category
+    if len(class_names) > _IMAGES:  # not all have a place: neighbors are often of one category
         class_names = sorted(class_names, key=_hash)
     queues = [[e for e in mixed if any(i.label == name for i in e.instances)] for name in class_names]
     seen: set[str] = set()

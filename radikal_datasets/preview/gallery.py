@@ -123,7 +123,7 @@ def _group(title: str, name: str, rows: Iterable[tuple[str, str]], held: Sequenc
 
 def _figure(picture: AnnotatedImage, keys: tuple[list[str], int, int], styles: Sequence[Look], budget: int) -> str:
     classes, split, title = keys
-    told = picture.described([style.name for style in styles])
+    described = picture.described([style.name for style in styles])
     image, masks, reference = _addresses(picture, styles, budget)
     small = " class=small" if max(picture.image.size) < _SMALL else ""
     layers = f'<img src="{image}" alt="" loading="lazy">'
@@ -134,8 +134,10 @@ def _figure(picture: AnnotatedImage, keys: tuple[list[str], int, int], styles: S
     if reference:
         template = f'<span class="stack" hidden><img src="{reference}" alt="template" loading="lazy"></span>'
     name, counts = html.escape(picture.image_id), picture.counts()
-    truth = [f"{count} {_swatch(i, styles[i])} {html.escape(styles[i].name)}" for i, count in counts.items()] or [told]
-    label = html.escape(f"{picture.image_id}, {picture.split}: {told}")
+    truth = [f"{count} {_swatch(i, styles[i])} {html.escape(styles[i].name)}" for i, count in counts.items()] or [
+        described
+    ]
+    label = html.escape(f"{picture.image_id}, {picture.split}: {described}")
     return (
         f'<figure{small} data-class="{" ".join(classes)}" data-split="{split}" data-set="{title}" '
         f'style="--r:{picture.image.width / picture.image.height:.4f}">'

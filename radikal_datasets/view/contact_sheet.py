@@ -161,7 +161,7 @@ def _top(title: str, about: str, held: Sequence[Look], width: int, gap: int) -> 
 
 
 def _fitted(canvas: Any, text: str, width: float, *, keep_end: bool = False, size: int = 13) -> str:
-    """The text, cut where it is longer than `width`; an id is cut at its start: its end tells it from others."""
+    """The text, cut where it is longer than `width`; an id is cut at its start: its end distinguishes it."""
     letters = font(size)
     if canvas.textlength(text, letters) <= width:
         return text

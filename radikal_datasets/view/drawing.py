@@ -1,7 +1,7 @@
 """Boxes, masks and class names drawn on an image, so that color-blind people can tell the classes apart too.
 
 Every class has a look: one of seven colors, a pattern of its box's line where there are more classes than colors, and
-a code of a few letters that stands at each of its boxes (`Cr` for crazing). The code alone tells a class.
+a code of a few letters that stands at each of its boxes (`Cr` for crazing). The code alone identifies a class.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def draw(
     """A new RGB image with all of it drawn; `image` stays as it is.
 
     Masks are translucent fills, boxes lines of one width around their pixels (a small defect is not painted over), and
-    at each box stands its class's code, behind it the score with two digits.
+    at each box stands its class's code, after it the score with two digits.
 
     Args:
         image: any mode; what is deeper than 8 bits is stretched to its own darkest and lightest value.

@@ -30,7 +30,7 @@ class RunningHub:
         return f"http://127.0.0.1:{self.port}"
 
     def add_user(self, name: str, orgs: Sequence[str] = ()) -> None:
-        """Adds a user, a member of these organisations, which are made if they are not there."""
+        """Adds a user, a member of these organizations, which are made if they are not there."""
         Database(self.root).add_user(name, orgs)
 
     def token(self, user: str, role: str = "write") -> str:

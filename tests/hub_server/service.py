@@ -22,7 +22,7 @@ ADDRESS = "http://hub.test"
 
 @dataclass
 class Service:
-    """The routes, called in this process. `ann` and `bob` are users; `plant` is an organisation of `ann`."""
+    """The routes, called in this process. `ann` and `bob` are users; `plant` is an organization of `ann`."""
 
     root: Path
     client: TestClient

@@ -30,7 +30,7 @@ def run(root: Path, *arguments: str) -> Result:
     return CliRunner().invoke(commands.app, [*arguments, "--root", str(root)])
 
 
-def test_users_organisations_and_tokens(root: Path) -> None:
+def test_users_organizations_and_tokens(root: Path) -> None:
     assert run(root, "user", "add", "ann", "--org", "plant", "--org", "radikal_datasets").exit_code == 0
     assert run(root, "user", "add", "bob").exit_code == 0
     assert run(root, "user", "add", "bob", "--org", "plant").exit_code == 0
@@ -40,7 +40,7 @@ def test_users_organisations_and_tokens(root: Path) -> None:
     assert re.fullmatch(r"hf_[\w-]{40,}", token)
     user = Database(root).user_of(token)
     assert user is not None
-    assert (user.name, user.role, user.organisations) == ("ann", "write", ("plant", "radikal_datasets"))
+    assert (user.name, user.role, user.organizations) == ("ann", "write", ("plant", "radikal_datasets"))
     reader = run(root, "token", "create", "ann").stdout.splitlines()[-1]
     assert getattr(Database(root).user_of(reader), "role", "") == "read"
     listed = run(root, "token", "list", "ann").output

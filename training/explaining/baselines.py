@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 #: Maps that do not use the model. `box` uses the position of the detection, and nothing else.
-BASELINES = ("random", "smooth", "centre", "box")
+BASELINES = ("random", "smooth", "center", "box")
 
 
 def blurred(pixels: torch.Tensor) -> torch.Tensor:

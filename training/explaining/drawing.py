@@ -16,12 +16,12 @@ from training.explaining.cases import Box, Case
 
 #: Longer edge of every picture, in pixels.
 EDGE = 448
-#: Both can be told from the map's colors, which go from black over red to yellow, and from each other by the dashes.
+#: Both differ from the map's colors, which go from black over red to yellow, and from each other by the dashes.
 TRUTH, CALL = SKY, PAPER
 
 
 def picture(case: Case, mean: Any, std: Any) -> Image.Image:
-    """The model's input, its normalisation undone, in the proportions of the file."""
+    """The model's input, its normalization undone, in the proportions of the file."""
     planes = case.pixels[0].cpu() * torch.tensor(std).view(3, 1, 1) + torch.tensor(mean).view(3, 1, 1)
     if case.paired:
         planes = planes[:1].expand(3, -1, -1)

@@ -25,7 +25,7 @@ TITLES = {
     "consensus": "consensus",
     "random": "random noise",
     "smooth": "smooth noise",
-    "centre": "blob at the center",
+    "center": "blob at the center",
     "box": "blob in the detected box",
 }
 

@@ -13,7 +13,7 @@ from training.explaining.explained import TITLES, Explained, Explanation
 
 #: Energy inside the true box; deletion and insertion compared with RIVALS; correlation with re-initialized models.
 TESTS = ("energy", "curves", "redrawn")
-RIVALS = ("random", "centre")
+RIVALS = ("random", "center")
 #: A map's energy inside the true box must be this many times that of the random map.
 LEAST_RATIO = 2.0
 #: Boxes that cover more of the image than this are left out of the ratio: no map could reach LEAST_RATIO for them.
