@@ -176,8 +176,8 @@ def evaluate(model: Any, processor: Any, loader: Any, names: Mapping[int, str], 
         found = [{key: value.cpu() for key, value in prediction.items()} for prediction in predictions]
         targets = []
         for label in batch["labels"]:
-            centre_x, centre_y, width, height = label["boxes"].cpu().unbind(-1)
-            corners = (centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2)
+            center_x, center_y, width, height = label["boxes"].cpu().unbind(-1)
+            corners = (center_x - width / 2, center_y - height / 2, center_x + width / 2, center_y + height / 2)
             scale = label["orig_size"].cpu().flip(0).repeat(2)
             targets.append({"boxes": torch.stack(corners, -1) * scale, "labels": label["class_labels"].cpu()})
         with rounds.clock.part(METRIC):

@@ -58,7 +58,7 @@ def test_a_wrong_row_tells_its_image_and_line(row, number):
 def test_without_rotation_the_major_axis_lies_along_x():
     drawn = Ellipse(5, 2, 0, 10, 8).labels(None, 21, 17)
     assert drawn.shape == (17, 21)
-    assert box_of(drawn > 0) == (5, 6, 16, 11)  # centre +- half axis, both ends included
+    assert box_of(drawn > 0) == (5, 6, 16, 11)  # center +- half axis, both ends included
     assert Ellipse(5, 2, 0, 10, 8).box(21, 17) == (5, 6, 16, 11)
 
 

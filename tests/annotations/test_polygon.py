@@ -77,7 +77,7 @@ def test_mask_lies_in_the_hull(points):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_pixels_are_those_whose_centres_are_inside(reverse):
+def test_pixels_are_those_whose_centers_are_inside(reverse):
     points = ((2.0, 1.0), (7.0, 1.0), (7.0, 4.0), (2.0, 4.0))
     labels = PolygonMask(points[::-1] if reverse else points).labels(None, 10, 6)
     expected = np.zeros((6, 10), int)
@@ -85,7 +85,7 @@ def test_pixels_are_those_whose_centres_are_inside(reverse):
     assert (labels == expected).all()
 
 
-def test_sliver_between_pixel_centres_gets_a_pixel():
+def test_sliver_between_pixel_centers_gets_a_pixel():
     labels = PolygonMask(((3.6, 0.0), (3.9, 0.0), (3.9, 8.0), (3.6, 8.0))).labels(None, 10, 8)
     assert labels.sum() == 1
     assert labels[4, 3] == 1

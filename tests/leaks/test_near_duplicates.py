@@ -180,8 +180,8 @@ def test_the_order_of_images_does_not_matter(order):
 @given(st.floats(0.93, 1.07), st.floats(0.93, 1.07), st.floats(-6, 6), st.floats(-6, 6))
 def test_refined_finds_scale_and_shift(down, right, y, x):
     values = np.asarray(thumbnail(image(surface(5)))).astype(float)
-    centre = 63.5
-    offset: Any = [centre - down * centre + y, centre - right * centre + x]
+    center = 63.5
+    offset: Any = [center - down * center + y, center - right * center + x]
     moved = ndimage.affine_transform(values, np.array([down, right]), offset, order=3, mode="reflect")
     # As near as the search before it comes: a step of shift of COARSE, and half a step of scale.
     start = Placed(0, 1, 0, 1.0, 1 + 0.5 * (down + right - 2), (round(y / 2), round(x / 2)))

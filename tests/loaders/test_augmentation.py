@@ -82,7 +82,7 @@ def test_box_lies_around_the_bright_pixels(case, seed, masks, padding, square):
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds, padding=st.booleans())
 def test_pixels_move_as_far_as_boxes_to_a_fifth_of_a_pixel(case, seed, padding):
-    """The centre of gravity of a whole rectangle is its box's centre: half a pixel off would show."""
+    """The center of gravity of a whole rectangle is its box's center: half a pixel off would show."""
     batch = make_batch(seed, 6, masks=False, padding=padding, margin=1)
     # Of a much reduced image whole columns are skipped, and edges move with them.
     strengths = {name: min(value, 0.2) if name == "scale" else value for name, value in CASES[case].items()}
@@ -94,8 +94,8 @@ def test_pixels_move_as_far_as_boxes_to_a_fifth_of_a_pixel(case, seed, padding):
             continue
         weight = (after.images[owner, 0] - 60).clamp(0, BRIGHT - 60)
         weight = weight * ~padding_of(after)[owner, 0]
-        centre = torch.stack([(weight * xs).sum(), (weight * ys).sum()]) / weight.sum()
-        assert (centre - (box[:2] + box[2:]) / 2).abs().max() < 0.2
+        center = torch.stack([(weight * xs).sum(), (weight * ys).sum()]) / weight.sum()
+        assert (center - (box[:2] + box[2:]) / 2).abs().max() < 0.2
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -108,11 +108,11 @@ def test_baselines_are_maps_and_come_again(name, box, seed):
     assert one.min() >= 0 and one.max() <= 1
 
 
-def test_a_blob_in_the_box_lies_there_and_one_in_the_centre_does_not_know_it():
+def test_a_blob_in_the_box_lies_there_and_one_in_the_center_does_not_know_it():
     box = (1.0, 1.0, 5.0, 4.0)
     inside = [energy_inside(baseline_map(name, SHAPE, box, np.random.default_rng(0)), box) for name in BASELINES]
     of = dict(zip(BASELINES, inside, strict=True))
-    assert of["box"] > 0.8 and of["centre"] < 2 * area_of(box, SHAPE)
+    assert of["box"] > 0.8 and of["center"] < 2 * area_of(box, SHAPE)
     assert of["random"] == pytest.approx(area_of(box, SHAPE), rel=0.4)
 
 
@@ -153,7 +153,7 @@ def explanation(name: str, energy: float, area: float, redrawn: float, deletion:
     scores = {
         name: MapScores(energy, 1.0, energy, deletion, 0.6, {"decoder": redrawn, "backbone": 0.1}),
         "random": MapScores(area, 0.0, area, 0.3, 0.3),
-        "centre": MapScores(area, 0.0, area, 0.2, 0.3),
+        "center": MapScores(area, 0.0, area, 0.2, 0.3),
         "box": MapScores(0.9, 1.0, 0.9, 0.01, 0.9),
     }
     return Explanation(Detection((0, 0, 4, 4), 0, 0.9, 0), (0, 0, 4, 4), area, 0.0, None, {}, scores)
@@ -165,7 +165,7 @@ def explanation(name: str, energy: float, area: float, redrawn: float, deletion:
         (0.21, 0.2, 0.1, {"energy": True, "curves": True, "redrawn": True}),
         (0.19, 0.2, 0.1, {"energy": False, "curves": True, "redrawn": True}),
         (0.21, 0.51, 0.1, {"energy": True, "curves": True, "redrawn": False}),
-        (0.21, 0.2, 0.25, {"energy": True, "curves": False, "redrawn": True}),  # worse than the blob in the centre
+        (0.21, 0.2, 0.25, {"energy": True, "curves": False, "redrawn": True}),  # worse than the blob in the center
     ],
 )
 def test_what_a_method_passes(energy, redrawn, deletion, passes):

@@ -126,7 +126,7 @@ def test_a_run_ends_early_when_nothing_gets_better(tiny_config, tmp_path, monkey
     assert metrics["training"]["steps"] == 4 and metrics["training"]["best_step"] == 2
     assert "Stopped early" in capsys.readouterr().out
     # Gone on with, it stays ended.
-    assert train.should_stop_early(Progress(worse_in_a_row=2), Settings(dataset_name="x", early_stopping_patience=2))
+    assert Progress(worse_in_a_row=2).should_stop_early(2)
 
 
 def test_plain_augmentation_leaves_out_what_no_image_looks_like():
