@@ -22,8 +22,6 @@ SEARCHED = (
     *("*.md", "Makefile", "pyproject.toml"),
 )
 SUFFIXES = {".py", ".md", ".yaml", ".yml", ".html", ".j2", ".css", ".toml", ".ipynb", ""}
-#: Files that are not clean yet, one path a line; `#` begins a comment. The list only gets shorter.
-NOT_YET = ROOT / ".ci" / "words_not_yet.txt"
 
 
 class Word(NamedTuple):
@@ -102,12 +100,8 @@ def found(text: str) -> Iterator[tuple[int, str, str]]:
 
 def searched_files() -> list[Path]:
     """Every file that is searched when none is named."""
-    waiting = set()
-    if NOT_YET.is_file():
-        lines = (line.partition("#")[0].strip() for line in NOT_YET.read_text(encoding="utf-8").splitlines())
-        waiting = {ROOT / line for line in lines if line}
     files = {path for pattern in SEARCHED for path in ROOT.glob(pattern) if path.is_file()}
-    return sorted(path for path in files - waiting if path.suffix in SUFFIXES and "__pycache__" not in path.parts)
+    return sorted(path for path in files if path.suffix in SUFFIXES and "__pycache__" not in path.parts)
 
 
 def main(arguments: list[str]) -> int:
