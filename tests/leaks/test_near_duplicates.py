@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
@@ -178,6 +178,8 @@ def test_the_order_of_images_does_not_matter(order):
 
 @settings(max_examples=20)
 @given(st.floats(0.93, 1.07), st.floats(0.93, 1.07), st.floats(-6, 6), st.floats(-6, 6))
+@example(0.93, 1.07, 0.0, -3.0)
+@example(1.07, 0.93, 1.0, 5.0)
 def test_refined_finds_scale_and_shift(down, right, y, x):
     values = np.asarray(thumbnail(image(surface(5)))).astype(float)
     center = 63.5
