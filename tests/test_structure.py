@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"demo", "explain", "export", "predict", "push_model", "score", "train"}
 MOST_LINES = 400
+
+
+def modules() -> Iterator[Path]:
+    for package in ("radikal_datasets", "loaders", "training"):
+        yield from (ROOT / package).rglob("*.py")
 
 
 def test_no_module_is_longer_than_400_lines():
@@ -20,3 +28,30 @@ def test_no_module_is_longer_than_400_lines():
 
 def test_the_top_level_of_training_holds_scripts_only():
     assert {path.stem for path in (ROOT / "training").glob("*.py")} == SCRIPTS | {"__init__"}
+
+
+def test_no_module_writes_html_itself():
+    """Pages are templates, which escape every value: no `html.escape`, and no element in a string of a module."""
+    names = "a|b|div|dl|figure|h[1-6]|html|i|img|li|main|p|path|rect|script|span|style|svg|table|td|text|th|tr|ul"
+    # Not the name of a group in a regular expression.
+    element = re.compile(rf"(?<!\(\?P)(?<!\\g)</?({names})\b[^<]*>", re.IGNORECASE)
+    for path in modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names} | {
+            node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+        }
+        assert "html" not in imported, path
+        found = [
+            (path.name, node.lineno, node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and element.search(node.value)
+        ]
+        assert found == []
+
+
+def test_templates_escape_every_value():
+    """`safe` and `autoescape false` would let a name through."""
+    templates = [path for package in ("radikal_datasets", "training") for path in (ROOT / package).rglob("templates/*")]
+    assert len(templates) > 20
+    for path in templates:
+        assert not re.search(r"\|\s*safe\b|autoescape|Markup", path.read_text(encoding="utf-8")), path

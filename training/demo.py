@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
@@ -38,6 +37,7 @@ PAGES = {
     "statistics.html": "statistics of the dataset",
     "gallery.html": "its images with their annotations",
     "leaks.html": "images that are in two splits, and boxes to review",
+    "run/report/test/index.html": "the images with the most errors",
     "explanations/index.html": "what the detector looks at, and how far to trust that",
 }
 
@@ -99,15 +99,14 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     Returns:
         Minutes since then, as shown on the page.
     """
-    import datasets
     from accelerate import Accelerator
     from transformers.utils import logging as transformers_logging
 
     from training import models
     from training.run.data import class_names, eval_loader, load_splits
-    from training.scoring.detections import predict
-    from training.scoring.operating_point import all_correct, best_operating_point
-    from training.using.prediction_page import Picture, evenly_mixed, write_page
+    from training.scoring.detections import predictions_and_ground_truth
+    from training.scoring.operating_point import all_correct
+    from training.scoring.prediction_page import evenly_mixed, pictures_of, write_prediction_page
     from training.using.saved_run import open_run
 
     transformers_logging.disable_progress_bar()
@@ -115,21 +114,12 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     splits = load_splits(settings)
     accelerator = Accelerator(mixed_precision="no")
     model.to(accelerator.device)  # pyright: ignore[reportArgumentType]
-    pictures: dict[str, list[Picture]] = {}
-    for name in ("validation", "test"):
-        loader = eval_loader(splits, name, settings, accelerator, **models.normalization(processor))
-        dataset: Any = loader.dataset.cast_column("image", datasets.Image(decode=False)) if loader else []
-        rows = {row["image_id"]: row for row in dataset}
-        pictures[name] = [
-            Picture(
-                image_id, rows[image_id]["image"]["bytes"], rows[image_id]["width"], rows[image_id]["height"],
-                {"boxes": rows[image_id]["boxes"], "labels": rows[image_id]["labels"]}, prediction,
-            )
-            for batch in loader or []
-            for image_id, prediction in predict(model, processor, batch, accelerator)
-        ]  # fmt: skip
-    scored = pictures["validation"] or pictures["test"]
-    point = best_operating_point([p.prediction for p in scored], [p.truth for p in scored])
+    # Show test images: nothing was chosen on them.
+    split = "test" if metrics["test"] else "validation"
+    loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
+    found = predictions_and_ground_truth(model, processor, loader, accelerator)
+    point = metrics["operating_point"]
+    threshold = point["threshold"]
     numbers = {
         f"{split} {label}": f"{metrics[split][key]:.3f}"
         for split in ("validation", "test")
@@ -139,14 +129,12 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     minutes = (time.perf_counter() - started) / 60
     numbers["minutes of training"] = f"{metrics['training']['seconds'] / 60:.1f}"
     numbers["minutes in total"] = f"{minutes:.1f}"
-    counts = f"{point.true_positives} / {point.missed} / {point.false_positives}"
-    numbers["validation: found / missed / false positives"] = counts
-    # Show test images: nothing was chosen on them.
-    split = "test" if pictures["test"] else "validation"
-    candidates = pictures[split]
-    right = [all_correct(p.prediction, p.truth, point.threshold) for p in candidates]
+    scored = point.get("validation") or point["test"]
+    counts = [str(scored[name]) for name in ("found", "missed", "false_calls")]
+    numbers["validation: found / missed / false positives"] = " / ".join(counts)
+    right = [all_correct(*pair, threshold) for pair in zip(*found[1:], strict=True)]
     shown = evenly_mixed(right, SHOWN)
-    write_page(
+    write_prediction_page(
         page,
         title="Casting defects: predictions beside ground truth",
         note="These images are synthetic: a program drew them, for a dry run without any download. The scores show "
@@ -155,14 +143,14 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
         about="mAP50 is the mean over classes of the average precision (1: every defect found, no false positive), "
         "where a box is correct if its intersection with a true box, divided by their union, is at least 0.5; mAP is "
         "the mean over thresholds from 0.5 to 0.95. Predictions with a score below "
-        f"{point.threshold:.2f} are not drawn; this threshold was chosen on the validation split (highest F1), not on "
-        f"the images below. Shown are {len(shown)} of the {len(candidates)} images of the {split} split: "
+        f"{threshold:.2f} are not drawn; this threshold was chosen on the validation split (highest F1), not on "
+        f"the images below. Shown are {len(shown)} of the {len(right)} images of the {split} split: "
         f"{sum(right[i] for i in shown)} without a missed defect or false positive and "
         f"{sum(not right[i] for i in shown)} with one, evenly mixed, in the same proportion as in the entire split "
         f"({sum(right)} to {len(right) - sum(right)}) and in its order.",
-        pictures=[candidates[i] for i in shown],
+        pictures=pictures_of(loader.dataset, found, shown),
         class_names=class_names(splits["train"]),
-        threshold=point.threshold,
+        threshold=threshold,
         links={address: text for address, text in PAGES.items() if (page.parent / address).is_file()},
     )
     return minutes

@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import PIL.Image
 
-from ..view.drawing import draw
-from ..view.pages import embedded, facts, table, write_page
+from ..view.drawing import looks, to_rgb
+from ..view.overlay import Mark, overlay
+from ..view.pages import embedded, render, table, write_page
 from .finding import PAIRS, Leaks, Pair
 from .image_set import Item
 from .mistakes import MEANINGS, Mistake
 from .tables import crosses, group_text, mistakes_by_kind, pair_counts, summary
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 #: Maximum number of examples in each section: a page of 60 pairs is about 3 MB.
 MOST_LEAKS, MOST_OTHERS, MOST_OF_A_CROWD = 60, 12, 6
 
 _EDGE = 360  # pixels of an image
-_STYLE = """
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 520px), 1fr)); gap: 1.25rem }
-.row { display: grid; grid-template-columns: 1fr 1fr; gap: 4px; align-items: start }
-.row.many { grid-template-columns: repeat(auto-fill, minmax(min(33%, 150px), 1fr)) }
-.row img { width: 100% } .row div { min-width: 0 } .row p { margin: 0; padding: .35rem .6rem 0; font-size: .8rem;
-overflow-wrap: anywhere; line-height: 1.35 }
-.split { font-weight: 600 } figcaption { border-top: 1px solid var(--line); margin-top: .35rem }
-details { margin: 1.5rem 0 } summary { cursor: pointer } summary h2, summary h3 { display: inline; margin: 0 }
-.kind { font-weight: 600; color: var(--ink) } h3 { font-size: 1.05rem; margin: 2rem 0 .5rem }
-ul { padding-left: 1.25rem } li { overflow-wrap: anywhere; max-width: 80ch }
-"""
+_PACKAGE = "radikal_datasets.leaks"  # of the templates
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """An image, None if it can't be shown, with its id and split."""
+
+    image: Markup | None
+    name: str
+    split: str
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """Images side by side; `kind` is the CSS class of their row."""
+
+    cells: list[_Cell]
+    text: str
+    kind: str = "row many"
+    label: str = ""
+    conflict: str = ""
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A heading with `total` findings, of which `shown` follow, as figures or as lines of text."""
+
+    heading: str
+    total: int
+    shown: int
+    figures: list[_Figure] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    kind: str = "pairs"
+    note: str = ""
 
 
 def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
@@ -40,10 +68,6 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
         name: of the source or folder, for the heading.
         sets: title -> what was found; several are folded, those with findings open.
     """
-    if len(sets) == 1:
-        ((title, found),) = sets.items()
-        write_page(file, f"{title}: leaks and mistakes", _set(found), style=_STYLE)
-        return
     rows = [
         (
             title,
@@ -57,111 +81,98 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
         for title, found in sets.items()
     ]
     header = "dataset", "images", "pairs across splits", "groups split", "conflicts", "lookalikes", "boxes to check"
-    folded = "".join(
-        f"<details{' open' if found.across or found.conflicts else ''}><summary><h2>{html.escape(title)}</h2></summary>"
-        f"{_set(found)}</details>"
+    shown = [
+        {"title": title, "open": bool(found.across or found.conflicts), "body": _set(found)}
         for title, found in sets.items()
-    )
-    write_page(file, f"{name}: leaks and mistakes", table(header, rows) + folded, style=_STYLE)
+    ]
+    heading = next(iter(sets)) if len(sets) == 1 else name
+    # A class's color depends on its number alone: the looks of the longest list serve all sets.
+    classes = max((found.images.classes for found in sets.values()), key=len)
+    write_page(
+        file, "leaks.html", _PACKAGE, title=f"{heading}: leaks and mistakes", sets=shown, overview=table(header, rows),
+        looks=looks(classes),
+    )  # fmt: skip
 
 
-def _set(found: Leaks) -> str:
+def _set(found: Leaks) -> Markup:
     numbers = {
         "images": f"{len(found.images.items):,}",
         "pairs across splits": f"{len(found.across):,}",
         "groups split": f"{len(found.groups):,}",
         "conflicting annotations": f"{len(found.conflicts):,}",
     }
-    notes = "".join(f"<li>{html.escape(line)}</li>" for line in summary(found))
     header = ("pairs of images with", "across splits", "one unlabeled", "within a split")
     counts = [(PAIRS[kind].partition(":")[0], *numbers) for kind, numbers in pair_counts(found).items()]
     others = [pair for pair in found.pairs if not pair.leaks and not pair.conflict]
-    crowds = sorted(found.lookalikes, key=crosses, reverse=True)
-    return "".join(
-        (
-            facts(numbers),
-            f"<ul>{notes}</ul>" if notes else "<p>No leaks found.</p>",
-            table(header, counts),
-            _pairs(found, "Across splits", found.across, MOST_LEAKS),
-            _pairs(found, "Identical images with different annotations", found.conflicts, MOST_LEAKS),
-            _groups(found),
-            _pairs(found, "Within a split, or with an image of the split unlabeled", others, MOST_OTHERS),
-            _crowds(found, crowds),
-            *(_mistakes(found, kind, mistakes) for kind, mistakes in mistakes_by_kind(found).items()),
-            _undecodable(found),
-        )
+    undecodable = [f"{item.image_id}: {error}" for item, error in found.undecodable]
+    sections = [
+        _pairs(found, "Across splits", found.across, MOST_LEAKS),
+        _pairs(found, "Identical images with different annotations", found.conflicts, MOST_LEAKS),
+        _lines("Groups spread over splits", [group_text(group) for group in found.groups]),
+        _pairs(found, "Within a split, or with an image of the split unlabeled", others, MOST_OTHERS),
+        _crowds(found, sorted(found.lookalikes, key=crosses, reverse=True)),
+        *(_mistakes(found, kind, mistakes) for kind, mistakes in mistakes_by_kind(found).items()),
+        _lines("Without pixels", undecodable),
+    ]
+    return render(
+        "set.html",
+        _PACKAGE,
+        numbers=numbers,
+        notes=summary(found),
+        counts=table(header, counts),
+        sections=[section for section in sections if section.total],
     )
 
 
-def _heading(text: str, count: int, shown: int) -> str:
-    more = f" ({shown:,} of {count:,})" if shown < count else f" ({count:,})"
-    return f"<h3>{html.escape(text)}{more}</h3>"
+def _pairs(found: Leaks, heading: str, pairs: Sequence[Pair], most: int) -> _Section:
+    figures = [
+        _Figure(
+            [_cell(found, item) for item in (pair.first, pair.second)],
+            pair.how,
+            kind="row",
+            label=PAIRS[pair.kind].partition(":")[0],
+            conflict=pair.conflict,
+        )
+        for pair in pairs[:most]
+    ]
+    return _Section(heading, len(pairs), len(figures), figures)
 
 
-def _pairs(found: Leaks, heading: str, pairs: Sequence[Pair], most: int) -> str:
-    if not pairs:
-        return ""
-    figures = []
-    for pair in pairs[:most]:
-        cells = "".join(_picture(found, item) for item in (pair.first, pair.second))
-        text = f'<span class="kind">{PAIRS[pair.kind].partition(":")[0]}</span>'
-        text += f": {html.escape(pair.how)}" if pair.how else ""
-        text += f"<br>Annotations differ: {html.escape(pair.conflict)}" if pair.conflict else ""
-        figures.append(f'<figure><div class="row">{cells}</div><figcaption>{text}</figcaption></figure>')
-    return _heading(heading, len(pairs), len(figures)) + f'<div class="pairs">{"".join(figures)}</div>'
+def _lines(heading: str, lines: list[str]) -> _Section:
+    return _Section(heading, len(lines), len(lines), lines=lines)
 
 
-def _groups(found: Leaks) -> str:
-    if not found.groups:
-        return ""
-    lines = "".join(f"<li>{html.escape(group_text(group))}</li>" for group in found.groups)
-    return _heading("Groups spread over splits", len(found.groups), len(found.groups)) + f"<ul>{lines}</ul>"
-
-
-def _crowds(found: Leaks, crowds: Sequence[Sequence[Item]]) -> str:
-    if not crowds:
-        return ""
+def _crowds(found: Leaks, crowds: Sequence[Sequence[Item]]) -> _Section:
     figures = []
     for items in crowds[:MOST_OTHERS]:
         # One of each split first, so that a set across splits is visible as such.
         first = list({item.split: item for item in reversed(items)}.values())
         shown = [*first, *(item for item in items if item not in first)][:MOST_OF_A_CROWD]
-        cells = "".join(_picture(found, item, 200) for item in shown)
         text = f"{len(items):,} images" + (", across splits" if crosses(items) else "")
-        figures.append(f'<figure><div class="row many">{cells}</div><figcaption>{text}</figcaption></figure>')
-    note = "<p>The same scene taken many times. Whether two of these are the same image cannot be determined.</p>"
-    heading = _heading("Sets that look alike", len(crowds), len(figures))
-    return f'{heading}{note}<div class="pairs">{"".join(figures)}</div>'
+        figures.append(_Figure([_cell(found, item, 200) for item in shown], text))
+    note = "The same scene taken many times. Whether two of these are the same image cannot be determined."
+    return _Section("Sets that look alike", len(crowds), len(figures), figures, note=note)
 
 
-def _mistakes(found: Leaks, kind: str, mistakes: Sequence[Mistake]) -> str:
+def _mistakes(found: Leaks, kind: str, mistakes: Sequence[Mistake]) -> _Section:
     figures = [
-        f'<figure><div class="row many">{_picture(found, mistake.item, 300, mistake.boxes)}</div>'
-        f"<figcaption>{html.escape(mistake.found)}</figcaption></figure>"
-        for mistake in mistakes[:MOST_OTHERS]
+        _Figure([_cell(found, mistake.item, only=mistake.boxes)], mistake.found) for mistake in mistakes[:MOST_OTHERS]
     ]
-    return _heading(f"To check: {MEANINGS[kind]}", len(mistakes), len(figures)) + (
-        f'<div class="grid">{"".join(figures)}</div>'
-    )
+    return _Section(f"To check: {MEANINGS[kind]}", len(mistakes), len(figures), figures, kind="grid")
 
 
-def _undecodable(found: Leaks) -> str:
-    if not found.undecodable:
-        return ""
-    lines = "".join(f"<li>{html.escape(f'{item.image_id}: {error}')}</li>" for item, error in found.undecodable)
-    return _heading("Without pixels", len(found.undecodable), len(found.undecodable)) + f"<ul>{lines}</ul>"
-
-
-def _picture(found: Leaks, item: Item, edge: int = _EDGE, only: Sequence[int] | None = None) -> str:
-    """Return an image with its boxes (or `only` some of them), its name and its split."""
-    name = f'{html.escape(item.image_id)} <span class="split">{html.escape(item.split)}</span>'
-    data = found.images.read(item)
+def _cell(found: Leaks, item: Item, edge: int = _EDGE, only: Sequence[int] | None = None) -> _Cell:
+    """Return an image with its boxes, or `only` some of them."""
+    data, classes = found.images.read(item), found.images.classes
     try:
         with PIL.Image.open(BytesIO(data or b"")) as image:
-            numbers = range(len(item.boxes)) if only is None else only
-            boxes = [item.boxes[i] for i in numbers]
-            labels = [found.images.classes.index(item.labels[i]) for i in numbers]
-            source = embedded(draw(image, boxes, labels, found.images.classes, edge=edge), edge)
+            address = embedded(to_rgb(image), edge)
     except Exception:  # stated in the caption: the image could be decoded before, or never could be
-        return f"<div><p>{name}: cannot be shown</p></div>"
-    return f'<div><img src="{source}" alt="{html.escape(item.image_id)}" loading="lazy"><p>{name}</p></div>'
+        return _Cell(None, item.image_id, item.split)
+    styles = looks(classes)
+    marks = []
+    for i in range(len(item.boxes)) if only is None else only:
+        label = classes.index(item.labels[i])
+        marks.append(Mark(item.boxes[i], f"c{label}", styles[label].code, item.labels[i]))
+    image = overlay((item.width, item.height), address, marks, alt=item.image_id)
+    return _Cell(image, item.image_id, item.split)

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..view import plots as plots
-from ..view.pages import table
+from ..view.pages import render, table
 from ..view.palette import ON_PAPER
 from .split_statistics import COCO_AREAS, GRID, SetStatistics
 from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_PACKAGE = "radikal_datasets.stats"  # of the templates
 
 # On the page; `--json` contains everything.
 _MOST_BARS, _MOST_MAPS, _MOST_IN_MATRIX, _MOST_COLUMNS, _MOST_POINTS = 20, 12, 16, 24, 1500
 
 
-def grid(*figures: str, kind: str = "plots") -> str:
-    """Arrange figures side by side; `kind`: plots, pair (one narrow, one wide) or maps."""
-    return f'<div class="{kind}">{"".join(figures)}</div>'
+def _figure(title: str, summary: str, *content: Markup, note: str = "") -> Markup:
+    return render("figure.html", _PACKAGE, title=title, summary=summary, content=content, note=note)
 
 
-def _figure(title: str, summary: str, *content: str) -> str:
-    return f"<figure><h4>{html.escape(title)}</h4><p>{html.escape(summary)}</p>{''.join(content)}</figure>"
-
-
-def splits_figure(found: Statistics) -> str:
+def splits_figure(found: Statistics) -> Markup:
     """Plot images by split: with boxes, defect-free, not annotated."""
     kinds = ("with boxes", "defect-free", "not annotated")
     rows, texts = {}, []
@@ -42,7 +42,7 @@ def splits_figure(found: Statistics) -> str:
     return _figure("Images by split", summary, plots.key(shown), plots.bars(rows, texts, f"Images by split. {summary}"))
 
 
-def boxes_an_image_figure(overall: SetStatistics) -> str:
+def boxes_an_image_figure(overall: SetStatistics) -> Markup:
     """Plot a histogram of boxes per image."""
     histogram = overall.boxes_an_image
     if not histogram.sum():
@@ -58,7 +58,7 @@ def boxes_an_image_figure(overall: SetStatistics) -> str:
     return _figure("Boxes per image", summary, plots.columns(heights, labels, "boxes", f"Histogram. {summary}"))
 
 
-def classes_figure(found: Statistics) -> str:
+def classes_figure(found: Statistics) -> Markup:
     """Plot boxes by class and split, with a table of all numbers."""
     boxes, images = found.whole.class_boxes, found.whole.class_images
     there = [(split, part) for split, part in found.splits.items() if part.class_boxes.any()]
@@ -77,16 +77,16 @@ def classes_figure(found: Statistics) -> str:
     lines = [
         (found.classes[i], *(f"{part.class_images[i]:,} / {part.class_boxes[i]:,}" for _, part in there)) for i in order
     ]
-    numbers = f"<details><summary>Numbers by split</summary>{table(header, lines)}</details>"
+    numbers = render("numbers_by_split.html", _PACKAGE, numbers=table(header, lines))
     spoken = f"{summary} " + ", ".join(f"{name}: {text}" for name, text in zip(rows, texts, strict=True))
     return _figure("Classes", summary, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken), numbers)
 
 
-def together_figure(overall: SetStatistics) -> str:
-    """Plot which classes occur in the same image; empty for a single class."""
+def together_figure(overall: SetStatistics) -> Markup | None:
+    """Plot which classes occur in the same image; None for a single class."""
     pairs = np.triu(overall.together, 1)
     if len(overall.classes) < 2:
-        return ""
+        return None
     if not pairs.any():
         return _figure("Classes together", "No image holds two classes.")
     i, j = np.unravel_index(pairs.argmax(), pairs.shape)
@@ -100,10 +100,10 @@ def together_figure(overall: SetStatistics) -> str:
         summary += f" {len(chosen)} of {len(names)} classes are drawn."
     picture = plots.matrix([names[c] for c in chosen], overall.together[np.ix_(chosen, chosen)], summary)
     note = "Numbers: images that hold both classes; on the diagonal, images that hold the class."
-    return _figure("Classes together", summary, picture, f"<figcaption>{note}</figcaption>")
+    return _figure("Classes together", summary, picture, note=note)
 
 
-def sizes_figure(overall: SetStatistics) -> str:
+def sizes_figure(overall: SetStatistics) -> Markup:
     """Plot width and height of the boxes, and COCO's limits; the dataset must have a box."""
     sizes, coco = overall.box_sizes, overall.box_sizes.coco
     (w1, w2), (h1, h2) = (np.quantile(edge, (0.25, 0.75)) for edge in (sizes.width, sizes.height))
@@ -118,15 +118,15 @@ def sizes_figure(overall: SetStatistics) -> str:
     order = order[overall.class_boxes[order] > 0]
     by_class = 1 < len(order) <= len(ON_PAPER)
     chosen = [drawn[labels == label] for label in order] if by_class else [drawn]
-    names = plots.key(overall.classes[label] for label in order) if by_class else ""
+    names = [plots.key(overall.classes[label] for label in order)] if by_class else []
     groups = [(sizes.width[rows], sizes.height[rows]) for rows in chosen if len(rows) or by_class]
     picture = plots.scatter(groups, COCO_AREAS, f"Scatter of box width and height. {summary}")
     note = f"Each dot is a box{f', {len(drawn):,} of {total:,}' if len(drawn) < total else ''}. "
     note += "Dashed: COCO's limits between small, medium and large."
-    return _figure("Width and height", summary, names, picture, f"<figcaption>{note}</figcaption>")
+    return _figure("Width and height", summary, *names, picture, note=note)
 
 
-def size_table_figure(overall: SetStatistics) -> str:
+def size_table_figure(overall: SetStatistics) -> Markup:
     """Tabulate medians and counts of the boxes, by class."""
     header = ("class", "boxes", "width", "height", "of image", "aspect", "small", "medium", "large", "tiny")
     rows = []
@@ -153,7 +153,7 @@ def size_table_figure(overall: SetStatistics) -> str:
     return _figure("Sizes by class", summary, table(header, rows))
 
 
-def places_figures(found: Statistics) -> str:
+def places_figures(found: Statistics) -> Markup:
     """Draw maps of box positions: in total, by split, by class; the dataset must have a box."""
     overall = found.whole
     every = overall.places.sum(axis=0)
@@ -167,35 +167,31 @@ def places_figures(found: Statistics) -> str:
         "If a map is uneven, a model can learn the position instead of the defect: shift and flip images in training."
     )
     top = max([every.max(), *(part.places.sum(axis=0).max() for part in found.splits.values())])
-    figures = [_map("all splits", every, top, aspect)]
-    figures += [
+    maps = [_map("all splits", every, top, aspect)]
+    maps += [
         _map(split, part.places.sum(axis=0), top, aspect) for split, part in found.splits.items() if part.places.any()
     ]
-    text = (
-        f"<p>{summary}</p><p class=dim>Brightness: boxes that cover a cell, on average over the annotated images.</p>"
-    )
-    content = f"<h3>Positions</h3>{text}{grid(*figures, kind='maps')}"
     order = np.argsort(-overall.class_boxes, kind="stable")
     order = order[overall.class_boxes[order] > 0]
-    if len(order) < 2:
-        return content
     by_class = [
         _map(overall.classes[label], overall.places[label], float(overall.places[label].max()), aspect)
         for label in order[:_MOST_MAPS]
     ]
-    more = f" The {_MOST_MAPS} most frequent of {len(order)}." if len(order) > _MOST_MAPS else ""
-    return f"{content}<p>By class, each on its own scale.{more}</p>{grid(*by_class, kind='maps')}"
+    return render(
+        "positions.html", _PACKAGE, summary=summary, splits=maps, classes=by_class if len(order) > 1 else [],
+        frequent=len(order) if len(order) > _MOST_MAPS else 0,
+    )  # fmt: skip
 
 
-def _map(name: str, values: np.ndarray, top: float, aspect: float) -> str:
+def _map(name: str, values: np.ndarray, top: float, aspect: float) -> dict[str, Any]:
     row, column = np.unravel_index(values.argmax(), values.shape)
     where = f"{('upper', 'middle', 'lower')[3 * row // GRID]} {('left', 'center', 'right')[3 * column // GRID]}"
     summary = f"Map of positions, {name}: most boxes at the {where}, {values.max():.2g} boxes per image."
-    caption = f"<figcaption>{html.escape(name)}: most at the {where}</figcaption>"
-    return f"<figure>{plots.heat(values, top, aspect, summary)}{plots.scale(f'{top:.2g}')}{caption}</figure>"
+    drawn = plots.heat(values, top, aspect, summary)
+    return {"heat": drawn, "scale": plots.scale(f"{top:.2g}"), "name": name, "where": where}
 
 
-def image_sizes_figure(overall: SetStatistics) -> str:
+def image_sizes_figure(overall: SetStatistics) -> Markup:
     """Plot the most frequent image sizes."""
     sizes = overall.image_sizes
     (width, height, count), *others = sizes
@@ -212,7 +208,7 @@ def image_sizes_figure(overall: SetStatistics) -> str:
     return _figure("Image sizes", summary, plots.bars(rows, [f"{n:,.0f}" for (n,) in rows.values()], summary))
 
 
-def gray_figures(found: Statistics) -> Sequence[str]:
+def gray_figures(found: Statistics) -> Sequence[Markup]:
     """Plot gray levels of pixels, and mean gray levels of images, by split."""
     overall, decoded = found.whole, len(found.whole.columns.gray)
     if not decoded:
@@ -242,7 +238,7 @@ def gray_figures(found: Statistics) -> Sequence[str]:
     ]
 
 
-def files_figure(overall: SetStatistics) -> str:
+def files_figure(overall: SetStatistics) -> Markup:
     """Tabulate formats and bytes of the image files."""
     rows = [(name, n, f"{size / 1e6:,.1f}", f"{size / 1e3 / n:,.1f}") for name, (n, size) in overall.files.items()]
     summary = "Formats and sizes of the image files as stored in the dataset."

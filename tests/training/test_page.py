@@ -4,9 +4,18 @@ import re
 
 import pytest
 
-from tests.loaders.conftest import drawn_row
+from tests.loaders.conftest import drawn_row, make_split
+from training.scoring.class_page import write_class_page
 from training.scoring.operating_point import all_correct, best_operating_point
-from training.using.prediction_page import Picture, evenly_mixed, write_page
+from training.scoring.page_images import try_to_write
+from training.scoring.prediction_page import (
+    Picture,
+    error_counts,
+    evenly_mixed,
+    most_errors,
+    write_prediction_page,
+    write_split_page,
+)
 
 
 def test_operating_point_maximises_f1():
@@ -30,13 +39,13 @@ def test_page_needs_nothing_else(tmp_path, name):
     row = drawn_row(1)
     prediction = {"boxes": [[1, 1, 9, 9], [2, 2, 8, 8]], "labels": [0, 1], "scores": [0.8, 0.1]}
     picture = Picture(name, row["bytes"], row["width"], row["height"], row, prediction)
-    write_page(
+    write_prediction_page(
         tmp_path / "p.html", title="T", note="synthetic", numbers={"mAP50": "0.9"}, pictures=[picture],
         class_names=["hole", "scratch"], threshold=0.5,
     )  # fmt: skip
     text = (tmp_path / "p.html").read_text()
-    assert "synthetic" in text and "<script" not in text
-    assert len(re.findall("<rect", text)) == 2  # one true, one predicted above the threshold
+    assert "synthetic" in text and text.count("<script") == 1 and "alert(1)</script>" not in text
+    assert len(re.findall('<rect class="line', text)) == 2  # one true, one predicted above the threshold
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
     assert [file.name for file in tmp_path.iterdir()] == ["p.html"]
 
@@ -58,3 +67,73 @@ def test_pictures_are_mixed_in_the_proportion_of_all():
     assert sorted(evenly_mixed(right, 99)) == list(range(40))
     assert evenly_mixed([], 5) == []
     assert evenly_mixed([False, False], 1) == [0]
+
+
+TWO = {"boxes": [[0, 0, 10, 10], [50, 50, 60, 60]], "labels": [0, 1]}
+ONE = {"boxes": [[0, 0, 10, 10], [20, 20, 30, 30]], "labels": [0, 0], "scores": [0.9, 0.8]}
+
+
+def test_both_sides_name_found_missed_and_false(tmp_path):
+    row = drawn_row(1)
+    picture = Picture("a", row["bytes"], row["width"], row["height"], TWO, ONE)
+    page = tmp_path / "p.html"
+    write_prediction_page(
+        page, title="T", numbers={}, pictures=[picture], class_names=["hole", "scratch"], threshold=0.85
+    )
+    text = page.read_text()
+    assert "2 true, 1 found, 1 missed, 0 false positives" in text
+    assert "hole: found" in text and "scratch: missed" in text and "hole 0.90: correct" in text
+    assert 'data-result="missed" data-class="0 1"' in text
+    write_prediction_page(
+        page, title="T", numbers={}, pictures=[picture], class_names=["hole", "scratch"], threshold=0.5
+    )
+    assert "hole 0.80: false positive" in page.read_text() and 'data-result="missed false"' in page.read_text()
+
+
+def test_the_most_errors_come_first_and_some_correct_ones_last():
+    assert error_counts([ONE, ONE], [TWO, TWO], 0.5) == [2, 2] and error_counts([ONE], [TWO], 0.95) == [2]
+    errors = [0, 1, 0, 3, 0, 2, 0]
+    assert most_errors(errors, 4, 1) == [3, 5, 1, 0]
+    assert most_errors(errors, 3, 1) == [3, 5, 0]
+    assert most_errors(errors, 24, 2) == [3, 5, 1, 0, 2, 4, 6]
+    assert (
+        most_errors([1, 2], 24, 6) == [1, 0] and most_errors([0, 0, 0, 0], 2, 1) == [0, 2] and not most_errors([], 9, 2)
+    )
+
+
+def test_a_page_that_fails_is_a_warning_and_leaves_no_older_one(tmp_path, capsys):
+    (tmp_path / "index.html").write_text("of other scores")
+
+    def write(file):
+        raise OSError("disk full")
+
+    assert not try_to_write(tmp_path / "index.html", write)
+    assert "warning: cannot write" in (said := capsys.readouterr().err) and "disk full" in said
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_a_page_of_a_split_is_light_and_shows_no_more_than_24(tmp_path):
+    rows = [drawn_row(i) for i in range(30)]
+    split = make_split(rows)
+    noise = [{"boxes": [[0, 0, 5, 5]], "labels": [0], "scores": [0.9]} for _ in rows]
+    targets = [{"boxes": row["boxes"], "labels": row["labels"]} for row in split]
+    found = split["image_id"], noise, targets
+    names = split.features["labels"].feature.names
+    assert write_split_page(tmp_path / "test", "test", split, found, names, 0.5, "validation")
+    page = tmp_path / "test" / "index.html"
+    assert page.read_text().count("<figure") == 24 and page.stat().st_size < 3_100_000
+
+
+def test_a_page_of_a_classifiers_errors_shows_the_most_confident_first(tmp_path):
+    split = make_split([drawn_row(i) for i in range(3)])
+    first, second, third = split["image_id"]
+    answers = [(first, 0, [0.4, 0.6]), (second, 1, [0.9, 0.1]), (third, 1, [0.2, 0.8])]
+    assert write_class_page(tmp_path, "test", split, answers, ["good", "defect"])
+    text = (tmp_path / "index.html").read_text()
+    assert re.findall(r"<b>(.*?)</b> &middot; true: (\w+); predicted: (\w+), ([\d.]+)", text) == [
+        (second, "defect", "good", "0.90"),
+        (first, "good", "defect", "0.60"),
+    ]
+    assert "<dt>misclassified</dt><dd>2</dd>" in text
+    assert write_class_page(tmp_path, "test", split, answers[2:], ["good", "defect"])
+    assert "No image of the test split is misclassified." in (tmp_path / "index.html").read_text()

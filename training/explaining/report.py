@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import html
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
-from radikal_datasets.view.pages import embedded, facts, table, write_page
-from radikal_datasets.view.palette import CORRECT, MISSED
+from radikal_datasets.view import palette
+from radikal_datasets.view.pages import embedded, table, write_page
 from training.explaining.baselines import BASELINES
-from training.explaining.drawing import CALL, TRUTH, overlay, picture, with_boxes
+from training.explaining.drawing import overlay, picture, with_boxes
 from training.explaining.explained import TITLES, Explained, Explanation, MapScores
 
-#: CSS that image pages and the index share.
-STYLE = f"""
-.key i {{ display: inline-block; width: 1.5em; height: .9em; margin: 0 .5em 0 1em; vertical-align: -.1em }}
-.key i.truth, .key i.call {{ background: #444; box-shadow: 0 0 0 3px #444 }}
-.key i.truth {{ border: 2px dashed {TRUTH} }} .key i.call {{ border: 2px solid {CALL} }}
-.key i.scale {{ width: 6em; margin-left: 0;
-background: linear-gradient(to right, #000004, #420a68, #932667, #dd513a, #fca50a, #fcffa4) }}
-.key span {{ white-space: nowrap }} figure img {{ width: 100% }} figcaption b {{ color: var(--ink) }}
-nav a {{ margin-right: 1.5rem }} th {{ overflow-wrap: normal; white-space: normal; vertical-align: bottom }}
-.verdicts td {{ white-space: normal }} .verdicts :is(th, td) {{ padding: .3rem .6rem .3rem 0 }}
-.value {{ white-space: nowrap }}
-table:not(.verdicts) :is(th, td):not(:first-child) {{ text-align: right }}
-.maps {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)) }}
-.fails {{ color: {MISSED}; font-weight: 600 }} .passes {{ color: {CORRECT}; font-weight: 600 }}
-"""
-KEY = (
-    '<p class="key dim"><span><i class="truth" style="margin-left:3px"></i>true box</span> '
-    '<span><i class="call"></i>detected box</span></p><p class="key dim"><span>a map, from least to most: '
-    '<i class="scale"></i></span></p>'
-)
+#: Of the templates of image pages and index.
+PACKAGE = "training.explaining"
 
 
 @dataclass(frozen=True)
@@ -77,12 +59,15 @@ def write_image(
             _save(folder / file, drawn)
             overlays.append(file)
             figures.append(_figure(drawn, TITLES[name], one.scores[name]))
-        sections.append(_section(number, one, names, "".join(figures)))
+        sections.append(_section(one, names, figures))
     maps = f"maps/{stem}.npz"
     (folder / maps).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / maps, **arrays)
     page = f"images/{stem}.html"
-    write_page(folder / page, explained.case.name, _body(explained, names, plain, sections, neighbors), style=STYLE)
+    write_page(
+        folder / page, "explained_image.html", PACKAGE, title=explained.case.name, sections=sections, palette=palette,
+        **_about(explained, names, plain, neighbors),
+    )  # fmt: skip
     return Files(page, maps, overlays)
 
 
@@ -94,40 +79,33 @@ def whole_picture(explained: Explained, normalization: Mapping[str, Any]) -> Ima
     return with_boxes(picture(case, **normalization), shape, truth, calls)
 
 
-def _body(
-    explained: Explained, names: list[str], plain: Image.Image, sections: list[str],
-    neighbors: tuple[str | None, str | None],
-) -> str:  # fmt: skip
+def _about(
+    explained: Explained, names: list[str], plain: Image.Image, neighbors: tuple[str | None, str | None]
+) -> dict[str, Any]:
+    """Return what the template says of the image itself."""
     case = explained.case
-    shape = (case.pixels.shape[-2], case.pixels.shape[-1])
-    drawn = with_boxes(plain, shape, [box for box, _ in case.truth], [one.box for one in case.detections])
+    height, width = (case.pixels.shape[-2], case.pixels.shape[-1])
+    drawn = with_boxes(plain, (height, width), [box for box, _ in case.truth], [one.box for one in case.detections])
     right = sum(partner is not None for partner in case.partners)
-    before, after = neighbors
-    links = [("../index.html", "all images"), (before, "previous image"), (after, "next image")]
-    nav = "".join(
-        f'<a href="{html.escape(target if target.startswith("..") else f"{target}.html")}">{text}</a>'
-        for target, text in links
-        if target
-    )
-    numbers = facts(
-        {
-            "true boxes": str(len(case.truth)),
-            "detections explained": str(len(case.detections)),
-            "true / false positives": f"{right} / {len(case.detections) - right}",
-            "seconds": f"{explained.total_seconds:.1f}",
-        }
-    )
+    links = [("../index.html", "all images")]
+    links += [
+        (quote(f"{stem}.html"), text)
+        for stem, text in zip(neighbors, ("previous image", "next image"), strict=True)
+        if stem
+    ]
+    numbers = {
+        "true boxes": str(len(case.truth)),
+        "detections explained": str(len(case.detections)),
+        "true / false positives": f"{right} / {len(case.detections) - right}",
+        "seconds": f"{explained.total_seconds:.1f}",
+    }
     true = ", ".join(names[label] for _, label in case.truth) or "no defect"
-    return (
-        f"<nav>{nav}</nav>{numbers}{KEY}"
-        f'<div class="grid"><figure><img alt="image with boxes" src="{embedded(drawn)}"><figcaption>model '
-        f"input, {case.pixels.shape[-1]} x {case.pixels.shape[-2]} pixels; true: "
-        f"{html.escape(true)}</figcaption></figure>"
-        f"</div>{''.join(sections) or '<p>No detection reaches the threshold: there is nothing to explain.</p>'}"
-    )
+    return {
+        "links": links, "numbers": numbers, "image": embedded(drawn), "width": width, "height": height, "classes": true,
+    }  # fmt: skip
 
 
-def _section(number: int, one: Explanation, names: list[str], figures: str) -> str:
+def _section(one: Explanation, names: list[str], figures: list[dict[str, str]]) -> dict[str, Any]:
     verdict = "true positive" if one.partner else "false positive: IoU below 0.5 with every true box of its class"
     text = []
     if one.agreement is not None:
@@ -135,12 +113,11 @@ def _section(number: int, one: Explanation, names: list[str], figures: str) -> s
     text.append(f"On the blurred image, the detection's score is {one.hidden_score:.2f}.")
     if one.partner is None:
         text.append("Without a true box, energy and pointing are undefined.")
-    rows = [_row(name, scores) for name, scores in one.scores.items()]
-    heading = f"{number}. {html.escape(names[one.detection.label])} {one.detection.score:.2f}"
-    return (
-        f'<h2>{heading} <span class="dim">&middot; {verdict}</span></h2><p>{" ".join(text)}</p>'
-        f'<div class="grid maps">{figures}</div><h3>Scores</h3>{table(_HEADER, rows)}'
-    )
+    scores = table(_HEADER, [_row(name, scores) for name, scores in one.scores.items()])
+    return {
+        "name": names[one.detection.label], "score": one.detection.score, "verdict": verdict, "text": " ".join(text),
+        "figures": figures, "scores": scores,
+    }  # fmt: skip
 
 
 _HEADER = ["map", "energy in true box", "energy in detected box", "points into true box", "deletion", "insertion"]
@@ -159,11 +136,10 @@ def number(value: float | None, digits: int = 2) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _figure(drawn: Image.Image, title: str, scores: MapScores) -> str:
+def _figure(drawn: Image.Image, title: str, scores: MapScores) -> dict[str, str]:
     values = {"energy in true box": scores.energy, "deletion": scores.deletion, "insertion": scores.insertion}
     known = ", ".join(f"{name} {value:.2f}" for name, value in values.items() if value is not None)
-    caption = f"<b>{title}</b><br>{known}"
-    return f'<figure><img alt="{title}" src="{embedded(drawn)}"><figcaption>{caption}</figcaption></figure>'
+    return {"title": title, "image": embedded(drawn), "known": known}
 
 
 def _drawn(image: Image.Image, explained: Explained, one: Explanation) -> Image.Image:

@@ -25,7 +25,14 @@ def evaluate(
     Returns:
         The result of `detection_map`, the same on every rank.
     """
-    predictions, targets = predictions_and_ground_truth(model, processor, loader, accelerator)
+    _, predictions, targets = predictions_and_ground_truth(model, processor, loader, accelerator)
+    return coco_scores(predictions, targets, class_names)
+
+
+def coco_scores(
+    predictions: list[dict[str, Any]], targets: list[dict[str, Any]], class_names: list[str]
+) -> dict[str, Any]:
+    """Return the result of `detection_map` for predictions that were already made."""
     # The `evaluate` module would first write all boxes into an Arrow table, which takes longer than scoring them.
     return scores_of(evaluate_coco(predictions, targets, class_names), class_names)
 
@@ -33,16 +40,16 @@ def evaluate(
 @torch.no_grad()
 def predictions_and_ground_truth(
     model: PreTrainedModel, processor: Any, loader: Loader, accelerator: Accelerator
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return predictions and ground truth of the images of `loader` over all ranks, each image once, sorted by id.
+) -> tuple[list[str], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return ids, predictions and ground truth of the images of `loader` over all ranks, each image once, sorted by id.
 
     Args:
         model: not wrapped by accelerate; it is set to eval mode and stays in it.
         processor: its `post_process_object_detection` converts outputs to boxes in pixels.
 
     Returns:
-        Two lists with one dict per image: `boxes`, `scores` and `labels`; and `boxes` and `labels`. Boxes are xyxy in
-        pixels of the image.
+        The ids, and two lists with one dict per image: `boxes`, `scores` and `labels`; and `boxes` and `labels`. Boxes
+        are xyxy in pixels of the image.
     """
     model.eval()
     predictions: list[tuple[str, dict[str, Any]]] = []
@@ -56,7 +63,8 @@ def predictions_and_ground_truth(
         predictions = [(i, {name: value.tolist() for name, value in one.items()}) for i, one in merged.items()]
     rows = loader.dataset.select_columns(["image_id", "boxes", "labels"])
     targets = {row["image_id"]: {"boxes": row["boxes"], "labels": row["labels"]} for row in rows}  # pyright: ignore
-    return [prediction for _, prediction in predictions], [targets[image_id] for image_id, _ in predictions]
+    image_ids = [image_id for image_id, _ in predictions]
+    return image_ids, [prediction for _, prediction in predictions], [targets[image_id] for image_id in image_ids]
 
 
 @torch.no_grad()

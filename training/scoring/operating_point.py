@@ -196,6 +196,14 @@ def all_correct(prediction: dict[str, Any], target: dict[str, Any], threshold: f
     return all(correct) and len(correct) == len(target["labels"])
 
 
+def detections_at(
+    prediction: dict[str, Any], target: dict[str, Any], threshold: float
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Return one image's detections from the threshold up, and the index (N,) of each one's true box, or -1."""
+    ((detections, _, matched),) = _assigned([prediction], [target], threshold)
+    return detections, matched
+
+
 def match(prediction: dict[str, Any], target: dict[str, Any], iou: float = 0.5) -> list[tuple[float, bool]]:
     """Return (score, is correct) of each detection of one image; higher scores choose their box first."""
     scores = np.asarray(prediction["scores"], dtype=float)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from PIL import Image
 from tqdm import tqdm
 
-from radikal_datasets.view.drawing import draw, looks
-from radikal_datasets.view.pages import embedded, facts, table, write_page
+from radikal_datasets.view.drawing import Look, draw, looks
+from radikal_datasets.view.overlay import Mark, overlay
+from radikal_datasets.view.pages import embedded, table, within
+from radikal_datasets.view.viewer import Figure, Filter, write_viewer
 from training.using.image_files import read_pixels
 from training.using.inference import Detections, InferenceResult
 from training.using.trained_model import OpenedModel
@@ -20,14 +22,10 @@ from training.using.trained_model import OpenedModel
 PREDICTIONS, IMAGES = "predictions.json", "images.json"
 #: Number of images shown on the page; the overlays folder has all of them.
 SHOWN = 120
-# Longer edge in pixels, about the size they are shown at, so that letters stay readable.
-_EDGE = 420
-_STYLE = """
-.key { display: flex; flex-wrap: wrap; gap: .35rem 1.25rem; padding: 0; list-style: none; font-size: .9rem }
-.key i { display: inline-block; min-width: 2.2em; padding: 0 .35em; margin-right: .4em; border-radius: 3px;
-text-align: center; font-style: normal; font-weight: 600 } figure img { width: 100% }
-figcaption b { color: var(--ink); font-weight: 600 }
-"""
+#: Bytes of all images of the page together.
+MAX_BYTES = 12_000_000
+#: Boxes drawn in one image of the page, those with the highest scores: more hide the image and one another.
+DRAWN = 20
 
 
 def write_results(output: Path, result: InferenceResult, names: list[str]) -> None:
@@ -76,10 +74,10 @@ def write_overlays(output: Path, result: InferenceResult, names: list[str], whic
         drawn(one, names).save(file, quality=92)
 
 
-def drawn(one: Detections, names: list[str], edge: int | None = None) -> Image.Image:
-    """Return the image with its detections; `edge` as in `drawing.draw`."""
+def drawn(one: Detections, names: list[str]) -> Image.Image:
+    """Return the image with its detections, at its own size."""
     image = Image.fromarray(read_pixels(one.image.file))
-    return draw(image, one.boxes, one.labels, names, scores=one.scores, edge=edge)
+    return draw(image, one.boxes, one.labels, names, scores=one.scores)
 
 
 def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, threshold: float) -> None:
@@ -88,51 +86,54 @@ def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, th
     shown = sorted(found, key=lambda one: -max(one.scores, default=0.0))[:SHOWN]
     counts = Counter(label for one in found for label in one.labels)
     holding = Counter(label for one in found for label in set(one.labels))
-    rows = [(name, counts[i], holding[i]) for i, name in enumerate(names)]
-    with_any = sum(bool(one.scores) for one in found)
-    about = f"Detections of {opened.where} with a score of at least {threshold:.3g}. They have not been reviewed."
-    left_out = (
-        f" The {len(shown)} of {len(found)} images with the highest scores are shown below."
-        if len(found) > SHOWN
-        else ""
+    rows = [(names[i], count, holding[i]) for i, count in counts.most_common()]
+    styles = looks(names)
+    values = {_NOTHING: "nothing found"} | {str(i): name for i, name in enumerate(names)}
+    write_viewer(
+        output / "index.html",
+        "found.html",
+        "training.using",
+        title=f"Predictions for {len(found):,} images",
+        figures=[_figure(output, one, styles, MAX_BYTES // max(1, len(shown))) for one in shown],
+        looks=styles,
+        filters=[Filter("Class", "class", values, swatches=True)],
+        about=f"Detections of {opened.where} with a score of at least {threshold:.3g}. They have not been reviewed.",
+        numbers={
+            "images": f"{len(found):,}",
+            "with a detection": f"{sum(bool(one.scores) for one in found):,}",
+            "detections": f"{counts.total():,}",
+            "could not be read": f"{len(result.unreadable):,}",
+        },
+        classes=table(("class found", "boxes", "images"), rows) if rows else "",
+        unreadable=table(("file", "reason"), sorted(result.unreadable.items())) if result.unreadable else "",
+        left_out=f"The {len(shown)} of {len(found):,} images with the highest scores." if len(found) > SHOWN else "",
     )
-    body = (
-        f"<p>{html.escape(about)}{left_out}</p>"
-        + facts(
-            {
-                "images": f"{len(found):,}",
-                "with a detection": f"{with_any:,}",
-                "detections": f"{counts.total():,}",
-                "could not be read": f"{len(result.unreadable):,}",
-            }
-        )
-        + table(("class", "boxes", "images"), rows)
-        + _broken(result)
-        + f'<h2>Images</h2>{_key(names)}<div class="grid">{"".join(_figure(output, one, names) for one in shown)}</div>'
+
+
+_NOTHING = "nothing"  # value of the filter by class where a class's number would stand
+
+
+def _figure(output: Path, one: Detections, styles: Sequence[Look], budget: int) -> Figure:
+    image = Image.fromarray(read_pixels(one.image.file))
+    (address,) = within(budget, lambda edge, quality: (embedded(image, edge, quality),))
+    rows = list(zip(one.boxes, one.labels, one.scores, strict=True))[:DRAWN]
+    marks = [
+        Mark(box, f"c{label}", f"{styles[label].code} {score:.2f}", f"{styles[label].name} {score:.2f}")
+        for box, label, score in rows
+    ]
+    there = (output / overlay_path(one)).is_file()
+    counts = Counter(one.labels)
+    what = ", ".join(f"{count} {styles[label].name}" for label, count in counts.items()) or "nothing found"
+    return Figure(
+        label=f"{one.image.name}: {what}",
+        ratio=one.size[0] / one.size[1],
+        stacks=[overlay(one.size, address, marks)],
+        keys={"class": [str(label) for label in sorted(counts)] or [_NOTHING]},
+        about={
+            "name": one.image.name,
+            "counts": list(counts.items()),
+            "best": f"{one.scores[0]:.2f}" if one.scores else "",
+            "weaker": len(one.scores) - len(rows),
+            "overlay": quote(overlay_path(one).as_posix()) if there else "",
+        },
     )
-    write_page(output / "index.html", f"Predictions for {len(found):,} images", body, style=_STYLE)
-
-
-def _broken(result: InferenceResult) -> str:
-    if not result.unreadable:
-        return ""
-    return "<h2>Could not be read</h2>" + table(("file", "reason"), sorted(result.unreadable.items()))
-
-
-def _key(names: list[str]) -> str:
-    marks = (
-        f'<li><i style="background:{one.color};color:{one.ink}">{html.escape(one.code)}</i>{html.escape(one.name)}</li>'
-        for one in looks(names)
-    )
-    return f'<ul class="key">{"".join(marks)}</ul>'
-
-
-def _figure(output: Path, one: Detections, names: list[str]) -> str:
-    title = html.escape(one.image.name)
-    picture = f'<img loading="lazy" alt="{title}" src="{embedded(drawn(one, names, edge=_EDGE))}">'
-    if (output / overlay_path(one)).is_file():
-        picture = f'<a href="{quote(overlay_path(one).as_posix())}">{picture}</a>'
-    listed = Counter(names[label] for label in one.labels)
-    what = ", ".join(f"{count} {html.escape(name)}" for name, count in listed.items())
-    best = f", best {one.scores[0]:.2f}" if one.scores else ""
-    return f"<figure>{picture}<figcaption><b>{title}</b><br>{what or 'nothing found'}{best}</figcaption></figure>"

@@ -14,7 +14,7 @@ const opener = (figure) => figure.querySelector("button");
 
 // Within one group of filters any value will do, and every one if none is ticked; the groups must all agree.
 function filter() {
-  const groups = ["class", "split", "set"].map((name) => [
+  const groups = [...new Set([...filters.elements].map((input) => input.name).filter(Boolean))].map((name) => [
     name,
     [...filters.querySelectorAll(`input[name=${name}]:checked`)].map((input) => input.value),
   ]);
@@ -46,14 +46,13 @@ function show(figure) {
       box.append(copy);
       if (stacks.length > 1) {
         const title = document.createElement("p");
-        title.textContent = stack === stacks[0] ? "tested" : "template";
+        title.textContent = stack.dataset.title || "image";
         box.prepend(title);
       }
-      box.className = stack === stacks[0] ? "" : "template";
+      box.className = stack.dataset.layer || "";
       return box;
     }),
   );
-  large.className = figure.className;
   large.style.cssText = figure.style.cssText; // the image's shape
   caption.replaceChildren(...figure.querySelector("figcaption").cloneNode(true).childNodes);
   place.textContent = `${list.indexOf(figure) + 1} of ${list.length}`;
@@ -68,7 +67,7 @@ function move(step) {
 }
 
 // Up and down go to the nearest figure of the next row, whatever the number of columns is now.
-function neighbour(figure, key) {
+function nearest(figure, key) {
   const list = visible();
   const at = list.indexOf(figure);
   const simple = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: list.length - 1 }[key];
@@ -85,7 +84,7 @@ function neighbour(figure, key) {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const what = { b: "boxes", m: "masks", t: "template" }[event.key.toLowerCase()];
-  if (what) return toggle(what);
+  if (what && document.querySelector(`[data-toggle=${what}]`)) return toggle(what);
   if (viewer.open) {
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -figures.length, End: figures.length }[event.key];
     if (step) move(step);
@@ -96,7 +95,7 @@ function onKey(event) {
   if (!/^(Arrow(Left|Right|Up|Down)|Home|End)$/.test(event.key) || event.target.closest("input")) return;
   const figure = event.target.closest(".grid figure");
   if (!figure && event.key !== "ArrowRight") return; // elsewhere these keys scroll the page
-  const next = figure ? neighbour(figure, event.key) : visible()[0];
+  const next = figure ? nearest(figure, event.key) : visible()[0];
   event.preventDefault();
   if (next) opener(next).focus();
 }
@@ -123,5 +122,6 @@ document.getElementById("previous").addEventListener("click", () => move(-1));
 document.getElementById("next").addEventListener("click", () => move(1));
 document.getElementById("close").addEventListener("click", () => viewer.close());
 viewer.addEventListener("close", () => opener(current).focus());
-if (window.innerWidth < 700) filters.querySelector("details").open = false; // else no image is on the first screen
+const details = filters.querySelector("details");
+if (details && window.innerWidth < 700) details.open = false; // else no image is on the first screen
 filter(); // a browser that goes back to the page keeps what was ticked
