@@ -1,4 +1,4 @@
-"""Score a saved run on one split.
+"""Score a saved run on one split, and write a page of its predictions, OUTPUT_DIR/report/SPLIT/index.html.
 
 python training/score.py outputs/neu_det                      the test split, with the run's own data settings
 python training/score.py outputs/neu_det --split validation --data_dir /data/NEU-DET
@@ -25,13 +25,17 @@ from training import models
 from training.models.classifiers import classifier_normalization
 from training.run.arguments import score_parser
 from training.run.data import eval_loader, load_splits
-from training.scoring.detections import evaluate
-from training.tasks.classification import classifier_scores
+from training.scoring.class_page import write_class_page
+from training.scoring.detections import coco_scores, predictions_and_ground_truth
+from training.scoring.operating_point import best_operating_point
+from training.scoring.prediction_page import write_split_page
+from training.tasks.classification import predict_classes, scores_of
 from training.using.saved_run import checked_classes, open_run
+from training.using.trained_model import stored_threshold
 
 
 def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
-    """Score `run/best` on `split` of the run's dataset.
+    """Score `run/best` on `split` of the run's dataset, and write `run/report/SPLIT/index.html`.
 
     Args:
         overrides: `--key value` pairs that replace settings of the run, such as data_dir.
@@ -55,9 +59,20 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
             f"No image of split {split!r} is annotated, so it cannot be scored. Choose another --split."
         )
     model.to(accelerator.device)
+    page = run / "report" / split
     if settings.task == "classification":
-        return classifier_scores(model, loader, accelerator)
-    return evaluate(model, processor, loader, names, accelerator)
+        classes = predict_classes(model, loader, accelerator)
+        if accelerator.is_main_process:
+            write_class_page(page, split, loader.dataset, classes, names)
+        return scores_of(classes, loader.target)
+    found = predictions_and_ground_truth(model, processor, loader, accelerator)
+    _, predictions, targets = found
+    threshold, chosen_on = stored_threshold(run / "metrics.json"), "validation"
+    if threshold is None:
+        threshold, chosen_on = best_operating_point(predictions, targets).threshold, "these images (highest F1)"
+    if accelerator.is_main_process:
+        write_split_page(page, split, loader.dataset, found, names, threshold, chosen_on)
+    return coco_scores(predictions, targets, names)
 
 
 def main(arguments: list[str] | None = None) -> int:

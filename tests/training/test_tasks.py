@@ -44,7 +44,12 @@ def test_a_classifier_trains_scores_and_answers_in_a_pipeline(tmp_path, halves, 
     metrics = metrics_of(tmp_path / "run")
     assert set(metrics["test"]) == {"score", "accuracy", "f1", "auroc", "images"} and metrics["test"]["images"] == 8
     capsys.readouterr()
+    pages = [tmp_path / "run" / "report" / split / "index.html" for split in ("validation", "test")]
+    assert all("<h1>Misclassified images" in page.read_text(encoding="utf-8") for page in pages)
+    shown = pages[1].read_text(encoding="utf-8")
+    pages[1].unlink()
     assert score.main([str(tmp_path / "run")]) == 0
+    assert pages[1].read_text(encoding="utf-8") == shown
     assert json.loads(capsys.readouterr().out) == pytest.approx(metrics["test"])
     (first, *_) = pipeline("image-classification", str(tmp_path / "run" / "best"))(Image.new("RGB", (50, 40)))
     assert first["label"] in ["defect_free", "defect"] if target == "defect" else True

@@ -70,6 +70,10 @@ def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "step 5: loss" in out and "checkpoint every 2 steps, about 3 of them" in out
     assert not list(run.glob("run.*"))  # the lock
+    for split in ("validation", "test"):
+        page = (run / "report" / split / "index.html").read_text(encoding="utf-8")
+        assert f"<h1>Predictions beside ground truth: {split}</h1>" in page and "<figure" in page
+        assert f"<dt>missed</dt><dd>{metrics['operating_point'][split]['missed']:,}</dd>" in page
     # The threshold goes along with the model, for those who get it without its run.
     threshold = metrics["operating_point"]["threshold"]
     assert 0 <= threshold <= 1 and open_model(run / "best").threshold == open_model(run).threshold == threshold
@@ -78,7 +82,11 @@ def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
     assert found and found[0]["label"] in ("hole", "scratch")
 
     # score.py finds the run's data and gives the same numbers.
+    page = run / "report" / "test" / "index.html"
+    shown = page.read_text(encoding="utf-8")
+    page.unlink()
     assert score.main([str(run), "--output", str(tmp_path / "s.json")]) == 0
+    assert page.read_text(encoding="utf-8") == shown  # the same page again, at the run's operating point
     assert json.loads((tmp_path / "s.json").read_text()) == metrics["test"]
     assert score.main([str(run), "--split", "unlabeled"]) == 1
     assert "It has train, validation, test" in capsys.readouterr().err
@@ -99,6 +107,14 @@ def _picture():
     from PIL import Image
 
     return Image.open(io.BytesIO(drawn_row(1)["bytes"]))
+
+
+def test_a_page_that_cannot_be_drawn_costs_no_scores(tiny_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("training.scoring.prediction_page.write_prediction_page", lambda *_, **__: 1 / 0)
+    assert train.main([str(tiny_config), "--max_train_steps", "1"]) == 0
+    assert metrics_of(tmp_path / "run")["test"]["map"] >= 0
+    assert capsys.readouterr().err.count("warning: cannot write") == 2
+    assert not list((tmp_path / "run").rglob("index.html"))
 
 
 def test_learns(tiny_config, tmp_path):

@@ -48,9 +48,9 @@ class Task(Protocol):
         ...
 
     def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
-        """Return all scores of a split, and draw plots of them in `folder`; `scores` are those of `evaluate`.
+        """Return all scores of a split, and draw plots of them and a page of images in `folder`.
 
-        On the first rank only; {} elsewhere.
+        `scores` are those of `evaluate`. On the first rank only; {} elsewhere.
 
         Args:
             threshold: the operating point chosen on validation; None if this split is validation.

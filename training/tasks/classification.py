@@ -14,7 +14,6 @@ from accelerate.utils import gather_object
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from transformers import PreTrainedModel
 
-from loaders import ClassificationLoader
 from loaders.loader import Loader
 from radikal_datasets.errors import SettingsError
 from training import models
@@ -28,6 +27,7 @@ from training.models.inputs import model_inputs
 from training.run.checkpoints import load_classifier
 from training.run.data import eval_loader, train_loader
 from training.run.settings import Settings
+from training.scoring.class_page import write_class_page
 from training.scoring.image_scores import best_image_threshold, image_scores
 from training.scoring.plots import draw_image_roc
 
@@ -83,7 +83,7 @@ class ClassificationTask:
         return scores_of(predict_classes(model, loader, self._accelerator), self._settings.target)
 
     def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
-        """Return all scores of a split; {} on ranks other than the first. `threshold` as in `Task.report`."""
+        """Return all scores of a split, with a curve and a page of errors in `folder`; see `Task.report`."""
         predictions = predict_classes(model, loader, self._accelerator)
         if not self._accelerator.is_main_process:
             return {}
@@ -95,6 +95,7 @@ class ClassificationTask:
             folder.mkdir(parents=True, exist_ok=True)
             title = f"Good or defective, {len(defective)} images"
             draw_image_roc(defect_scores, defective, folder / "image_roc.png", title, threshold)
+        write_class_page(folder, folder.name, loader.dataset, predictions, self.class_names)
         return {
             "scores": scores_of(predictions, self._settings.target),
             "operating_point": {"threshold": threshold},
@@ -116,11 +117,6 @@ class ClassificationTask:
         if scores is None:
             return "not scored"
         return f"accuracy {scores['accuracy']:.3f} F1 {scores['f1']:.3f} AUROC {scores['auroc']:.3f}"
-
-
-def classifier_scores(model: Any, loader: ClassificationLoader, accelerator: Accelerator) -> dict[str, Any]:
-    """Return `scores_of` a model on the images of `loader` over all ranks, each image counted once."""
-    return scores_of(predict_classes(model, loader, accelerator), loader.target)
 
 
 def scores_of(predictions: list[tuple[str, int, list[float]]], target: str) -> dict[str, Any]:

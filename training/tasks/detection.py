@@ -19,6 +19,7 @@ from training.run.data import class_names, eval_loader, train_loader
 from training.run.optimization import float32_loss, training_mode
 from training.run.settings import Settings
 from training.scoring.detections import evaluate, predictions_and_ground_truth
+from training.scoring.prediction_page import write_split_page
 from training.scoring.report import full_report
 
 
@@ -78,14 +79,15 @@ class DetectionTask:
         return evaluate(model, self.processor, loader, self.class_names, self._accelerator)
 
     def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
-        """Return all scores of a split, and draw plots of them in `folder`; `scores` are those of `evaluate`.
+        """Return all scores of a split, and draw plots of them and a page of predictions in `folder`.
 
-        On the first rank only; {} elsewhere.
+        `scores` are those of `evaluate`. On the first rank only; {} elsewhere.
 
         Args:
             threshold: the operating point chosen on validation; None if this split is validation.
         """
-        predictions, ground_truth = predictions_and_ground_truth(model, self.processor, loader, self._accelerator)
+        found = predictions_and_ground_truth(model, self.processor, loader, self._accelerator)
+        _, predictions, ground_truth = found
         if not self._accelerator.is_main_process:
             return {}
         report = full_report(
@@ -97,7 +99,11 @@ class DetectionTask:
             pictures=self._settings.draw_curves,
             deeppcb=self._settings.dataset_name.endswith("deeppcb"),
         )
-        scores = report.pop("coco")
+        scores, point = report.pop("coco"), report["operating_point"]
+        chosen_on = "validation" if threshold is not None else "these images (highest F1)"
+        write_split_page(
+            folder, folder.name, loader.dataset, found, self.class_names, point["threshold"], chosen_on
+        )  # fmt: skip
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 
     def load(self, folder: Path) -> PreTrainedModel:

@@ -78,7 +78,7 @@ def open_model(where: str | os.PathLike[str]) -> OpenedModel:
     where, folder = str(where), Path(where)
     if (folder / RUN_SETTINGS).is_file():
         settings, model, processor = open_run(folder, [])
-        stored = _stored_threshold(folder / "metrics.json")
+        stored = stored_threshold(folder / "metrics.json")
     elif (folder / "config.json").is_file() or (not folder.exists() and _on_hub(where)):
         settings, stored = None, None
         model, processor = _pretrained(where)
@@ -114,7 +114,7 @@ def _pretrained(where: str) -> tuple[PreTrainedModel, Any]:
         raise ModelError(f"Cannot load {name} as a detector: {' '.join(str(error).split())}") from error
 
 
-def _stored_threshold(metrics: Path) -> float | None:
+def stored_threshold(metrics: Path) -> float | None:
     """Return the threshold chosen on validation, from a run's metrics.json."""
     if not metrics.is_file():
         return None
