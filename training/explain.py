@@ -35,7 +35,7 @@ from training.explaining.calibration import calibration
 from training.explaining.cases import Answer, Subject, answers, cases, choose
 from training.explaining.explained import Explained, explain
 from training.explaining.index_page import Entry, write_index
-from training.explaining.methods import METHODS, Effort
+from training.explaining.methods import METHODS, Effort, available_methods
 from training.explaining.redrawing import PARTS, redrawn
 from training.explaining.report import Files, whole_picture, write_image
 from training.explaining.summary import Summary, summarize
@@ -72,7 +72,7 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
 
     Raises:
         RunNotFoundError: there is no run in this folder.
-        ModelError: the run's task is not detection.
+        ModelError: the run's task is not detection, or its model has none of these maps.
         TrainingDataError: there is no such split, or none of its images is annotated.
         ClassNamesError: the data's classes differ from the model's.
         SettingsError: there is no such image.
@@ -80,6 +80,7 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
     """
     _check_room(output)
     subject = _subject(run, options.split, overrides)
+    options = dataclasses.replace(options, methods=available_methods(subject.detector.model, options.methods))
     found = answers(subject, options.split)
     if not found:
         raise TrainingDataError(

@@ -216,7 +216,10 @@ def opened_by_hand(model_type: str, channels: str = "rgb") -> OpenedModel:
 @pytest.mark.skipif(not os.environ.get("RADIKAL_THOROUGH"), reason="minutes each; RADIKAL_THOROUGH=1 runs it")
 @pytest.mark.parametrize("model_type", models.MODEL_TYPES)
 def test_every_family(model_type, tmp_path):
-    done = export(opened_by_hand(model_type), tmp_path / "model.onnx")
+    opened = opened_by_hand(model_type)
+    if model_type == "dense":  # the order of its scores decides which duplicates remain, so they must not be tied
+        opened.model.class_head.weight.data *= 100  # pyright: ignore
+    done = export(opened, tmp_path / "model.onnx")
     assert done.file.is_file() and done.box_difference < 0.1 and done.score_difference < 1e-3
 
 

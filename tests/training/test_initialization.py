@@ -14,7 +14,8 @@ from training.run.checkpoints import save_model
 FOCAL = [family for family in MODEL_TYPES if family != "detr"]
 HYBRID = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2")
 PRIOR_BIAS = -math.log(0.99 / 0.01)
-HEADS = ("class_labels_classifier", "class_embed", "enc_score_head")
+HEADS = ("class_labels_classifier", "class_embed", "enc_score_head", "class_head")
+TRANSFORMERS = [family for family in MODEL_TYPES if family != "dense"]
 
 #: The box heads of each family whose last layer starts at zero; detr's does not.
 BOX_HEADS = {
@@ -35,11 +36,11 @@ def tiny(family: str, names: tuple[str, ...] = ("defect",)):
     )
 
 
-def class_heads(model) -> dict[str, nn.Linear]:
+def class_heads(model) -> dict[str, nn.Linear | nn.Conv2d]:
     return {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, nn.Linear) and not set(HEADS).isdisjoint(name.split("."))
+        if isinstance(module, nn.Linear | nn.Conv2d) and not set(HEADS).isdisjoint(name.split("."))
     }
 
 
@@ -53,7 +54,9 @@ def test_every_class_starts_at_one_percent(family):
     model = tiny(family, tuple(map(str, range(30))))
     heads = class_heads(model)
     assert all((head.bias - PRIOR_BIAS).abs().max() < 1e-5 for head in heads.values())
-    layers = {"conditional_detr": 1, "dab_detr": 1}.get(family, 2)  # and rt_detr and after have the encoder's
+    layers = {"conditional_detr": 1, "dab_detr": 1, "dense": 1}.get(
+        family, 2
+    )  # and rt_detr and after have the encoder's
     assert len({id(head) for head in heads.values()}) >= layers + (family in HYBRID)
     assert 0.005 < float(predictions(model).logits.sigmoid().median()) < 0.02
 
@@ -87,7 +90,7 @@ def test_last_layers_of_box_heads_are_zero(family):
             assert one.layers[0].weight.any()
 
 
-@pytest.mark.parametrize("family", MODEL_TYPES)
+@pytest.mark.parametrize("family", TRANSFORMERS)
 def test_linear_layers_have_xavier_scale(family):
     checked = 0
     for name, module in tiny(family).model.named_modules():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from radikal_datasets.errors import ModelError
 from training.explaining.attention import attention_map
 from training.explaining.cam import CAM_METHODS, cam_map, tapped
 from training.explaining.d_rise import d_rise_maps
@@ -16,7 +18,7 @@ from training.explaining.gradients import integrated_gradients_map
 from training.explaining.targets import ClassLogits, Detection, Detector, QueryLogit, Similarity, similarity
 from training.run.arguments import METHODS
 
-__all__ = ["METHODS", "Effort", "maps_of"]
+__all__ = ["METHODS", "Effort", "available_methods", "maps_of"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,22 @@ class Effort:
     curve_steps: int = 10
     batch: int = 16
     seed: int = 0
+
+
+def available_methods(model: Any, methods: Sequence[str]) -> list[str]:
+    """Return those of `methods` that this model can be explained with: a model without attention has no attention map.
+
+    Raises:
+        ModelError: none of them.
+    """
+    has_attention = hasattr(model.config, "decoder_attention_heads")
+    possible = [method for method in methods if method != "attention" or has_attention]
+    if not possible:
+        others = ", ".join(name for name in METHODS if name != "attention")
+        raise ModelError(
+            f"A {model.config.model_type} has no attention, so it has no attention map. Choose among {others}."
+        )
+    return possible
 
 
 def maps_of(

@@ -34,7 +34,7 @@ def build_model(
         backbone: a timm model with feature maps of the family's strides, or a plain ViT; None: the size's default.
         image_size: (height, width) in pixels of the model's input.
         num_queries, num_denoising, decoder_layers: override the size's defaults; the families before rt_detr have no
-            denoising.
+            denoising, and `dense` has none of the three.
 
     Raises:
         ModelError: unknown type, size or backbone, or a backbone the model can't use.
@@ -64,7 +64,8 @@ def build_model(
     if family.frozen_norms:
         config.trained_from_scratch = True
     model = family.model(config)
-    initialize(model)
+    if model_type != "dense":  # which initializes itself
+        initialize(model)
     return trainable_norms(model)
 
 

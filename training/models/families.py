@@ -1,4 +1,4 @@
-"""The eight families of detectors: how each is configured from a size and a backbone."""
+"""The nine families of detectors: how each is configured from a size and a backbone."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from training.models.backbones import Features
+from training.models.dense import DenseDetector, DenseDetectorConfig
 from training.models.sizes import Size
 
 
@@ -103,6 +104,18 @@ def _d_fine(size: Size, features: Features, common: dict[str, Any]) -> dict[str,
     return {**arguments, "num_feature_levels": levels, "depth_mult": 0.34 if size.expansion < 1 else 1.0}
 
 
+def _dense(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
+    """Configure the dense detector, which has neither queries nor attention."""
+    return {
+        "backbone_config": features.config,
+        "feature_channels": features.channels,
+        "feature_strides": features.strides,
+        "width": size.width // 2,
+        "id2label": common["id2label"],
+        "label2id": common["label2id"],
+    }
+
+
 FAMILIES: dict[str, Family] = {
     "detr": Family(DetrConfig, DetrForObjectDetection, _plain, (32,), True, True),
     "conditional_detr": Family(ConditionalDetrConfig, ConditionalDetrForObjectDetection, _plain, (32,), True, True),
@@ -114,6 +127,7 @@ FAMILIES: dict[str, Family] = {
     "rt_detr_v2": Family(RTDetrV2Config, RTDetrV2ForObjectDetection, _hybrid, (8, 16, 32), False, False),
     "d_fine": Family(DFineConfig, DFineForObjectDetection, _d_fine, (8, 16, 32), False, False),
     "deimv2": Family(Deimv2Config, Deimv2ForObjectDetection, _d_fine, (8, 16, 32), False, False),
+    "dense": Family(DenseDetectorConfig, DenseDetector, _dense, (4, 8, 16, 32), False, False),
 }  # fmt: skip
 MODEL_TYPES = tuple(FAMILIES)
 

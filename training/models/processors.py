@@ -15,6 +15,7 @@ from transformers.image_utils import SizeDict
 
 from loaders import GRAY_MEAN, GRAY_STD, IMAGENET_MEAN, IMAGENET_STD
 from radikal_datasets.errors import ModelError
+from training.models.dense import DenseDetectorConfig, DenseDetectorImageProcessor
 
 # By the model_type of the config, which spells dab-detr with a hyphen. They differ in how they read a model's outputs.
 _CLASSES = {
@@ -22,6 +23,7 @@ _CLASSES = {
     "conditional_detr": ConditionalDetrImageProcessor,
     "dab-detr": ConditionalDetrImageProcessor,
     "deformable_detr": DeformableDetrImageProcessor,
+    DenseDetectorConfig.model_type: DenseDetectorImageProcessor,
 }
 
 

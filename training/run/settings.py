@@ -54,7 +54,7 @@ class Settings:
     task: Annotated[str, "detection or classification"] = "detection"
     target: Annotated[str, "what a classifier predicts: defect (or not), or class (of the defect)"] = "defect"
     model_type: Annotated[
-        str, "detr, conditional_detr, deformable_detr, dab_detr, rt_detr, rt_detr_v2, d_fine or deimv2"
+        str, "detr, conditional_detr, deformable_detr, dab_detr, rt_detr, rt_detr_v2, d_fine, deimv2 or dense"
     ] = "rt_detr_v2"
     model_size: Annotated[str, "nano, small, medium or large"] = "small"
     backbone: Annotated[str | None, "timm model (strides 8, 16 and 32, or a plain ViT); null: set by model_size"] = None

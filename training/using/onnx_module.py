@@ -10,6 +10,11 @@ import torch
 
 from radikal_datasets.errors import ModelError
 from training import models
+from training.models.dense.image_processing import (
+    DenseDetectorImageProcessor,
+    best_predictions,
+    without_duplicates,
+)
 from training.using.trained_model import OpenedModel
 
 _BILINEAR = 2  # PIL's number
@@ -38,6 +43,7 @@ class ExportedDetector(torch.nn.Module):
                 f"Cannot export {opened.where}: its image processor pads images, or does not resize them bilinearly. "
                 "Only bilinear resizing without padding, as saved by training/train.py, is supported."
             )
+        self.dense = isinstance(processor, DenseDetectorImageProcessor)
         parameters = inspect.signature(processor.post_process_object_detection).parameters
         if "use_focal_loss" in parameters:
             self.max_detections: int | None = opened.model.config.num_queries
@@ -63,6 +69,9 @@ class ExportedDetector(torch.nn.Module):
         logits, centers, extents = outputs.logits, outputs.pred_boxes[..., :2], outputs.pred_boxes[..., 2:]
         boxes = torch.cat([centers - extents / 2, centers + extents / 2], -1).clamp(0, 1)
         classes = logits.shape[-1]
+        if self.dense:
+            scores, labels, boxes = without_duplicates(*best_predictions(logits, outputs.pred_boxes))
+            return self._in_pixels(boxes.clamp(0, 1), images), scores, labels
         if self.max_detections is None:
             scores, labels = logits.softmax(-1)[..., :-1].max(-1)
             scores, order = scores.sort(dim=1, descending=True)
@@ -72,8 +81,12 @@ class ExportedDetector(torch.nn.Module):
             scores, index = every.topk(min(self.max_detections, every.shape[1]))
             order, labels = index // classes, index % classes
         boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        return self._in_pixels(boxes, images), scores, labels
+
+    @staticmethod
+    def _in_pixels(boxes: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         across, down = (torch.tensor(axis, dtype=boxes.dtype) for axis in ([1, 0, 1, 0], [0, 1, 0, 1]))
-        return boxes * (across * images.shape[2] + down * images.shape[1]), scores, labels
+        return boxes * (across * images.shape[2] + down * images.shape[1])
 
     def pixel_values(self, images: torch.Tensor, references: torch.Tensor | None = None) -> torch.Tensor:
         """Return float32 (N, 3, *canvas), the input of the model itself."""
