@@ -1,10 +1,12 @@
-"""Read an image's size from its header and check its end marker, without decoding it."""
+"""Read an image's size and orientation from its header and check its end marker, without decoding it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import IO
 
@@ -24,19 +26,71 @@ _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _REMEDY = "Copy the file again from its source."
 
 
+_ORIENTATION = 0x0112
+#: EXIF orientations by which width and height change places.
+TURNED = frozenset({5, 6, 7, 8})
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image says.
+
+    Attributes:
+        stored: (width, height) of the pixels as they lie in the file.
+        orientation: EXIF orientation, 1 to 8; 1 where the file states none.
+        mode: Pillow's mode, such as "L" or "I;16".
+    """
+
+    stored: tuple[int, int]
+    orientation: int = 1
+    mode: str = "L"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image as it is displayed: EXIF orientation is applied."""
+        width, height = self.stored
+        return (height, width) if self.orientation in TURNED else (width, height)
+
+
 def image_size(tree: Tree, path: str) -> tuple[int, int]:
-    """Return width and height in pixels, from the header.
+    """Return width and height in pixels, from the header; EXIF orientation is not applied, except by TIFF itself.
 
     Raises:
         UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or over `MAX_PIXELS`.
     """
+    with _readable(tree, path) as image:
+        return image.size
+
+
+def image_header(tree: Tree, path: str) -> ImageHeader:
+    """Return what an image's header says, EXIF orientation included.
+
+    Raises:
+        UnreadableImageError: as for `image_size`.
+    """
+    with _readable(tree, path) as image:
+        try:
+            orientation = int(image.getexif().get(_ORIENTATION, 1))
+        except Exception:  # a damaged EXIF block, which no decoder minds
+            orientation = 1
+        if not 1 <= orientation <= 8:
+            orientation = 1
+        # Pillow turns a TIFF itself, and states the size that it will have.
+        turned = image.format == "TIFF" and orientation in TURNED
+        width, height = image.size
+        return ImageHeader((height, width) if turned else (width, height), orientation, image.mode)
+
+
+@contextmanager
+def _readable(tree: Tree, path: str) -> Iterator[PIL.Image.Image]:
     if path not in tree:
         raise UnreadableImageError(path, "no such file", _REMEDY)
     try:
         if tree.checksummed:
-            return _size(BytesIO(tree.read(path)), path, tree.files[path].size)
+            yield _checked(BytesIO(tree.read(path)), path, tree.files[path].size)
+            return
         with tree.open_file(path) as file:
-            return _size(file, path, tree.files[path].size)
+            yield _checked(file, path, tree.files[path].size)
     except UnreadableImageError:
         raise
     except MalformedAnnotationError as error:  # raised by `Tree.read` for any unreadable file
@@ -45,7 +99,7 @@ def image_size(tree: Tree, path: str) -> tuple[int, int]:
         raise UnreadableImageError(path, f"cannot be read: {error.strerror or error}", _REMEDY) from None
 
 
-def _size(file: IO[bytes], path: str, file_size: int) -> tuple[int, int]:
+def _checked(file: IO[bytes], path: str, file_size: int) -> PIL.Image.Image:
     try:
         image = PIL.Image.open(file)
     except PIL.Image.DecompressionBombError as error:
@@ -64,7 +118,7 @@ def _size(file: IO[bytes], path: str, file_size: int) -> tuple[int, int]:
         if marker not in file.read(_TAIL):
             name = "EOI" if image.format == "JPEG" else "IEND"
             raise UnreadableImageError(path, f"truncated: no {name} marker at the end of {file_size} bytes", _REMEDY)
-    return width, height
+    return image
 
 
 def identical_files(tree: Tree, paths: Iterable[str]) -> list[list[str]]:
