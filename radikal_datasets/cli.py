@@ -24,6 +24,7 @@ from ._version import __version__
 from .errors import RadikalError
 from .hub import commands as hub_commands
 from .hub_server import commands as hub_server_commands
+from .initializing.command import init
 from .training_commands import TRAINING_COMMANDS, dashed, run_training_command
 
 _CANNOT = 2
@@ -34,13 +35,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Six industrial-inspection datasets in one schema, from raw folders to a trained detector.",
 )
+app.command()(init)
 app.command()(hub_commands.push)
 app.command()(hub_commands.doctor)
 app.add_typer(hub_server_commands.app, name="hub", help="The embedded Hub: serve, users, tokens, verify.")
 console = Console()
 
 SourceName = Annotated[str, typer.Argument(help="A source listed by `radikal-datasets list`.", metavar="SOURCE")]
-DataDir = Annotated[str, typer.Option("--data-dir", help="Raw tree, its parent, or its archive.")]
+SourceOrFolder = Annotated[
+    str, typer.Argument(help="A source, or a folder of your own images.", metavar="SOURCE|FOLDER")
+]
 Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")]
 
 
@@ -65,6 +69,10 @@ def list_(
         table.add_row(source.name, images, str(len(source.configs)), annotations, allowed, what)
     console.print(table)
     console.print("For the download page, license, layout and configurations of one: radikal-datasets info SOURCE")
+    console.print(
+        "Your own images, labeled as COCO, YOLO, VOC, masks, Label Studio, CVAT, LabelMe, imagefolder or a table: "
+        "radikal-datasets init FOLDER"
+    )
 
 
 def _print_comparison() -> None:
@@ -165,7 +173,8 @@ def verify(
     from .leaks.page import write_leaks_page
     from .leaks.tables import print_leaks
     from .loading.sets import open_sets
-    from .sources import plain_name, source_names
+    from .own_data.scanning import is_own_data
+    from .sources import OWN, is_source, plain_name
     from .stats.page import check_place
     from .verification import verify as verify_tree
     from .verification_tables import print_verification
@@ -176,11 +185,14 @@ def verify(
             raise typer.BadParameter("--html shows the findings of --deep. Pass both.")
     exit_code = 0
     source = plain_name(source)
-    if source not in source_names() and data_dir is None:
+    if data_dir is None and is_own_data(source):
+        source, data_dir = OWN, source
+    if not is_source(source) and data_dir is None:
         if not deep:
             raise typer.BadParameter(
                 f'"{source}" is not a source. To verify a raw tree, name its source and pass --data-dir. '
-                'To check a folder written by "prepare", add --deep.'
+                'To check a folder written by "prepare", add --deep. To see what a folder of your own images lacks: '
+                f"radikal-datasets init {source}"
             )
         found = {title: find_leaks(splits) for title, splits in open_sets(source, config)}
         printed = {title: leaks.to_dict() for title, leaks in found.items()}
@@ -233,18 +245,25 @@ def stats(
 
 @app.command()
 def prepare(
-    source: SourceName,
+    source: SourceOrFolder,
     configs: Annotated[list[str] | None, typer.Argument(help="Configurations; default: all that are present.")] = None,
     *,
-    data_dir: DataDir,
+    data_dir: Annotated[str | None, typer.Option(help="For a source: raw tree, its parent, or its archive.")] = None,
     output_dir: Annotated[Path, typer.Option(help="Hub folder to write: Parquet shards and a card.")],
     protocol: Protocol = splits.RECOMMENDED,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
     num_proc: Annotated[int | None, typer.Option(help="Number of processes that write shards.")] = None,
 ) -> None:
     """Convert a raw tree into a Hub folder that the stock datasets.load_dataset can read."""
+    from .own_data.scanning import is_own_data
     from .prepared.folder import build_hub_folder
+    from .sources import OWN, builder_class
 
+    if data_dir is None:
+        if not is_own_data(source):
+            builder_class(source)  # an unknown name is the first thing to say
+            raise typer.BadParameter(f"Pass --data-dir with the raw tree of {source}.")
+        source, data_dir = OWN, source
     build_hub_folder(
         source,
         configs,

@@ -7,6 +7,7 @@
   · ProtocolError (ValueError)
   * LayoutError
     · ColumnsError (CombiningError, ChoiceError)
+    · OwnDataSettingsError (ValueError)
   · CombiningError (ValueError)
   · ChoiceError (ValueError)
   · OutputError (ValueError)
@@ -29,6 +30,7 @@
     · DuplicateImageError
     · StrayImageError
     · UnsafePathError
+    · OwnDataError
   * TrainingError
     * SettingsError (ValueError)
       · UnknownSettingError
@@ -51,6 +53,8 @@ Each message says what happened, in which file and line, and what to do about it
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class RadikalError(Exception):
@@ -93,6 +97,10 @@ class ChoiceError(RadikalError, ValueError):
 
 class ColumnsError(LayoutError, CombiningError, ChoiceError):
     """A dataset lacks required columns of the schema. The bases are the errors formerly raised for this."""
+
+
+class OwnDataSettingsError(LayoutError, ValueError):
+    """`radikal.yaml` has an unknown key or an impossible value; the message names the line and the nearest key."""
 
 
 class OutputError(RadikalError, ValueError):
@@ -208,6 +216,12 @@ class UnsafePathError(BadFileError):
     """A link that leaves the tree, or an archive member with an absolute or ``..`` path."""
 
     kind = "unsafe_path"
+
+
+class OwnDataError(BadFileError):
+    """An annotation of own data that costs an image or box; `kind` is the counter of its format."""
+
+    kind: Any = "own_data"
 
 
 class TrainingError(RadikalError):

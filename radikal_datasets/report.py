@@ -26,6 +26,7 @@ class Effect(StrEnum):
     REPAIRED = "repaired"  # nothing is lost
     UNLABELED = "unlabeled"  # the image is kept with annotated=False
     REFERENCE_LOST = "reference lost"  # the image is kept without its reference
+    MISREAD = "probably misread"  # nothing is dropped, but what is read is probably not what is meant
     BOX_LOST = "box lost"
     IMAGE_LOST = "image lost"
 
@@ -125,8 +126,8 @@ class Report:
 
     @property
     def loses_something(self) -> bool:
-        """True if an image or a box of the tree does not make it into the dataset."""
-        return any(p.effect in (Effect.IMAGE_LOST, Effect.BOX_LOST) for p in self.problems)
+        """True if an image or a box of the tree does not make it into the dataset, or is probably misread."""
+        return any(p.effect in (Effect.IMAGE_LOST, Effect.BOX_LOST, Effect.MISREAD) for p in self.problems)
 
     @property
     def loses_reference(self) -> bool:

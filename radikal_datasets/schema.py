@@ -99,7 +99,7 @@ class Example:
         annotated: False if the image is unannotated. Such an image is never a negative.
         group: what must not be split; None: the image by itself (byte-identical duplicates are found later).
         reference: posix path of the defect-free counterpart, or None.
-        publisher_split: "train" or "test" if the publisher defines a split, else None.
+        publisher_split: "train" or "test" if the publisher defines a split, in own data also "validation"; else None.
     """
 
     image_id: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import splits
 from .errors import ConfigNameError, LayoutError
@@ -100,6 +101,7 @@ class Source:
         notes: what to know about the data, one sentence each.
         augmentations: fields of `loaders.augmentation.Augmentation` whose changes keep the images as a camera could
             have taken them, and the annotation valid.
+        decided: of own data, what was recognized or stated by their owner; `prepare` writes it into the manifest.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Source:
     best_use: str = ""
     notes: tuple[str, ...] = ()
     augmentations: tuple[str, ...] = ()
+    decided: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def licence(self) -> License:  # alias

@@ -106,7 +106,7 @@ def verify(
         SourceNotFoundError, LayoutError: the tree cannot be read at all.
     """
     builder_type = builder_class(source)
-    facts = builder_type.SOURCE
+    facts = builder_type.facts_of(data_dir, config)
     reports: dict[str, Report] = {}
     absent: list[str] = []
     by_class: dict[str, dict[str, tuple[int, int]]] = {}

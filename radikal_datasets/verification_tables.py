@@ -45,6 +45,12 @@ def print_verification(console: Console, result: Verification) -> None:
     without = sum(problem.count for problem in problems if problem.effect == Effect.REFERENCE_LOST)
     nothing = "No image or box of this tree would be lost." if without else "Nothing in this tree would be lost."
     verdict = f"{losses} would be lost, see above." if losses else nothing
+    if misread := list(dict.fromkeys(p.kind for p in problems if p.effect == Effect.MISREAD)):
+        verdict = (
+            f"{losses} would be lost, and p" * bool(losses)
+            + "P" * (not losses)
+            + (f"robably misread: {', '.join(misread)}, see above.")
+        )
     if without:
         kept = "1 image would be" if without == 1 else f"{without:,} images would be"
         verdict += f" {kept} kept without a reference, see above."
@@ -60,7 +66,7 @@ def _print_problems(console: Console, report: Report) -> None:
         table.add_row(kind, f"{count:,}", f"{len(report.files(kind)):,}", report.kinds[kind].meaning)
     console.print(table)
     # Losses come first, and all of them are listed.
-    lost = (Effect.IMAGE_LOST, Effect.BOX_LOST, Effect.REFERENCE_LOST)
+    lost = (Effect.IMAGE_LOST, Effect.BOX_LOST, Effect.MISREAD, Effect.REFERENCE_LOST)
     losses = [kind for kind in report.counts() if report.kinds[kind].effect in lost]
     for kind in [*losses, *(kind for kind in report.counts() if kind not in losses)]:
         most = _MOST_LOSSES if kind in losses else _MOST_REPAIRS

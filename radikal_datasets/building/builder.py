@@ -82,18 +82,21 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         strict: bool = False,
         **kwargs: Any,
     ):
-        config = self.SOURCE.config(config_name)
-        if protocol not in self.SOURCE.protocols:
+        #: What is known about the source in this tree: `SOURCE`, unless the classes come from the tree.
+        self.facts = self.SOURCE if data_dir is None else self.facts_of(data_dir, config_name)
+        config = self.facts.config(config_name)
+        if protocol not in self.facts.protocols:
             raise ProtocolError(
-                f"{self.SOURCE.name} has no split protocol {protocol!r}. Choose one of {list(self.SOURCE.protocols)}."
+                f"{self.SOURCE.name} has no split protocol {protocol!r}. Choose one of {list(self.facts.protocols)}."
             )
         if data_dir is None:
             raise SourceNotFoundError(
                 f"No data_dir was given for {self.SOURCE.name}. Call radikal_datasets.load_dataset, which looks for it."
             )
         data_dir = os.fspath(data_dir)
-        self.tree = self.SOURCE.open_tree(data_dir)
-        self._wanted = re.compile(self.SOURCE.files_of(config)).fullmatch
+        self.tree = self.open_tree(data_dir)
+        protocol = self.effective_protocol(protocol)
+        self._wanted = re.compile(self.facts.files_of(config)).fullmatch
         if not is_url(data_dir):
             data_dir = str(Path(data_dir).expanduser().resolve())
         # Only settings that differ from the default go into the cache id, in a canonical spelling.
@@ -106,6 +109,23 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         kwargs["hash"] = self._fingerprint()
         super().__init__(*args, config_name=config.name, data_dir=data_dir, **settings, **kwargs)
 
+    @classmethod
+    def facts_of(cls, data_dir: str | os.PathLike[str], config_name: str | None = None) -> Source:
+        """Return the facts about the source in one tree: `SOURCE`, unless configurations and classes come from it."""
+        return cls.SOURCE
+
+    @classmethod
+    def open_tree(cls, data_dir: str | os.PathLike[str]) -> Tree:
+        """Open a tree at the source's root; see `Source.open_tree`."""
+        return cls.SOURCE.open_tree(data_dir)
+
+    def effective_protocol(self, protocol: str) -> str:
+        """Return the split protocol that is used if this one is requested."""
+        return protocol
+
+    def review(self, examples: list[Example], split_of: dict[str, str], report: Report) -> None:
+        """Look at one part as a whole, once its splits are assigned; may count what no single image shows."""
+
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         """Parse the annotations of one part (a configuration that does not combine others).
 
@@ -117,7 +137,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names of this configuration, in label order."""
-        return self.SOURCE.config(self.config.name).classes
+        return self.facts.config(self.config.name).classes
 
     def index(self) -> Index:
         """Parse all annotations and assign the splits; done once."""
@@ -127,7 +147,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                 # A link to a folder stands for every file below it; a member that leaves the archive, for any file.
                 if is_unsafe(unsafe.path) or self._wanted(unsafe.path) or self._wanted(f"{unsafe.path}/x"):
                     report.add_error(unsafe)
-            config = self.SOURCE.config(self.config.name)
+            config = self.facts.config(self.config.name)
             found: dict[str, list[Example]] = {}
             for part in config.parts or (config.name,):
                 for split, examples in self._index_part(part, report).items():
@@ -150,7 +170,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return self.index().report
 
     def _index_part(self, part: str, report: Report) -> dict[str, list[Example]]:
-        classes = self.SOURCE.config(part).classes
+        classes = self.facts.config(part).classes
         kept: dict[str, Example] = {}
         for example in self.read(self.tree, part, report):
             with report.costs_image():
@@ -165,6 +185,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         set_groups(examples, self.tree, report)
         found: dict[str, list[Example]] = {}
         split_of = self._assign_splits(examples, places, part)
+        self.review(examples, split_of, report)
         for example in examples:
             found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
         return found
@@ -172,7 +193,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     def _count_stray(self, part: str, report: Report) -> None:
         """Count the images that no source opened or reported, so that no image disappears silently."""
         known = self.tree.accounted_for | {problem.path for problem in report.problems}
-        in_part = re.compile(self.SOURCE.config(part).files)
+        in_part = re.compile(self.facts.config(part).files)
         for path in self.tree.files:
             if path not in known and in_part.fullmatch(path) and _IMAGE_SUFFIX.search(path):
                 with report.costs_image():
@@ -188,21 +209,21 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         has_publisher_split = any(example.publisher_split for example in annotated)
         if protocol == splits.OFFICIAL:
             if annotated and not has_publisher_split:
-                others = [name for name in self.SOURCE.protocols if name != splits.OFFICIAL]
+                others = [name for name in self.facts.protocols if name != splits.OFFICIAL]
                 raise ProtocolError(
                     f"The layout in {self.tree.root} does not define the publisher's split. Use one of {others}."
                 )
             return publisher
-        keep_test = protocol == splits.RECOMMENDED and self.SOURCE.keeps_publisher_test and has_publisher_split
+        keep_test = protocol == splits.RECOMMENDED and self.facts.keeps_publisher_test and has_publisher_split
         assigned = {i: split for i, split in publisher.items() if split == splits.TEST} if keep_test else {}
         pool = [example for example in annotated if example.image_id not in assigned]
         units = splits.units((e.group or e.image_id, places[e.image_id], (i.label for i in e.instances)) for e in pool)
-        table = self.SOURCE.split_of_group.get(protocol, {})
+        table = self.facts.split_of_group.get(protocol, {})
         split_of_group = {unit.group: table[unit.group] for unit in units if unit.group in table}
         split_of_group |= splits.cut(
             self.SOURCE.name,
             [unit for unit in units if unit.group not in table],
-            self.SOURCE.config(part).rarest_first(),
+            self.facts.config(part).rarest_first(),
             test_share=0.0 if keep_test else splits.TEST_SHARE,
         )
         return assigned | {e.image_id: split_of_group[e.group or e.image_id] for e in pool}
@@ -219,7 +240,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     # ---- what datasets calls ----
 
     def _info(self) -> datasets.DatasetInfo:
-        source = self.SOURCE
+        source = self.facts
         return datasets.DatasetInfo(
             description=f"{source.title}. Configuration {self.config.name}, split protocol {self.config.protocol}.",
             citation=source.citation,
@@ -236,7 +257,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
             )
             raise LayoutError(
                 f"{self.config.data_dir} holds no image of {self.SOURCE.name}/{self.config.name}.{lost} "
-                f"The expected layout is:\n{self.SOURCE.layout}"
+                f"The expected layout is:\n{self.facts.layout}"
             )
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"examples": examples})
@@ -261,7 +282,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     def _log_problems(self) -> None:
         report = self.report()
         if report.problems:
-            name = self.SOURCE.name + (f" {self.config.name}" if len(self.SOURCE.configs) > 1 else "")
+            name = self.SOURCE.name + (f" {self.config.name}" if len(self.facts.configs) > 1 else "")
             counts = ", ".join(f"{kind} {count:,}" for kind, count in report.counts().items())
             level = logging.WARNING if report.loses_something or report.loses_reference else logging.INFO
             logger.log(level, "%s: %s (radikal-datasets verify lists them)", name, counts)

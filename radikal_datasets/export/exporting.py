@@ -14,8 +14,9 @@ from datasets.utils import tqdm
 
 from ..errors import LayoutError
 from ..loading.sets import open_sets, rows
+from ..own_data.scanning import is_own_data
 from ..schema import require_columns
-from ..sources import source_info, source_names
+from ..sources import OWN, builder_class, is_source, source_info
 from .coco import CocoWriter
 from .objects import ObjectsWriter
 from .shared import About, Record, Writer, atomic_output, extension_of, file_stems, short_split
@@ -97,10 +98,10 @@ def export_sets(
     if format not in FORMATS:
         raise ValueError(f"There is no format {format!r}. The formats are {', '.join(FORMATS)}.")
     final = Path(output)
-    license = _license(name)
+    license = _license(name, data_dir, config)
     done: list[Exported] = []
     unlabeled: list[str] = []
-    with atomic_output(final, data_dir, name if name not in source_names() else None) as stage:
+    with atomic_output(final, data_dir, None if is_source(name) else name) as stage:
         for title, splits in open_sets(name, config, data_dir=data_dir, protocol=protocol):
             part = title.partition("/")[2] if config is None else ""
             if any(any(split["annotated"]) for split in _checked(title, splits).values()):
@@ -189,9 +190,13 @@ def _checked(title: str, splits: DatasetDict) -> DatasetDict:
     return splits
 
 
-def _license(name: str) -> str:
+def _license(name: str, data_dir: str | os.PathLike[str] | None, config: str | None) -> str:
     """Return name and summary of a source's license; "" for a folder, whose card states it."""
-    if name not in source_names():
+    if data_dir is None and is_own_data(name):
+        name, data_dir = OWN, name
+    if not is_source(name):
         return ""
-    license = source_info(name).license
+    license = (
+        builder_class(name).facts_of(data_dir, config).license if data_dir is not None else source_info(name).license
+    )
     return f"{license.name}. {license.summary}"

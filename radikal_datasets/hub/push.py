@@ -21,7 +21,6 @@ from ..prepared.card_text import CARD_FILENAME
 from ..prepared.manifest import MANIFEST_FILENAME, Manifest, check_folder
 from ..schema import features
 from ..source import Source
-from ..sources import source_info
 from .one_commit import MAIN, LocalFile, Plan, Push, check_repo_id, clear_errors
 from .repository import Repository, Snapshot
 from .source_folder import folder_of
@@ -104,7 +103,7 @@ def push_to_hub(
         source_or_folder, configs, data_dir=data_dir, protocol=protocol, strict=strict, num_proc=num_proc
     )
     manifest = _chosen(check_folder(folder, rehash=rehash), configs, folder)
-    source = source_info(manifest.source)
+    source = manifest.facts
     if public and not source.license.redistributable:
         raise LicenseError(
             f"{source.name} must not be made public: {source.license.name}. {source.license.summary} Push it without "

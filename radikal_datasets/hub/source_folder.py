@@ -11,9 +11,10 @@ import datasets.config
 
 from .. import splits
 from ..errors import SourceNotFoundError, UnknownSourceError
+from ..own_data.scanning import is_own_data
 from ..prepared.folder import build_hub_folder
 from ..prepared.reading import is_hub_folder
-from ..sources import plain_name, source_info, source_names
+from ..sources import OWN, is_source, plain_name, source_info, source_names
 
 
 def folder_of(
@@ -44,7 +45,9 @@ def folder_of(
     if is_hub_folder(source_or_folder):
         return Path(source_or_folder)
     name = plain_name(os.fspath(source_or_folder))
-    if name not in source_names():
+    if data_dir is None and is_own_data(source_or_folder):
+        name, data_dir = OWN, source_or_folder
+    if not is_source(name):
         raise UnknownSourceError(
             f"{name} is neither a source nor a folder written by `radikal-datasets prepare`. The sources are "
             f"{', '.join(source_names())}."
@@ -54,7 +57,11 @@ def folder_of(
     if data_dir is None or not ("://" in os.fspath(data_dir) or Path(data_dir).expanduser().exists()):
         raise SourceNotFoundError(
             f"No data for {name}: {'--data-dir was not given' if data_dir is None else f'{data_dir} does not exist'}. "
-            f"Download page: {source_info(name).download_page}"
+            + (
+                f"Download page: {source_info(name).download_page}"
+                if name != OWN
+                else "Give the folder of your images."
+            )
         )
     if is_hub_folder(data_dir):
         return Path(data_dir)

@@ -28,10 +28,11 @@ from ..errors import (
     UnknownSourceError,
 )
 from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub, hub_name, hub_repo
+from ..own_data.scanning import is_own_data
 from ..prepared.reading import CARD_KEY, folder_metadata, is_hub_folder, prepared_source
 from ..raw.tree import is_url
 from ..source import Source
-from ..sources import source_info, source_names
+from ..sources import OWN, builder_class, is_source, source_info, source_names
 from . import download
 from .from_hub import (
     Commit,
@@ -109,6 +110,9 @@ def load_dataset(
     }
     _check_spelling(str(path), kwargs)
     source = _source_of(path)
+    if source is None and data_dir is None and is_own_data(path):
+        data_dir, path = path, f"{DEFAULT_NAMESPACE}/{OWN}"
+        source = _source_of(path)
     if source is None:
         common["data_dir"] = None if data_dir is None else os.fspath(data_dir)
         if is_on_private_hub(str(path)):
@@ -124,7 +128,7 @@ def load_dataset(
     if place.kind is _Kind.HUB_FOLDER:
         _check_prepared(place.address, folder_metadata(place.address), name, protocol, strict)
         return datasets.load_dataset(place.address, name, **common)
-    config = source.config(name)
+    config = builder_class(source.name).facts_of(place.address, name).config(name)
     settings: dict[str, Any] = {"strict": True} if strict else {}
     if protocol is not None:
         settings["protocol"] = protocol
@@ -184,7 +188,7 @@ def _source_of(path: str) -> Source | None:
     namespace, _, name = str(path).partition("/")
     if namespace != DEFAULT_NAMESPACE or not name or "/" in name:
         return None
-    if name not in source_names() and hub_repo(name) is not None:
+    if not is_source(name) and hub_repo(name) is not None:
         return None
     try:
         return source_info(name)
@@ -217,6 +221,11 @@ def _find(source: Source, name: str | None, data_dir: Any, revision: str | None)
         return _local(source, os.fspath(data_dir), "data_dir")
     if revision is None and (tree := _in_data_root(source)) is not None:
         return _local(source, str(tree), "RADIKAL_DATA")
+    if source.name == OWN:
+        raise SourceNotFoundError(
+            f'No folder was given for {DEFAULT_NAMESPACE}/{OWN}. Pass it: load_dataset("{DEFAULT_NAMESPACE}/{OWN}", '
+            'data_dir="my_folder"). A set that was pushed is loaded by its own name, NAMESPACE/NAME.'
+        )
     if repo := hub_repo(source.name):
         return _Place(_Kind.HUB, repo, f"the Hub at {hub_name()}")
     if source.download is not None and revision is None and not is_offline():
@@ -234,8 +243,9 @@ def _local(source: Source, path: str, why: str) -> _Place:
         if not Path(path).exists():
             raise SourceNotFoundError(
                 f"{why}={path}: no such folder or archive (tried {Path(path).absolute()}). "
-                f"{source.name} is available from {source.download_page} "
-                f"and has this layout:\n{source.layout}"
+                + (f"{source.name} is available from {source.download_page} and " * bool(source.download_page))
+                + ("has" if source.download_page else "It should hold")
+                + f" this layout:\n{source.layout}"
             )
         if is_hub_folder(path):
             if (holds := prepared_source(path)) not in (None, source.name):

@@ -13,7 +13,8 @@ from datasets import Dataset, DatasetDict, get_dataset_config_names
 
 from ..errors import ConfigNameError, UnknownSourceError
 from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub
-from ..sources import builder_class, plain_name, source_names
+from ..own_data.scanning import is_own_data
+from ..sources import OWN, builder_class, is_source, plain_name, source_names
 from .from_hub import clear_errors
 from .loading import load_dataset
 
@@ -41,9 +42,12 @@ def open_sets(
         RadikalError: as raised by `load_dataset`.
     """
     name = plain_name(name)
-    if name in source_names():
+    if is_source(name):
         path = f"{DEFAULT_NAMESPACE}/{name}"
         configs = [config] if config else _configs_there(name, data_dir, protocol)
+    elif data_dir is None and is_own_data(name):
+        path, data_dir = f"{DEFAULT_NAMESPACE}/{OWN}", name
+        configs = [config] if config else _configs_there(OWN, data_dir, protocol)
     elif Path(name).is_dir():
         path = name
         there = get_dataset_config_names(name)
@@ -63,8 +67,9 @@ def open_sets(
         )
     for one in configs:
         splits = load_dataset(path, one, data_dir=data_dir, protocol=protocol)
-        base = Path(name).resolve().name
-        yield (base if one == "default" else f"{base}/{one}"), splits
+        own = path == f"{DEFAULT_NAMESPACE}/{OWN}"
+        base = Path(data_dir if own and data_dir is not None else name).resolve().name
+        yield (base if own or one == "default" else f"{base}/{one}"), splits
 
 
 def _configs_on_hub(repo_id: str) -> list[str]:
@@ -88,6 +93,8 @@ def rows(dataset: Dataset, columns: Sequence[str] | None = None, at_once: int = 
 def _configs_there(source: str, data_dir: str | os.PathLike[str] | None, protocol: str | None) -> list[str | None]:
     """Return a source's configurations with an image in the tree, without those that only combine others."""
     builder_type = builder_class(source)
+    if source == OWN:
+        return [None] if data_dir is None else list(builder_type.facts_of(data_dir).config_names)
     names = [config.name for config in builder_type.SOURCE.configs if not config.parts]
     if len(names) == 1 or data_dir is None:
         return list(names)

@@ -54,7 +54,7 @@ class ConfigCard:
     def of(cls, builder: InspectionBuilder, entry: ConfigEntry, folder: Path) -> ConfigCard:
         """Create it from a builder and its shards, which are in `folder` at the paths of `entry`."""
         shards = {path: file for path, file in entry.files.items() if file.rows is not None}
-        splits = SplitDict(dataset_name=builder.SOURCE.name)
+        splits = SplitDict(dataset_name=builder.facts.name)
         for split in builder.index().splits:
             of_split = [file for path, file in shards.items() if Path(path).name.startswith(f"{split}-")]
             size, rows = sum(file.bytes for file in of_split), sum(file.rows or 0 for file in of_split)
@@ -147,7 +147,7 @@ def _merge(
 ) -> Card:
     metadata = _merged_metadata(older.metadata, newer.metadata, source, names, where)
     there = [config["config_name"] for config in metadata["configs"]]
-    fresh = {_ABOUT: about(source, there), _CITATION: citation(source)}
+    fresh = {_ABOUT: about(source, there)} | ({_CITATION: citation(source)} if source.citation else {})
     for name in names:
         if (block := newer.block(_block_name(name))) is None:
             raise HubFolderError(f"{where[1]} has no section about {name}. Run prepare again.")
@@ -189,7 +189,8 @@ def _merged_metadata(
     metadata: dict[str, Any] = {"license": license.name.lower() if license.spdx else "other"}
     if not license.spdx:
         metadata["license_name"] = re.sub(r"[^a-z0-9]+", "-", license.name.lower()).strip("-")
-        metadata["license_link"] = source.homepage
+        if source.homepage:
+            metadata["license_link"] = source.homepage
     tasks = ["object-detection"] + ["image-segmentation"] * ("masks" in source.annotations)
     tags = ["industrial-inspection", "defect-detection", source.name]
     rows = sum(split.get("num_examples", 0) for info in infos for split in info.get("splits") or ())

@@ -27,7 +27,7 @@ def about(source: Source, configs: Sequence[str]) -> str:
     return (
         f"# {source.title}\n\n"
         f"{images}: {source.modality}. Ground truth: {source.annotations}. Converted by radikal-datasets from the "
-        "publisher's files; the bytes of the images are unchanged.\n\n"
+        f"{'owner' if source.decided else 'publisher'}'s files; the bytes of the images are unchanged.\n\n"
         "```python\n"
         "from datasets import load_dataset\n\n"
         f'dataset = load_dataset("path/to/this/folder"{name})  # a copy on disk\n'
@@ -36,8 +36,9 @@ def about(source: Source, configs: Sequence[str]) -> str:
         "Boxes are `x_min, y_min, x_max, y_max` in pixels, 0-based and half-open. `annotated` is false for unannotated "
         "images: such an image is not a negative. Images of the same `group` are in the same split, unless the "
         "publisher separated them.\n\n"
-        f"Homepage: <{source.homepage}>\n\n"
-        f"## License\n\n{license.name}. {license.summary} {passing_on}\n" + (f"\n## Notes\n\n{notes}" if notes else "")
+        + (f"Homepage: <{source.homepage}>\n\n" if source.homepage else "")
+        + f"## License\n\n{license.name}. {license.summary} {passing_on}\n"
+        + (f"\n## Notes\n\n{notes}" if notes else "")
     )
 
 
@@ -53,7 +54,7 @@ def config_section(builder: InspectionBuilder, preview: str | None) -> str:
     if preview:
         lines += [f"![Some images of {name} with their boxes]({preview})", ""]
     protocol = builder.config.protocol
-    lines += [f"Split protocol `{protocol}`: {_protocol(protocol, builder.SOURCE)}.", ""]
+    lines += [f"Split protocol `{protocol}`: {_protocol(protocol, builder.facts)}.", ""]
     lines += ["| split | images | defect-free | not annotated | boxes |", "|---|---:|---:|---:|---:|"]
     for split, examples in by_split.items():
         clean = sum(example.annotated and not example.instances for example in examples)
@@ -65,6 +66,8 @@ def config_section(builder: InspectionBuilder, preview: str | None) -> str:
 
 
 def _protocol(protocol: str, source: Source) -> str:
+    if protocol == splits.OFFICIAL and source.decided:
+        return "the folder's own splits, as they are"
     if protocol == splits.OFFICIAL:
         return "the publisher's split unchanged; there is no validation set"
     if protocol == splits.RECOMMENDED and source.keeps_publisher_test:

@@ -72,10 +72,11 @@ def build_hub_folder(
         HubFolderError: the YAML of the existing card cannot be parsed; nothing was changed.
     """
     output = Path(output_dir)
-    facts = builder_class(source).SOURCE
     wanted = [configs] if isinstance(configs, str) else configs
+    builder_type = builder_class(source)
+    facts = builder_type.facts_of(data_dir, wanted[0] if wanted else None)
     builders = [
-        builder_class(source)(config_name=name, data_dir=data_dir, protocol=protocol, strict=strict)
+        builder_type(config_name=name, data_dir=data_dir, protocol=protocol, strict=strict)
         for name in dict.fromkeys(wanted or facts.config_names)
     ]
     # In the system's temporary folder: a lock file must not be among the files that are pushed.
@@ -96,7 +97,7 @@ def build_hub_folder(
 def _has_images(builder: InspectionBuilder, wanted: bool) -> bool:
     if builder.index().splits:
         return True
-    facts, name, place = builder.SOURCE, builder.config.name, builder.config.data_dir
+    facts, name, place = builder.facts, builder.config.name, builder.config.data_dir
     if wanted:
         raise LayoutError(f"{place} holds no image of {facts.name}/{name}. The expected layout is:\n{facts.layout}")
     logger.info("%s/%s: skipped, because %s holds no image of it", facts.name, name, place)
@@ -113,7 +114,7 @@ def _check_apart(output: Path, builder: InspectionBuilder) -> None:
 
 def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:
     """Reject an output that holds another source's dataset, or foreign files where we would write."""
-    facts, card = builders[0].SOURCE, output / CARD_FILENAME
+    facts, card = builders[0].facts, output / CARD_FILENAME
     about = parse_card(read_card(card), card).metadata.get(CARD_KEY) if card.is_file() else None
     there = about.get("source") if isinstance(about, dict) else None
     if there not in (None, facts.name):
@@ -212,6 +213,7 @@ class _Folder:
                 SCHEMA_VERSION,
                 __version__,
                 entries,
+                dict(self.facts.decided),
             ).merged_onto(self.manifest)
             # If anything is replaced, so is the manifest: as long as it is staged, a commit is incomplete.
             text = manifest.to_json()

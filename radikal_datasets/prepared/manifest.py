@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import HubFolderError
-from ..sources import source_info, source_names
+from ..source import Config, License, Source
+from ..sources import is_source, source_info
 from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import Notes, sha256_of
 from .reading import CARD_KEY
@@ -63,6 +64,7 @@ class Manifest:
         schema_version: of the columns.
         library_version: of radikal-datasets.
         configs: name -> configuration.
+        decided: of own data, see `Source.decided`; otherwise empty, and absent from the file.
     """
 
     source: str
@@ -70,6 +72,7 @@ class Manifest:
     schema_version: int
     library_version: str
     configs: dict[str, ConfigEntry] = field(default_factory=dict)
+    decided: dict[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> dict[str, FileEntry]:
@@ -87,14 +90,18 @@ class Manifest:
             data = _typed(json.loads(text), dict)
             configs = {name: _config(name, entry) for name, entry in _typed(data["configs"], dict).items()}
             names = [_typed(data[key], str) for key in ("source", "version", "library_version")]
-            return cls(names[0], names[1], _typed(data["schema_version"], int), names[2], configs)
+            decided = _typed(data.get("decided", {}), dict)
+            return cls(names[0], names[1], _typed(data["schema_version"], int), names[2], configs, decided)
         except (ValueError, KeyError, RecursionError) as error:
             found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise HubFolderError(f"{where} is not a manifest of radikal-datasets: {found}. {_REMEDY}") from None
 
     def to_json(self) -> str:
         """Return the text of the file, keys sorted."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        data = asdict(self)
+        if not self.decided:
+            del data["decided"]
+        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def load(cls, folder: str | Path) -> Manifest:
@@ -126,7 +133,35 @@ class Manifest:
             raise HubFolderError(
                 f"{self.source} cannot be added to a manifest of {older.source}. Choose another folder or repository."
             )
-        return replace(self, configs=older.configs | self.configs)
+        decided = older.decided | self.decided
+        if decided:
+            decided["classes"] = older.decided.get("classes", {}) | self.decided.get("classes", {})
+        return replace(self, configs=older.configs | self.configs, decided=decided)
+
+    @property
+    def facts(self) -> Source:
+        """The facts about its source; of own data, those that `prepare` wrote into it.
+
+        Raises:
+            HubFolderError: what was written about own data is not complete.
+        """
+        source = source_info(self.source)
+        if not self.decided:
+            return source
+        try:
+            license = License(
+                _typed(self.decided["license"], str),
+                self.decided["may_be_passed_on"] is True,
+                _typed(self.decided["license_summary"], str),
+            )
+            classes = _typed(self.decided["classes"], dict).items()
+            configs = tuple(
+                Config(name, tuple(_typed(one, str) for one in _typed(names, list))) for name, names in classes
+            )
+            title = _typed(self.decided["title"], str)
+        except (KeyError, ValueError) as error:
+            raise HubFolderError(f"{MANIFEST_FILENAME}: `decided` is not complete: {error}. {_REMEDY}") from None
+        return replace(source, title=title, license=license, configs=configs, decided=self.decided)
 
 
 def check_folder(folder: str | Path, *, rehash: bool = False) -> Manifest:
@@ -175,7 +210,7 @@ def _check_card(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_not_listed(folder: Path, manifest: Manifest) -> None:
-    known = source_info(manifest.source).config_names if manifest.source in source_names() else []
+    known = source_info(manifest.source).config_names if is_source(manifest.source) else []
     for name in {*known, *manifest.configs}:
         for path in folder.glob(f"{name}/*.parquet"):
             if f"{name}/{path.name}" not in manifest.files:

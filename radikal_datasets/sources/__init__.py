@@ -10,10 +10,22 @@ from ..building.builder import InspectionBuilder
 from ..errors import UnknownSourceError
 from ..source import Source
 
+#: The source that reads a plant's own images. Its classes come from the folder, so that no list of facts has it.
+OWN = "folder"
 
-def source_names() -> list[str]:
-    """Return the names of all sources, in alphabetical order, without importing them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+def source_names(*, own: bool = False) -> list[str]:
+    """Return the names of the public sources, in alphabetical order, without importing them.
+
+    Args:
+        own: also return `OWN`, the source of a plant's own images.
+    """
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if own or module.name != OWN)
+
+
+def is_source(name: str) -> bool:
+    """Return whether a name, with or without `radikal_datasets/`, is that of a source, own images included."""
+    return plain_name(name) in source_names(own=True)
 
 
 def plain_name(name: str) -> str:
@@ -28,12 +40,11 @@ def builder_class(name: str) -> type[InspectionBuilder]:
         UnknownSourceError: no such source.
     """
     name = plain_name(name)
-    if name not in source_names():
-        near = difflib.get_close_matches(name.replace("-", "_"), source_names(), 1)
+    if not is_source(name):
+        known = source_names(own=True)
+        near = difflib.get_close_matches(name.replace("-", "_"), known, 1)
         meant = f" Did you mean {near[0]}?" if near else ""
-        raise UnknownSourceError(
-            f"There is no source named {name!r}.{meant} The sources are {', '.join(source_names())}."
-        )
+        raise UnknownSourceError(f"There is no source named {name!r}.{meant} The sources are {', '.join(known)}.")
     module = importlib.import_module(f"{__name__}.{name}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, InspectionBuilder) and value.__module__ == module.__name__:

@@ -16,7 +16,7 @@ from radikal_datasets.hub_client.endpoint import DEFAULT_NAMESPACE
 from radikal_datasets.prepared.card_text import CARD_FILENAME, Block, Card, parse_card
 from radikal_datasets.prepared.reading import prepared_source
 from radikal_datasets.source import Source
-from radikal_datasets.sources import source_info, source_names
+from radikal_datasets.sources import is_source, source_info
 from training.run.arguments import DEFAULT_THRESHOLD
 from training.run.settings import Settings
 from training.using.trained_model import OpenedModel
@@ -77,7 +77,7 @@ def _training_set(path: str, config: str | None) -> TrainingSet:
     folder = Path(path)
     source = prepared_source(folder) if folder.is_dir() else path.rpartition("/")[2]
     shown = path if path.startswith(f"{DEFAULT_NAMESPACE}/") else _without_folders(path)
-    return TrainingSet(shown, config, source_info(source) if source in source_names() else None)
+    return TrainingSet(shown, config, source_info(source) if source is not None and is_source(source) else None)
 
 
 def model_card(trained: TrainedModel, repo_id: str, endpoint: str, older: str | None = None) -> str:

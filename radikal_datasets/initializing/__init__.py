@@ -1,0 +1,1 @@
+"""`init`: look at a folder of own images, and write its `radikal.yaml`."""

@@ -1,0 +1,221 @@
+"""Match the names of annotations with files and classes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ..splits import TEST, TRAIN, VALIDATION
+from .parsed import AMBIGUOUS_IMAGE, CLASS_NUMBERS, OTHER_EXTENSION, SIMILAR_CLASSES, SUPERCATEGORY, Findings, loss
+from .settings import OwnSettings
+
+__all__ = ["AMBIGUOUS_IMAGE", "SUPERCATEGORY", "ClassNames", "ImageNames", "nfc", "split_in", "without_roles"]
+
+#: Image files that are looked at.
+IMAGE_SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".pgm", ".ppm", ".pnm")
+)
+#: Folder names that say what lies in a folder and nothing about the image.
+ROLES = frozenset(
+    (
+        *("images", "image", "img", "imgs", "jpegimages", "labels", "label", "annotations", "annotation", "ann"),
+        *("labeltxt", "xml", "xmls", "json", "obj_train_data", "data", "ground_truth", "groundtruth", "gt", "mask"),
+        *("masks", "segmentation", "segmentations", "segmentationclass", "segmentationobject", "default", "rgb"),
+    )
+)
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trainset"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "valset"), VALIDATION),
+    **dict.fromkeys(("test", "testing", "testset"), TEST),
+}
+_UPLOAD_HASH = re.compile(r"^[0-9a-f]{8}-")
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+def nfc(text: str) -> str:
+    """Return the text in Unicode NFC, without spaces at its ends: the form in which names are compared."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def split_in(path: str) -> str | None:
+    """Return the split that a folder or file name in a path stands for: `images/val/`, `instances_train2017.json`."""
+    for part in reversed(PurePosixPath(nfc(path).lower()).parts):
+        if found := _SPLITS.get(part):
+            return found
+    words = re.split(r"[^a-z]+", PurePosixPath(nfc(path).lower()).stem)
+    found = {_SPLITS[word] for word in words if word in _SPLITS}
+    return found.pop() if len(found) == 1 else None
+
+
+def without_roles(path: str) -> tuple[str, ...]:
+    """Return the folders of a path without those that only say what lies in them (`images`, `labels`, `masks`)."""
+    return tuple(part for part in PurePosixPath(nfc(path).lower()).parts[:-1] if part not in ROLES)
+
+
+class ImageNames:
+    """The images of a tree, found by the names that annotations give them."""
+
+    def __init__(self, images: Iterable[str]) -> None:
+        self.images = list(images)
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_plain: dict[str, list[str]] = defaultdict(list)
+        for image in self.images:
+            name = _key(image.rpartition("/")[2])
+            self._by_name[name].append(image)
+            self._by_stem[name.rpartition(".")[0]].append(image)
+            self._by_plain[_plain(name)].append(image)
+
+    def find(self, name: str, *, by: str, findings: Findings, line: int | None = None) -> str | None:
+        """Return the image that an annotation names; None if it is not there.
+
+        The longest suffix of the name that fits exactly one image wins. Several that fit equally well are told apart by
+        folder and split of the annotation.
+
+        Args:
+            name: bare, nested, absolute or a URL, with or without extension.
+            by: the annotation file, which decides between images of the same name.
+            findings: counts names with another extension than the file's.
+            line: in that file.
+
+        Raises:
+            OwnDataError: several images fit equally well (`AMBIGUOUS_IMAGE`).
+        """
+        for candidate in _spellings(name):
+            for matches, exact in self._matches(candidate):
+                if len(matches) > 1:
+                    matches = _nearest(matches, by)
+                if len(matches) == 1:
+                    if not exact and PurePosixPath(candidate).suffix.lower() in IMAGE_SUFFIXES:
+                        findings.add(OTHER_EXTENSION, by, f"{name} is {matches[0]}", line=line)
+                    return matches[0]
+                if matches:
+                    some = ", ".join(matches[:3])
+                    found = f"{name!r} fits {len(matches)} images: {some}"
+                    remedy = "Write the image's path from the root into the annotation."
+                    raise loss(AMBIGUOUS_IMAGE, by, found, remedy, line)
+        return None
+
+    def find_beside(self, annotation: str, *, findings: Findings, stem: str | None = None) -> str | None:
+        """Return the image of an annotation file with the image's own name, beside it or in a parallel folder.
+
+        Args:
+            annotation: posix path of the file.
+            findings: as for `find`.
+            stem: the image's name if it differs from the file's.
+        """
+        path = PurePosixPath(annotation)
+        stem = path.stem if stem is None else stem
+        matches = self._by_stem.get(_key(stem)) or self._by_name.get(_key(stem)) or []
+        same = [image for image in matches if PurePosixPath(image).parent == path.parent]
+        if len(same) == 1:
+            return same[0]
+        return self.find(str(path.parent / stem), by=annotation, findings=findings)
+
+    def _matches(self, name: str) -> Iterator[tuple[list[str], bool]]:
+        """Yield the images that end in ever shorter suffixes of a name, and whether with its extension."""
+        wanted = _key(name)
+        parts = wanted.split("/")
+        for by, last, exact in (
+            (self._by_name, parts[-1], True),
+            (self._by_stem, parts[-1], False),
+            (self._by_stem, parts[-1].rpartition(".")[0], False),
+            (self._by_plain, _plain(parts[-1]), True),
+        ):
+            matches = by.get(last, []) if last else []
+            for length in range(len(parts), 1, -1):
+                above = parts[-length:-1]
+                yield [image for image in matches if _ends_in(image, above)], exact
+            yield matches, exact
+
+
+def _ends_in(image: str, folders: list[str]) -> bool:
+    there = _key(image).split("/")[:-1]
+    return there[-len(folders) :] == folders
+
+
+def _key(text: str) -> str:
+    return nfc(text).casefold()
+
+
+def _plain(name: str) -> str:
+    """Return a name as upload servers clean it: spaces become underscores, and all but letters, digits, . - are cut."""
+    return re.sub(r"[^\w.-]", "", name.replace(" ", "_"))
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Yield the paths that a name may stand for, the literal one first."""
+    plain = _DRIVE.sub("", name.strip().replace("\\", "/")).lstrip("/")
+    plain = re.sub(r"^(?:\./)+", "", plain)
+    yield plain
+    if "://" in name or "?" in name or "%" in name or name.startswith("/data/"):
+        url = urlsplit(name.strip())
+        for value in parse_qs(url.query).get("d", []):
+            yield unquote(value).replace("\\", "/").lstrip("/")
+        plain = unquote(url.path).lstrip("/")
+        yield plain
+    folder, _, last = plain.rpartition("/")
+    if _UPLOAD_HASH.match(last):
+        yield f"{folder}/{_UPLOAD_HASH.sub('', last)}".lstrip("/")
+
+
+def _nearest(matches: list[str], by: str) -> list[str]:
+    """Return those of several images that are beside an annotation, in its parallel folder, or in its split."""
+    parent = PurePosixPath(by).parent
+    rules = (
+        lambda image: PurePosixPath(image).parent == parent,
+        lambda image: without_roles(image) == without_roles(by),
+        lambda image: parent in PurePosixPath(image).parents,
+        lambda image: split_in(by) is not None and split_in(image) == split_in(by),
+    )
+    for rule in rules:
+        if len(found := [image for image in matches if rule(image)]) == 1:
+            return found
+    return matches
+
+
+class ClassNames:
+    """The classes of a set, collected from several files and reconciled by name."""
+
+    def __init__(self, settings: OwnSettings, findings: Findings) -> None:
+        self.names: dict[str, None] = {}
+        self._settings = settings
+        self._findings = findings
+        self._numbers: dict[str, tuple[int, str]] = {}
+
+    def stated(self, names: dict[int, str], file: str) -> dict[int, str]:
+        """Take a file's list of classes, number -> name, in its order; returns it with names as they are compared."""
+        cleaned = {number: nfc(name) for number, name in names.items() if nfc(name)}
+        for number, name in cleaned.items():
+            before = self._numbers.setdefault(name, (number, file))
+            if before[0] != number and before[1] != file:
+                found = f"{name} is {before[0]} in {before[1]} and {number} in {file}"
+                self._findings.add(CLASS_NUMBERS, file, found)
+            self.names.setdefault(name)
+        return cleaned
+
+    def used(self, name: str) -> str:
+        """Take a class name that an object states; returns it as it is compared."""
+        name = nfc(name)
+        self.names.setdefault(name)
+        return name
+
+    def listed(self, *, alphabetical: bool) -> list[str]:
+        """Return all names: as stated, or in alphabetical order where no file states one; notes look-alikes."""
+        names = sorted(self.names) if alphabetical else list(self.names)
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            renamed = self._settings.renamed.get(name, name)
+            if renamed not in alike[(key := re.sub(r"[\s_-]+", "", renamed.casefold()))]:
+                alike[key].append(renamed)
+        for group in alike.values():
+            if len(group) > 1:
+                found = " and ".join(repr(name) for name in group)
+                self._findings.add(
+                    SIMILAR_CLASSES, "radikal.yaml", f"{found}: merge them under `classes` if they are one"
+                )
+        return names
