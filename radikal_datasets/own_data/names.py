@@ -73,8 +73,8 @@ class ImageNames:
     def find(self, name: str, *, by: str, findings: Findings, line: int | None = None) -> str | None:
         """Return the image that an annotation names; None if it is not there.
 
-        The longest suffix of the name that fits exactly one image wins. Several that fit equally well are told apart by
-        folder and split of the annotation.
+        The longest suffix of the name that fits exactly one image wins. Several that fit equally well are
+        distinguished by folder and split of the annotation.
 
         Args:
             name: bare, nested, absolute or a URL, with or without extension.

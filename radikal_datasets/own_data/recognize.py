@@ -30,10 +30,10 @@ _NUMBERS = re.compile(
 )
 #: Files that come with a set and hold no annotation.
 _LITTER = re.compile(
-    r"(?:readme|license|licence|copying|changelog)[^/]*$|\.(?:md|rst|pdf|html?|docx?|py|ipynb|cache|log|sh|bat|gitignore|"
+    r"(?:readme|licen[cs]e|copying|changelog)[^/]*$|\.(?:md|rst|pdf|html?|docx?|py|ipynb|cache|log|sh|bat|gitignore|"
     r"gitattributes)$|notes\.json$|labelmap\.(?:txt|prototxt)$|(?:requirements|environment)\.(?:txt|ya?ml)$|traps\.json$",
     re.IGNORECASE,
-)  # "licence" is how some files are spelled: alias
+)
 #: Files that may hold annotations: none of them stays unread silently.
 ANNOTATION_LIKE = re.compile(r"\.(?:txt|xml|json|jsonl|csv|tsv|mat|parquet|ya?ml|npy|zip|tar|gz)$", re.IGNORECASE)
 
@@ -50,7 +50,7 @@ class Files:
         masks: image files that are masks.
         annotations: format -> its annotation files, in path order.
         documents: annotation file -> parsed JSON, XML root or text.
-        class_lists: files that list class names, one a line or as YAML.
+        class_lists: files that list class names, as lines or as YAML.
         image_lists: text files that list images.
         exported: the lists of an export by this program (`images.csv`).
         unread: files that nothing explains.
