@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.loaders.conftest import drawn_row, make_split
+from tests.preview.test_gallery import _TOOLS, in_browser
 from training.scoring.class_page import write_class_page
 from training.scoring.operating_point import all_correct, best_operating_point
 from training.scoring.page_images import try_to_write
@@ -137,3 +138,36 @@ def test_a_page_of_a_classifiers_errors_shows_the_most_confident_first(tmp_path)
     assert "<dt>misclassified</dt><dd>2</dd>" in text
     assert write_class_page(tmp_path, "test", split, answers[2:], ["good", "defect"])
     assert "No image of the test split is misclassified." in (tmp_path / "index.html").read_text()
+
+
+def test_the_large_view_has_both_sides_and_results_are_filters(tmp_path):
+    row = drawn_row(1)
+    size = {"width": row["width"], "height": row["height"]}
+    wrong = Picture("wrong", row["bytes"], **size, truth=TWO, prediction=ONE)
+    none = {"boxes": [], "labels": [], "scores": []}
+    right = Picture("right", row["bytes"], **size, truth={"boxes": [], "labels": []}, prediction=none)
+    page = tmp_path / "page.html"
+    write_prediction_page(
+        page, title="T", numbers={}, pictures=[wrong, right], class_names=["hole", "scratch"], threshold=0.5
+    )
+    found = in_browser(
+        page,
+        _TOOLS
+        + """
+        const found = { all: shown() };
+        tick("result", "correct"); found.correct = shown(); tick("result", "correct");
+        tick("result", "false"); found.false = shown();
+        opener(visible()[0]).click();
+        found.titles = [...large.querySelectorAll("p")].map((p) => p.textContent);
+        found.tags = [...large.querySelectorAll(".tag")].map((tag) => [tag.textContent, tag.className]);
+        const tops = [...large.querySelectorAll(".stack")].map((one) => one.getBoundingClientRect().top);
+        found.beside = new Set(tops).size;
+        key("b"); found.hidden = !seen(large.querySelector(".tag")); key("t"); found.still = seen(large);
+        return found;""",
+    )
+    assert found["all"] == ["wrong", "right"] and found["correct"] == ["right"] and found["false"] == ["wrong"]
+    assert found["titles"] == ["ground truth", "predictions"] and found["beside"] == 1
+    assert found["tags"] == [
+        ["Ho", "tag found"], ["Sc", "tag missed"], ["Ho 0.90", "tag found"], ["Ho 0.80", "tag false"],
+    ]  # fmt: skip
+    assert found["hidden"] and found["still"]

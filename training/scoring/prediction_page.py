@@ -69,15 +69,24 @@ def write_split_page(
                 "images without an error": f"{sum(count == 0 for count in errors):,}",
             },
             about=f"At a score of at least {threshold:.2f}, chosen on {chosen_on}. A prediction is correct if its "
-            "intersection with a true box of its class, divided by their union, is at least 0.5. Shown are the "
-            f"{wrong} images with the most errors, worst first, and {len(chosen) - wrong} without an error: not a fair "
-            "sample of the split.",
+            "intersection with a true box of its class, divided by their union, is at least 0.5. "
+            + _choice(wrong, len(chosen) - wrong, sum(count > 0 for count in errors)),
             pictures=pictures_of(dataset, found, chosen),
             class_names=class_names,
             threshold=threshold,
         )
 
     return try_to_write(folder / "index.html", write)
+
+
+def _choice(wrong: int, right: int, all_wrong: int) -> str:
+    """Return a sentence on which images are shown."""
+    some = (
+        f"the {wrong} of {all_wrong} images with the most errors" if wrong < all_wrong else f"all {wrong} with errors"
+    )
+    parts = [f"{some}, the worst first"] if wrong else []
+    parts += [f"{right} without an error"] if right else []
+    return f"Shown: {', and '.join(parts)}. This is not a fair sample of the split." if parts else ""
 
 
 def pictures_of(
