@@ -55,7 +55,7 @@ class Canvas:
         if (
             self._plain
             and record.window is None
-            and decoder.shown_whole(record.image, record.size, target, self.resize)
+            and decoder.decode_onto(record.image, record.size, target, self.resize)
         ):
             return
         content = self.content(record.shown)

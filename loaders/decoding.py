@@ -68,7 +68,7 @@ class Decoder:
                 return _planes(pixels, color), pixels.shape[:2]
         return self._by_pillow(data, color)
 
-    def shown_whole(self, data: Encoded | None, size: tuple[int, int], target: np.ndarray, how: Resize) -> bool:
+    def decode_onto(self, data: Encoded | None, size: tuple[int, int], target: np.ndarray, how: Resize) -> bool:
         """Decode onto contiguous `target`, uint8 (H, W) or (H, W, 3), if it is a common JPEG of `size`.
 
         This is the fast path for nearly every image of most datasets; it saves a twentieth of the time at 200x200

@@ -97,10 +97,10 @@ def __dir__() -> list[str]:
 
 
 def _adapt_huggingface_hub() -> None:
-    from .hub_client import answers, endpoint
+    from .hub_client import endpoint, response_checks
 
     endpoint.stay_at_endpoint()
-    answers.install()
+    response_checks.install()
 
 
 def _adapt_datasets() -> None:

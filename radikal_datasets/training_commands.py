@@ -67,5 +67,5 @@ def run_training_command(command: str, arguments: Sequence[str]) -> int:
     check_not_shadowed()
     if command == "demo-light":
         command, arguments = "demo", ["--light", *arguments]
-    importlib.import_module("training.run.arguments").answer_early(command, arguments)
+    importlib.import_module("training.run.arguments").exit_early(command, arguments)
     return importlib.import_module(TRAINING_COMMANDS[command][0]).main(list(arguments))

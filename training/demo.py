@@ -18,9 +18,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
-    from training.run.arguments import answer_early
+    from training.run.arguments import exit_early
 
-    answer_early("demo")
+    exit_early("demo")
 
 from radikal_datasets.errors import RadikalError, StepFailedError
 from training.run.arguments import demo_parser

@@ -19,9 +19,9 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
-    from training.run.arguments import answer_early
+    from training.run.arguments import exit_early
 
-    answer_early("explain")
+    exit_early("explain")
 
 import torch
 from accelerate import Accelerator
@@ -32,12 +32,12 @@ from radikal_datasets.errors import ModelError, OutputError, RadikalError, Train
 from training import models
 from training.explaining.baselines import BASELINES
 from training.explaining.calibration import calibration
-from training.explaining.cases import Answer, Subject, answers, cases, choose
+from training.explaining.cases import DetectorRun, ImageResult, cases, choose, predict_images
 from training.explaining.explained import Explained, explain
 from training.explaining.index_page import Entry, write_index
 from training.explaining.methods import METHODS, Effort, available_methods
 from training.explaining.redrawing import PARTS, redrawn
-from training.explaining.report import Files, whole_picture, write_image
+from training.explaining.report import Files, annotated_image, write_image
 from training.explaining.summary import Summary, summarize
 from training.explaining.targets import Detector
 from training.run.arguments import explain_parser
@@ -79,21 +79,21 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         OutputError: the output folder holds something other than explanations.
     """
     _check_room(output)
-    subject = _subject(run, options.split, overrides)
-    options = dataclasses.replace(options, methods=available_methods(subject.detector.model, options.methods))
-    found = answers(subject, options.split)
+    detector_run = _open_detector(run, options.split, overrides)
+    options = dataclasses.replace(options, methods=available_methods(detector_run.detector.model, options.methods))
+    found = predict_images(detector_run, options.split)
     if not found:
         raise TrainingDataError(
             f"No image of split {options.split!r} is annotated, so there is nothing to explain. Choose another --split."
         )
-    validation = found if options.split == "validation" else answers(subject, "validation")
+    validation = found if options.split == "validation" else predict_images(detector_run, "validation")
     threshold, origin = _threshold(options.threshold, validation, options.split)
     chosen = choose(found, options.images, threshold)
     _make_room(output)  # after all checks, so that a mistake removes nothing
     print(f"{len(found)} images in the {options.split} split, {len(chosen)} to explain. {origin}", flush=True)
-    entries, images = _explain_images(subject, output, options, chosen, threshold)
+    entries, images = _explain_images(detector_run, output, options, chosen, threshold)
     summary = summarize([one.explained for one in entries])
-    matches = [pair for one in found for pair in match(one.prediction, one.truth)]
+    matches = [pair for one in found for pair in match(one.prediction, one.ground_truth)]
     calibrations = {
         f"all detections with a score of at least {SCORE_FLOOR:g}": calibration(matches, SCORE_FLOOR),
         f"those above the threshold, {threshold:.2f}": calibration(matches, threshold),
@@ -104,14 +104,14 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
     )  # fmt: skip
     numbers = {
         "run": str(run), "threshold": threshold, "threshold_from": origin, "options": dataclasses.asdict(options),
-        "device": str(subject.accelerator.device), "summary": summary.to_dict(),
+        "device": str(detector_run.accelerator.device), "summary": summary.to_dict(),
         "calibration": {name: one.to_dict() for name, one in calibrations.items()}, "images": images,
     }  # fmt: skip
     (output / NUMBERS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
-def _subject(run: Path, split: str, overrides: list[str]) -> Subject:
+def _open_detector(run: Path, split: str, overrides: list[str]) -> DetectorRun:
     """Open the run's best model and its data."""
     settings, model, processor = open_run(run, overrides)
     if settings.task != "detection":
@@ -121,22 +121,24 @@ def _subject(run: Path, split: str, overrides: list[str]) -> Subject:
     if settings.num_threads:
         torch.set_num_threads(settings.num_threads)
     accelerator = Accelerator(mixed_precision="no")
-    return Subject(Detector(model.to(accelerator.device)), processor, splits, settings, accelerator)
+    return DetectorRun(Detector(model.to(accelerator.device)), processor, splits, settings, accelerator)
 
 
 def _explain_images(
-    subject: Subject, output: Path, options: Options, chosen: Sequence[str], threshold: float
+    detector_run: DetectorRun, output: Path, options: Options, chosen: Sequence[str], threshold: float
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
     """Explain each image and write its files; return the entries of the index, and the numbers for the JSON file."""
-    names = class_names(subject.splits[options.split])
-    normalization = models.normalization(subject.processor)
+    names = class_names(detector_run.splits[options.split])
+    normalization = models.normalization(detector_run.processor)
     effort = options.effort
-    others = {part: redrawn(subject.detector, part, effort.seed) for part in PARTS if options.redrawn_images}
+    others = {part: redrawn(detector_run.detector, part, effort.seed) for part in PARTS if options.redrawn_images}
     stems = _stems(chosen)
     entries, images = [], []
-    some = cases(subject, options.split, chosen, threshold, options.detections)
+    some = cases(detector_run, options.split, chosen, threshold, options.detections)
     for i, case in enumerate(tqdm(some, total=len(chosen), unit="image", disable=None)):
-        done = explain(subject.detector, case, options.methods, effort, others if i < options.redrawn_images else {})
+        done = explain(
+            detector_run.detector, case, options.methods, effort, others if i < options.redrawn_images else {}
+        )
         neighbors = (stems[i - 1] if i else None, stems[i + 1] if i + 1 < len(stems) else None)
         files = write_image(output, stems[i], done, names, normalization, neighbors)
         images.append(_numbers(done, files, names))
@@ -145,7 +147,7 @@ def _explain_images(
             done, explanations=[dataclasses.replace(one, maps={}) for one in done.explanations],
             case=dataclasses.replace(case, pixels=case.pixels.new_empty(0)),
         )  # fmt: skip
-        entries.append(Entry(kept, files.page, whole_picture(done, normalization)))
+        entries.append(Entry(kept, files.page, annotated_image(done, normalization)))
         tqdm.write(_line(done))
     return entries, images
 
@@ -165,13 +167,13 @@ def _make_room(output: Path) -> None:
     (output / NUMBERS).write_text('{"unfinished": true}\n', encoding="utf-8")
 
 
-def _threshold(asked: float | None, validation: Sequence[Answer], split: str) -> tuple[float, str]:
+def _threshold(asked: float | None, validation: Sequence[ImageResult], split: str) -> tuple[float, str]:
     """Return the operating point and a sentence on its origin. It is chosen on validation, never on another split."""
     if asked is not None:
         return asked, f"Detections with a score of at least {asked:.2f} (from --threshold)."
     if not validation:
         return 0.5, "Detections with a score of at least 0.50 (there is no annotated validation split to choose on)."
-    point = best_operating_point([one.prediction for one in validation], [one.truth for one in validation])
+    point = best_operating_point([one.prediction for one in validation], [one.ground_truth for one in validation])
     text = f"Detections with a score of at least {point.threshold:.2f} (highest F1, {point.f1:.2f}, on validation"
     return point.threshold, text + (", the very images explained here)." if split == "validation" else ").")
 
@@ -191,7 +193,7 @@ def _numbers(done: Explained, files: Files, names: list[str]) -> dict[str, Any]:
     return {
         "name": case.name, "seconds": done.seconds, **dataclasses.asdict(files),
         "input_size": list(case.pixels.shape[-2:]),
-        "truth": [{"box": box, "label": names[label]} for box, label in case.truth],
+        "truth": [{"box": box, "label": names[label]} for box, label in case.ground_truth],
         "detections": [
             {
                 "box": one.detection.box, "label": names[one.detection.label], "score": one.detection.score,

@@ -21,9 +21,9 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
-    from training.run.arguments import answer_early
+    from training.run.arguments import exit_early
 
-    answer_early("export-model")
+    exit_early("export-model")
 
 import numpy as np
 import onnx

@@ -19,9 +19,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
-    from training.run.arguments import answer_early
+    from training.run.arguments import exit_early
 
-    answer_early("predict")
+    exit_early("predict")
 
 # As in train.py: OpenMP reads it when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

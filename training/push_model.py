@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
-    from training.run.arguments import answer_early
+    from training.run.arguments import exit_early
 
-    answer_early("push-model")
+    exit_early("push-model")
 
 from transformers.utils import logging as transformers_logging
 

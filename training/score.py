@@ -13,9 +13,9 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
-    from training.run.arguments import answer_early
+    from training.run.arguments import exit_early
 
-    answer_early("score")
+    exit_early("score")
 
 from accelerate import Accelerator
 from transformers.utils import logging as transformers_logging

@@ -23,9 +23,9 @@ if __name__ == "__main__":
     # Python puts a script's own folder first on the path. Replace it by the checkout's root, so that `loaders` and
     # `training` can be imported and no file in this folder shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-    from training.run.arguments import answer_early
+    from training.run.arguments import exit_early
 
-    answer_early("train")
+    exit_early("train")
 
 # Waiting threads sleep instead of spinning: on a shared machine, two spinning threads were measured at a sixth of one
 # thread's speed. OpenMP reads this when torch is imported.
@@ -45,7 +45,7 @@ from radikal_datasets.files import write_atomically
 from training.models.families import model_title
 from training.models.inputs import model_inputs
 from training.run.accumulation import accumulation_steps, scale_of_step
-from training.run.arguments import answer_early
+from training.run.arguments import exit_early
 from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
@@ -316,7 +316,7 @@ def score(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; every error a user can cause is one message without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    answer_early("train", arguments)
+    exit_early("train", arguments)
     stop = StopSignals()
     try:
         complete = with_config(arguments)

@@ -32,15 +32,19 @@ _TEXT, _MAT = "ground_truth.txt", "BoundingBox.mat"
 _MISNAMED = re.compile(r"ground_truth(?:(?!\.txt)(?i:\.txt))?|Xgdxannotate\('[A-Z]',\d+\)")
 _STRAY = "ground_truth.txt;"
 
-MISNAMED_TRUTH = Kind(
+MISNAMED_ANNOTATION = Kind(
     "misnamed_truth", Effect.REPAIRED, "the annotation file is not named ground_truth.txt: read anyway"
 )
-MAT_TRUTH = Kind("mat_truth", Effect.REPAIRED, "ground_truth.txt is missing or empty: BoundingBox.mat read instead")
-STRAY_TRUTH = Kind("stray_truth", Effect.NOTED, "`ground_truth.txt;` holds only part of the annotation: never read")
-EMPTY_TRUTH = Kind(
+ANNOTATION_FROM_MAT = Kind(
+    "mat_truth", Effect.REPAIRED, "ground_truth.txt is missing or empty: BoundingBox.mat read instead"
+)
+STRAY_ANNOTATION = Kind(
+    "stray_truth", Effect.NOTED, "`ground_truth.txt;` holds only part of the annotation: never read"
+)
+EMPTY_ANNOTATION = Kind(
     "empty_truth", Effect.UNLABELED, "an annotation without rows proves nothing: series kept as annotated=False"
 )
-PARTIAL_TRUTH = Kind(
+PARTIAL_ANNOTATION = Kind(
     "partial_truth", Effect.UNLABELED, "the annotation is known to stop early: series kept as annotated=False"
 )
 
@@ -220,7 +224,7 @@ def read_annotation(
     tables = sorted(name for name in names if name.lower() == _MAT.lower())
     texts = [_TEXT] * (_TEXT in names) + misnamed
     if _STRAY in names:
-        report.add(STRAY_TRUTH, f"{folder}/{_STRAY}", "not read")
+        report.add(STRAY_ANNOTATION, f"{folder}/{_STRAY}", "not read")
     empty: str | None = None
     for name in texts[:1] + tables[:1]:
         path = f"{folder}/{name}"
@@ -229,13 +233,13 @@ def read_annotation(
             empty = empty or path
             continue
         if annotation.row_count() == PARTIAL_ROWS.get(folder.rpartition("/")[2]):
-            report.add(PARTIAL_TRUTH, path, f"rows: {annotation.row_count()}, as in a truncated copy")
+            report.add(PARTIAL_ANNOTATION, path, f"rows: {annotation.row_count()}, as in a truncated copy")
             return None
         if name in misnamed:
-            report.add(MISNAMED_TRUTH, path, f"no {_TEXT} in the folder")
+            report.add(MISNAMED_ANNOTATION, path, f"no {_TEXT} in the folder")
         if name in tables:
-            report.add(MAT_TRUTH, path, f"no rows in {empty}" if empty else f"no {_TEXT}")
+            report.add(ANNOTATION_FROM_MAT, path, f"no rows in {empty}" if empty else f"no {_TEXT}")
         return annotation, path
     if empty:
-        report.add(EMPTY_TRUTH, empty, "the table has no rows")
+        report.add(EMPTY_ANNOTATION, empty, "the table has no rows")
     return None

@@ -117,12 +117,12 @@ class _Examination:
             found = "HF_ENDPOINT contains a user name or password"
             return False, found, "Set it to http(s)://HOST[:PORT], and use a token."
         start = time.monotonic()
-        answer = self.hub.get("/api/whoami-v2")
+        response = self.hub.get("/api/whoami-v2")
         took, self.first_at = time.monotonic() - start, time.time()
-        if answer.status_code >= 500:
-            found = f"{self.hub.endpoint} has an internal error (HTTP {answer.status_code})"
+        if response.status_code >= 500:
+            found = f"{self.hub.endpoint} has an internal error (HTTP {response.status_code})"
             return False, found, "Check the Hub's log, or that of its proxy."
-        self.first = answer
+        self.first = response
         return True, f"{self.hub.endpoint} answers in {took * 1000:.0f} ms", ""
 
     def token(self) -> tuple[bool | None, str, str]:
@@ -199,24 +199,24 @@ class _Examination:
 
     def parquet_files(self) -> tuple[bool | None, str, str]:
         file = {"path": "default/train-00000-of-00001.parquet", "size": 1000, "sample": _SAMPLE}
-        answer = self._post(f"/api/datasets/{self.probe}/preupload/main", {"files": [file]})
-        mode = answer["files"][0]["uploadMode"]
+        reply = self._post(f"/api/datasets/{self.probe}/preupload/main", {"files": [file]})
+        mode = reply["files"][0]["uploadMode"]
         remedy = "Configure the Hub to treat *.parquet as LFS at any size. Otherwise the stock push_to_hub fails."
         return mode == "lfs", f"a small Parquet file goes by {mode!r}", "" if mode == "lfs" else remedy
 
     def errors(self) -> tuple[bool | None, str, str]:
         missing = f"{self.user or 'radikal'}/radikal-doctor-{secrets.token_hex(4)}"
-        answer = self.asking.get(f"/api/datasets/{missing}")
-        code = answer.headers.get("X-Error-Code")
-        found = f"a repository that does not exist: HTTP {answer.status_code}, X-Error-Code {code}"
+        response = self.asking.get(f"/api/datasets/{missing}")
+        code = response.headers.get("X-Error-Code")
+        found = f"a repository that does not exist: HTTP {response.status_code}, X-Error-Code {code}"
         if code == "RepoNotFound":
             return True, found, ""
         remedy = "Stock clients cannot create a new repository by pushing. Run `hf repos create` first."
         return False, found, remedy
 
     def card_check(self) -> tuple[bool | None, str, str]:
-        answer = self._post("/api/validate-yaml", {"content": "---\nlicense: mit\n---\n", "repoType": "dataset"})
-        return isinstance(answer, dict), "/api/validate-yaml checks cards", ""
+        reply = self._post("/api/validate-yaml", {"content": "---\nlicense: mit\n---\n", "repoType": "dataset"})
+        return isinstance(reply, dict), "/api/validate-yaml checks cards", ""
 
     def clock(self) -> tuple[bool | None, str, str]:
         assert self.first is not None
@@ -264,17 +264,17 @@ class _Examination:
 
     def _post(self, path: str, body: dict[str, object]) -> dict:
         headers = build_hf_headers(token=self.asking.token or False)
-        answer = get_session().post(self.hub.endpoint + path, json=body, headers=headers, timeout=TIMEOUT)
-        answer.raise_for_status()
-        return answer.json()
+        response = get_session().post(self.hub.endpoint + path, json=body, headers=headers, timeout=TIMEOUT)
+        response.raise_for_status()
+        return response.json()
 
 
 _SAMPLE = base64.b64encode(b"PAR1").decode()
 
 
-def _json(answer: httpx.Response) -> object:
+def _json(response: httpx.Response) -> object:
     try:
-        return answer.json()
+        return response.json()
     except ValueError:
         return None
 

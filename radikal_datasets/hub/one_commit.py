@@ -18,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import HubContentError, HubError, RadikalError
-from ..hub_client.client_errors import status_of, unanswered
+from ..hub_client.client_errors import connection_failed, status_of
 from ..hub_client.endpoint import Hub
 from ..hub_client.transfer import CountedUpload, bounded_requests, large_files_by, retrying, takes_xet
 from ..prepared.card_text import CARD_FILENAME
@@ -65,7 +65,8 @@ def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
             f"{hub.endpoint}: HF_HUB_OFFLINE is set, so no Hub may be contacted. Unset it to push."
         ) from None
     except Exception as error:
-        if status_of(error) is None and not unanswered(error) and not isinstance(error, (ValueError, RuntimeError)):
+        expected = connection_failed(error) or isinstance(error, (ValueError, RuntimeError))
+        if status_of(error) is None and not expected:
             raise
         raise hub.error(error, repo_id) from hub.cause(error)
 

@@ -12,9 +12,9 @@ from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from huggingface_hub.utils import hf_raise_for_status
 
 from ..errors import NotPrivateError
-from ..hub_client.answers import check_commit
 from ..hub_client.client_errors import status_of
 from ..hub_client.endpoint import Hub
+from ..hub_client.response_checks import check_commit
 from ..prepared.card_text import CARD_FILENAME
 from ..prepared.manifest import MANIFEST_FILENAME
 

@@ -34,7 +34,7 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
-def unanswered(error: BaseException) -> bool:
+def connection_failed(error: BaseException) -> bool:
     """Return whether the connection was cut or refused or timed out, however deeply the client has wrapped it."""
     if status_of(error) is not None:
         return False
@@ -133,7 +133,7 @@ def _read(chain: list[BaseException], status: int | None, token_sent: bool) -> R
     if any(isinstance(link, GatedRepoError) for link in chain):
         return _GATED
     if status is None:
-        if unanswered(chain[0]):
+        if connection_failed(chain[0]):
             return Reading(HubUnavailableError, f"no answer ({_first_cause(chain)})", _remedy_of_silence(chain))
         # By its name: importing `datasets` here would be a circle while `datasets` itself is being imported.
         if any(type(link).__name__ == "DatasetNotFoundError" for link in chain):

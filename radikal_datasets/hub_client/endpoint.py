@@ -166,10 +166,10 @@ class Hub:
         if self.token is None:
             return None
         try:
-            answer = self.get("/api/whoami-v2").json()  # HfApi.whoami has no timeout
+            body = self.get("/api/whoami-v2").json()  # HfApi.whoami has no timeout
         except (httpx.HTTPError, OSError, ValueError):
             return None
-        return answer.get("name") if isinstance(answer, dict) else None
+        return body.get("name") if isinstance(body, dict) else None
 
     def error(self, cause: BaseException, repo_id: str) -> HubError:
         """Describe a client error in one sentence: endpoint, repository, user, and where the token came from.

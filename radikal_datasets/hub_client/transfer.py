@@ -24,7 +24,7 @@ from huggingface_hub.utils import (
     get_session,
 )
 
-from .client_errors import status_of, unanswered
+from .client_errors import connection_failed, status_of
 from .endpoint import Hub
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def retrying(call: Callable[[], Result], *, what: str, sleep: Callable[[float], 
             if status in CONFLICT:
                 conflicts += 1
                 again, wait = conflicts < CONFLICT_ATTEMPTS, random.uniform(0.05, 0.2) * min(conflicts, 10)
-            elif status in BUSY or (status is None and unanswered(error)):
+            elif status in BUSY or (status is None and connection_failed(error)):
                 troubles += 1
                 again, wait = troubles < BUSY_ATTEMPTS, random.uniform(0.5, 1.0) * 2**troubles / 2
             else:

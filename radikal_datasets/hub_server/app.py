@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from . import commits, contents, repositories
 from .client_faults import RequestError, of_exception
 from .content_store import Receiver
-from .request_context import MAX_COMMIT, MAX_JSON, TYPES, Exchange, Handler, State
+from .request_context import MAX_COMMIT, MAX_JSON, TYPES, Handler, RequestContext, State
 
 logger = logging.getLogger(__name__)
 
@@ -108,10 +108,10 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        response = await _answered(lambda: self._answer(request), request)
+        response = await _guarded(lambda: self._respond(request), request)
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         raw = request.scope.get("raw_path") or request.scope["path"].encode()
         segments = [unquote(segment.decode("latin-1")) for segment in raw.split(b"?")[0].strip(b"/").split(b"/")]
         if request.method == "PUT" and segments[0] == "lfs" and len(segments) == 6:
@@ -124,9 +124,9 @@ class _Endpoint:
             params = rule.match(request.method, segments)
             if params is not None:
                 if rule.most > MAX_JSON:  # such large bodies are only kept in memory for those who may change it
-                    await run_in_threadpool(Exchange(self._state, request, params, b"").own_repository)
+                    await run_in_threadpool(RequestContext(self._state, request, params, b"").own_repository)
                 body = await _body(request, rule.most)
-                return await run_in_threadpool(rule.handler, Exchange(self._state, request, params, body))
+                return await run_in_threadpool(rule.handler, RequestContext(self._state, request, params, body))
         raise RequestError(404, f"This Hub has nothing at {request.url.path[:200]}")
 
     async def _receive(self, request: Request, params: dict[str, str]) -> Response:
@@ -158,7 +158,7 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-async def _answered(call: Callable[[], Awaitable[Response]], request: Request) -> Response:
+async def _guarded(call: Callable[[], Awaitable[Response]], request: Request) -> Response:
     """Return the response, or the one for an error, a full disk or a client that disconnected."""
     try:
         return await call()

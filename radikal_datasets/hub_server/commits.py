@@ -16,7 +16,7 @@ from .client_faults import RequestError, bad_request, entry_not_found
 from .database import FileRow, RepositoryRow, insert_commit
 from .names import check_path, check_sha256, check_size, short_ref
 from .repositories import lfs_pointer
-from .request_context import Exchange, State, parse_json
+from .request_context import RequestContext, State, parse_json
 
 # Clients rely on Parquet being large at any size (docs/hub-protocol.md); the rest as in git.
 _LARGE_SUFFIXES = (".parquet", ".arrow", ".safetensors", ".bin", ".pt", ".onnx", ".zip", ".tar", ".gz", ".npz", ".npy")
@@ -26,18 +26,18 @@ _MOST_FILES = 10_000
 _MOST_LINES = 200_000
 
 
-def preupload(exchange: Exchange) -> Response:
+def preupload(context: RequestContext) -> Response:
     """POST /api/{type}/{repository}/preupload/{revision}: which files go by LFS, and which already exist."""
-    repository, _ = exchange.own_repository()
-    commit = exchange.commit(repository)
+    repository, _ = context.own_repository()
+    commit = context.commit(repository)
     rows = []
-    for wish in _list(exchange.json(), "files"):
+    for wish in _list(context.json(), "files"):
         path, size = check_path(wish.get("path")), check_size(wish.get("size"))
         large = size > 0 and (
             path.lower().endswith(_LARGE_SUFFIXES) or size > _LARGE_BYTES or _is_binary(wish.get("sample"))
         )
-        there = exchange.state.database.file(repository, commit.id, path)
-        if there is None or exchange.state.sent_size(repository, there.sha256) is None:
+        there = context.state.database.file(repository, commit.id, path)
+        if there is None or context.state.sent_size(repository, there.sha256) is None:
             oid = None
         else:
             oid = there.sha256 if there.lfs else there.oid
@@ -58,20 +58,20 @@ def _is_binary(sample: object) -> bool:
     return b"\0" in data
 
 
-def lfs_batch(exchange: Exchange) -> Response:
+def lfs_batch(context: RequestContext) -> Response:
     """POST [/datasets]/{repository}.git/info/lfs/objects/batch: an address for each object that is to be sent."""
-    repository, _ = exchange.own_repository()
-    wish = exchange.json()
+    repository, _ = context.own_repository()
+    wish = context.json()
     if wish.get("operation") != "upload":
         raise bad_request("Only uploads use LFS here. Read files from /resolve/.")
     rows: list[dict[str, Any]] = []
     for item in _list(wish, "objects"):
         sha256, size = check_sha256(item.get("oid")), check_size(item.get("size"))
         row: dict[str, Any] = {"oid": sha256, "size": size}
-        if exchange.state.sent_size(repository, sha256) is None:
+        if context.state.sent_size(repository, sha256) is None:
             expires = int(time.time()) + _LINK_SECONDS
-            signature = sign(exchange.state, repository.id, sha256, size, expires)
-            address = f"{exchange.base_url}/lfs/{repository.id}/{sha256}/{size}/{expires}/{signature}"
+            signature = sign(context.state, repository.id, sha256, size, expires)
+            address = f"{context.base_url}/lfs/{repository.id}/{sha256}/{size}/{expires}/{signature}"
             row["actions"] = {"upload": {"href": address, "header": {}}}
         rows.append(row)
     return JSONResponse({"transfer": "basic", "objects": rows, "hash_algo": "sha256"})
@@ -102,13 +102,13 @@ def signed_upload(state: State, params: dict[str, str]) -> tuple[RepositoryRow, 
     return repository, check_sha256(sha256), int(size)
 
 
-def commit(exchange: Exchange) -> Response:
+def commit(context: RequestContext) -> Response:
     """POST /api/{type}/{repository}/commit/{revision}: all of it becomes visible at once, or nothing does."""
-    repository, user = exchange.own_repository()
-    if exchange.flag("create_pr"):
+    repository, user = context.own_repository()
+    if context.flag("create_pr"):
         raise bad_request("This Hub does not support pull requests. Push to a branch.")
-    header, changes = _read(exchange.body)
-    state, branch = exchange.state, short_ref(exchange.params["revision"])
+    header, changes = _read(context.body)
+    state, branch = context.state, short_ref(context.params["revision"])
     added = [_stored(state, repository, change) for change in changes if change["key"] in ("file", "lfsFile")]
     title, message = str(header.get("summary") or "commit")[:500], str(header.get("description") or "")[:10_000]
     with state.database.writing() as connection:
@@ -132,7 +132,7 @@ def commit(exchange: Exchange) -> Response:
             "INSERT OR IGNORE INTO uploads VALUES (?, ?, ?)", [(repository.id, f.sha256, f.size) for f in added]
         )
     prefix = "datasets/" if repository.type == "dataset" else ""
-    address = f"{exchange.base_url}/{prefix}{repository.full_name}/commit/{made.id}"
+    address = f"{context.base_url}/{prefix}{repository.full_name}/commit/{made.id}"
     return JSONResponse({"success": True, "commitOid": made.id, "commitUrl": address, "hookOutput": ""})
 
 

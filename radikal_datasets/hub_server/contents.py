@@ -13,41 +13,41 @@ from .client_faults import RequestError, bad_request, entry_not_found
 from .database import CommitRow, FileRow
 from .names import check_path
 from .repositories import lfs_pointer, when
-from .request_context import Exchange
+from .request_context import RequestContext
 
 _MOST_PATHS = 10_000
 
 
-def tree(exchange: Exchange) -> Response:
+def tree(context: RequestContext) -> Response:
     """GET /api/{type}/{repository}/tree/{revision}[/{path}]: files and folders, sorted by path."""
-    repository = exchange.repository()
-    commit = exchange.commit(repository)
-    files = exchange.state.database.files(repository, commit.id)
-    folder = exchange.params.get("path", "").strip("/")
+    repository = context.repository()
+    commit = context.commit(repository)
+    files = context.state.database.files(repository, commit.id)
+    folder = context.params.get("path", "").strip("/")
     if folder and (check_path(folder) in files or not any(path.startswith(f"{folder}/") for path in files)):
         raise entry_not_found(folder)
     prefix = f"{folder}/" if folder else ""
-    expand = exchange.flag("expand")
+    expand = context.flag("expand")
     found: dict[str, dict[str, Any]] = {}
     for path, file in files.items():
         if not path.startswith(prefix):
             continue
         parts = path[len(prefix) :].split("/")
-        deepest = len(parts) if exchange.flag("recursive") else 1
+        deepest = len(parts) if context.flag("recursive") else 1
         for depth in range(1, min(deepest, len(parts) - 1) + 1):
             parent = prefix + "/".join(parts[:depth])
             found.setdefault(parent, _folder(parent, commit, expand))
         if len(parts) <= deepest:
             found[path] = _file(file, commit, expand)
-    return exchange.page([found[path] for path in sorted(found)], exchange.number("limit", 1000, 1000))
+    return context.page([found[path] for path in sorted(found)], context.number("limit", 1000, 1000))
 
 
-def paths_info(exchange: Exchange) -> Response:
+def paths_info(context: RequestContext) -> Response:
     """POST /api/{type}/{repository}/paths-info/{revision}: those of the paths that there are."""
-    repository = exchange.repository()
-    commit = exchange.commit(repository)
-    paths, expand = _wished_paths(exchange)
-    files = exchange.state.database.files(repository, commit.id)
+    repository = context.repository()
+    commit = context.commit(repository)
+    paths, expand = _wished_paths(context)
+    files = context.state.database.files(repository, commit.id)
     rows = []
     for path in paths:
         if path in files:
@@ -57,17 +57,17 @@ def paths_info(exchange: Exchange) -> Response:
     return JSONResponse(rows)
 
 
-def _wished_paths(exchange: Exchange) -> tuple[list[str], bool]:
+def _wished_paths(context: RequestContext) -> tuple[list[str], bool]:
     """Parse the body: JSON, or a form as huggingface_hub sends it."""
-    if exchange.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+    if context.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
         try:
-            form = parse_qs(exchange.body.decode(), max_num_fields=_MOST_PATHS + 1)
+            form = parse_qs(context.body.decode(), max_num_fields=_MOST_PATHS + 1)
         except ValueError:
             raise bad_request("The form cannot be read.") from None
         paths: object = form.get("paths", [])
         expand = form.get("expand", [""])[0].lower() == "true"
     else:
-        data = exchange.json()
+        data = context.json()
         paths, expand = data.get("paths", []), data.get("expand") is True
     if not isinstance(paths, list) or len(paths) > _MOST_PATHS or not all(isinstance(path, str) for path in paths):
         raise bad_request(f"`paths` must be a list of at most {_MOST_PATHS} strings.")
@@ -93,17 +93,17 @@ def _last_commit(commit: CommitRow, expand: bool) -> dict[str, Any]:
     return {"lastCommit": last, "securityFileStatus": None} if expand else {}
 
 
-def resolve(exchange: Exchange) -> Response:
+def resolve(context: RequestContext) -> Response:
     """GET and HEAD [/datasets]/{repository}/resolve/{revision}/{path}: the contents, or a range of them."""
-    repository = exchange.repository()
-    commit = exchange.commit(repository)
-    path = exchange.params["path"]
+    repository = context.repository()
+    commit = context.commit(repository)
+    path = context.params["path"]
     headers = {"X-Repo-Commit": commit.id}
-    file = exchange.state.database.file(repository, commit.id, path)
+    file = context.state.database.file(repository, commit.id, path)
     if file is None:
         fault = entry_not_found(path)
         return JSONResponse({"error": fault.message}, 404, headers={**headers, **fault.headers})
-    contents = exchange.state.objects.path(file.sha256)
+    contents = context.state.objects.path(file.sha256)
     if not contents.is_file():
         raise RequestError(
             500, f"The contents of {path} are missing on this Hub's disk. Run `radikal-datasets hub verify`"
@@ -117,7 +117,7 @@ def resolve(exchange: Exchange) -> Response:
     }
     if file.lfs:
         headers |= {"X-Linked-Size": str(file.size), "X-Linked-Etag": headers["ETag"]}
-    if exchange.request.headers.get("If-None-Match") == headers["ETag"]:
+    if context.request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     response = FileResponse(contents, media_type=kind, headers=headers)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from .client_faults import RequestError, bad_request
 from .database import MAIN, CommitRow, FileRow, RepositoryRow, User
 from .names import check_name, check_new_ref
-from .request_context import TYPES, Exchange
+from .request_context import TYPES, RequestContext
 
 _LONGEST_METADATA = 1 << 20  # a parser in Python takes seconds for it, and anyone may ask
 _LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n"
@@ -37,9 +37,9 @@ def lfs_pointer(sha256: str, size: int) -> bytes:
     return _LFS_POINTER.format(sha256=sha256, size=size).encode()
 
 
-def who_am_i(exchange: Exchange) -> Response:
+def who_am_i(context: RequestContext) -> Response:
     """GET /api/whoami-v2."""
-    user = exchange.user()
+    user = context.user()
     if user is None:
         raise RequestError(401, "Log in first: this needs a token")
     token = {"displayName": "token", "role": user.role}
@@ -58,16 +58,16 @@ def who_am_i(exchange: Exchange) -> Response:
     )
 
 
-def create(exchange: Exchange) -> Response:
+def create(context: RequestContext) -> Response:
     """POST /api/repos/create: private unless `visibility` is "public" or, of older clients, `private` is false."""
-    user, wish = exchange.writer(), exchange.json()
+    user, wish = context.writer(), context.json()
     type_, namespace, name = _wished(wish, user)
     visibility = wish.get("visibility")
     private = visibility != "public" if visibility is not None else wish.get("private") is not False
-    database = exchange.state.database
+    database = context.state.database
     made = database.create(type_, namespace, name, private=private, author=user.name)
     address: dict[str, object] = {
-        "url": _address(exchange, type_, f"{namespace}/{name}"),
+        "url": _address(context, type_, f"{namespace}/{name}"),
         "name": f"{namespace}/{name}",
     }
     if made is None:
@@ -75,14 +75,14 @@ def create(exchange: Exchange) -> Response:
     return JSONResponse({**address, "id": str(made.id)})
 
 
-def delete(exchange: Exchange) -> Response:
+def delete(context: RequestContext) -> Response:
     """DELETE /api/repos/delete."""
-    user = exchange.writer()
-    type_, namespace, name = _wished(exchange.json(), user)
-    found = exchange.state.database.repository(type_, namespace, name)
+    user = context.writer()
+    type_, namespace, name = _wished(context.json(), user)
+    found = context.state.database.repository(type_, namespace, name)
     if found is None:
         raise RequestError(404, "Repository not found", "RepoNotFound")
-    exchange.state.database.delete(found)
+    context.state.database.delete(found)
     return JSONResponse({})
 
 
@@ -102,26 +102,26 @@ def _wished(wish: dict[str, Any], user: User) -> tuple[str, str, str]:
     return type_, namespace, name
 
 
-def settings(exchange: Exchange) -> Response:
+def settings(context: RequestContext) -> Response:
     """PUT /api/{type}/{repository}/settings."""
-    repository, _ = exchange.own_repository()
-    wish = exchange.json()
+    repository, _ = context.own_repository()
+    wish = context.json()
     if wish.get("gated") not in (None, False):
         raise bad_request("This Hub does not support gated repositories, only private ones for members.")
     if "visibility" in wish or "private" in wish:
         visibility = wish.get("visibility")
         private = visibility != "public" if visibility is not None else wish.get("private") is not False
-        exchange.state.database.set_private(repository, private)
+        context.state.database.set_private(repository, private)
         return JSONResponse({"private": private})
     return JSONResponse({"private": repository.private})
 
 
-def info(exchange: Exchange) -> Response:
+def info(context: RequestContext) -> Response:
     """GET /api/{type}/{repository}[/revision/{revision}]."""
-    repository = exchange.repository()
-    commit = exchange.state.database.resolve(repository, exchange.params.get("revision", MAIN))
-    files = exchange.state.database.files(repository, commit.id)
-    blobs = exchange.flag("blobs")
+    repository = context.repository()
+    commit = context.state.database.resolve(repository, context.params.get("revision", MAIN))
+    files = context.state.database.files(repository, commit.id)
+    blobs = context.flag("blobs")
     siblings = [{"rfilename": path, **(_blob(file) if blobs else {})} for path, file in files.items()]
     return JSONResponse({**_facts(repository, commit), "siblings": siblings})
 
@@ -154,78 +154,78 @@ def _blob(file: FileRow) -> dict[str, Any]:
     return blob
 
 
-def list_repositories(exchange: Exchange) -> Response:
+def list_repositories(context: RequestContext) -> Response:
     """GET /api/{type}: the repositories that the user may read."""
-    user, query = exchange.user(), exchange.request.query_params
+    user, query = context.user(), context.request.query_params
     author, search = query.get("author", "").lower(), query.get("search", "").lower()
     rows = [
         _facts(repository, None)
-        for repository in exchange.state.database.repositories(exchange.type)
+        for repository in context.state.database.repositories(context.type)
         if (not repository.private or (user and user.owns(repository.namespace)))
         and (not author or repository.namespace.lower() == author)
         and search in repository.full_name.lower()
     ]
-    return exchange.page(rows, exchange.number("limit", 1000, 1000))
+    return context.page(rows, context.number("limit", 1000, 1000))
 
 
-def refs(exchange: Exchange) -> Response:
+def refs(context: RequestContext) -> Response:
     """GET /api/{type}/{repository}/refs."""
-    repository = exchange.repository()
+    repository = context.repository()
 
     def rows(kind: str, folder: str) -> list[dict[str, str]]:
-        found = exchange.state.database.refs(repository, kind)
+        found = context.state.database.refs(repository, kind)
         return [{"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": commit} for name, commit in found]
 
     return JSONResponse({"branches": rows("branch", "heads"), "tags": rows("tag", "tags"), "converts": []})
 
 
-def create_branch(exchange: Exchange) -> Response:
+def create_branch(context: RequestContext) -> Response:
     """POST /api/{type}/{repository}/branch/{revision}."""
-    repository, _ = exchange.own_repository()
-    start = exchange.json().get("startingPoint") or MAIN
-    return _create_ref(exchange, repository, "branch", exchange.params["revision"], start, "")
+    repository, _ = context.own_repository()
+    start = context.json().get("startingPoint") or MAIN
+    return _create_ref(context, repository, "branch", context.params["revision"], start, "")
 
 
-def create_tag(exchange: Exchange) -> Response:
+def create_tag(context: RequestContext) -> Response:
     """POST /api/{type}/{repository}/tag/{revision}."""
-    repository, _ = exchange.own_repository()
-    wish = exchange.json()
+    repository, _ = context.own_repository()
+    wish = context.json()
     message = str(wish.get("message") or "")
-    return _create_ref(exchange, repository, "tag", wish.get("tag"), exchange.params["revision"], message)
+    return _create_ref(context, repository, "tag", wish.get("tag"), context.params["revision"], message)
 
 
 def _create_ref(
-    exchange: Exchange, repository: RepositoryRow, kind: str, name: object, start: object, message: str
+    context: RequestContext, repository: RepositoryRow, kind: str, name: object, start: object, message: str
 ) -> Response:
     name = check_new_ref(name)
-    commit = exchange.state.database.resolve(repository, str(start))
-    if not exchange.state.database.set_ref(repository, kind, name, commit.id, message[:1000]):
+    commit = context.state.database.resolve(repository, str(start))
+    if not context.state.database.set_ref(repository, kind, name, commit.id, message[:1000]):
         raise RequestError(409, f"Reference already exists: {name}")
     return JSONResponse({"name": name, "targetCommit": commit.id})
 
 
-def delete_branch(exchange: Exchange) -> Response:
+def delete_branch(context: RequestContext) -> Response:
     """DELETE /api/{type}/{repository}/branch/{revision}."""
-    if exchange.params["revision"] == MAIN:
+    if context.params["revision"] == MAIN:
         raise bad_request(f"The branch {MAIN} cannot be deleted.")
-    return _delete_ref(exchange, "branch")
+    return _delete_ref(context, "branch")
 
 
-def delete_tag(exchange: Exchange) -> Response:
+def delete_tag(context: RequestContext) -> Response:
     """DELETE /api/{type}/{repository}/tag/{revision}."""
-    return _delete_ref(exchange, "tag")
+    return _delete_ref(context, "tag")
 
 
-def _delete_ref(exchange: Exchange, kind: str) -> Response:
-    repository, _ = exchange.own_repository()
-    if not exchange.state.database.delete_ref(repository, kind, exchange.params["revision"]):
-        raise RequestError(404, f"There is no {kind} {exchange.params['revision']}", "RevisionNotFound")
+def _delete_ref(context: RequestContext, kind: str) -> Response:
+    repository, _ = context.own_repository()
+    if not context.state.database.delete_ref(repository, kind, context.params["revision"]):
+        raise RequestError(404, f"There is no {kind} {context.params['revision']}", "RevisionNotFound")
     return JSONResponse({})
 
 
-def history(exchange: Exchange) -> Response:
+def history(context: RequestContext) -> Response:
     """GET /api/{type}/{repository}/commits/{revision}."""
-    repository = exchange.repository()
+    repository = context.repository()
     rows = [
         {
             "id": commit.id,
@@ -234,14 +234,14 @@ def history(exchange: Exchange) -> Response:
             "authors": [{"user": commit.author}],
             "date": when(commit.created),
         }
-        for commit in exchange.state.database.history(repository, exchange.commit(repository))
+        for commit in context.state.database.history(repository, context.commit(repository))
     ]
-    return exchange.page(rows, exchange.number("limit", 50, 1000))
+    return context.page(rows, context.number("limit", 50, 1000))
 
 
-def validate_yaml(exchange: Exchange) -> Response:
+def validate_yaml(context: RequestContext) -> Response:
     """POST /api/validate-yaml: whether the metadata of a card can be read at all."""
-    content = exchange.json().get("content")
+    content = context.json().get("content")
     if not isinstance(content, str):
         raise bad_request("`content` is missing.")
     text = content.lstrip("\ufeff").replace("\r\n", "\n")
@@ -261,5 +261,5 @@ def validate_yaml(exchange: Exchange) -> Response:
     return JSONResponse({"errors": [], "warnings": []})
 
 
-def _address(exchange: Exchange, type_: str, full_name: str) -> str:
-    return f"{exchange.base_url}/{'datasets/' if type_ == 'dataset' else ''}{full_name}"
+def _address(context: RequestContext, type_: str, full_name: str) -> str:
+    return f"{context.base_url}/{'datasets/' if type_ == 'dataset' else ''}{full_name}"

@@ -45,7 +45,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class RequestContext:
     """A request whose body has been read.
 
     Attributes:
@@ -159,7 +159,7 @@ class Exchange:
         return JSONResponse(rows[start : start + limit], headers=headers)
 
 
-Handler = Callable[[Exchange], Response]
+Handler = Callable[[RequestContext], Response]
 
 
 def parse_json(text: bytes) -> Any:

@@ -27,9 +27,9 @@ from huggingface_hub.file_download import repo_folder_name
 
 from ..errors import ConfigNameError, HubContentError, HubUnavailableError, RadikalError
 from ..files import write_atomically
-from ..hub_client.answers import check_commit, check_segment
-from ..hub_client.client_errors import status_of, unanswered
+from ..hub_client.client_errors import connection_failed, status_of
 from ..hub_client.endpoint import PUBLIC_HUB, Hub, hub_name
+from ..hub_client.response_checks import check_commit, check_segment
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
         raise
     except Exception as error:
         where = f"{hub.endpoint}, repository {repo_id}"
-        if status_of(error) is not None or unanswered(error) or isinstance(error, DatasetNotFoundError):
+        if status_of(error) is not None or connection_failed(error) or isinstance(error, DatasetNotFoundError):
             raise hub.error(error, repo_id) from hub.cause(error)
         if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError)):
             raise HubContentError(f"{where}: it holds no data files. Push a dataset to it first.") from error

@@ -28,7 +28,7 @@ CLASS_NOT_FILE_NAME = Kind(
 FILENAME_WITHOUT_EXTENSION = Kind(
     "filename_without_extension", Effect.REPAIRED, "<filename> has no extension: the XML file's own name is used"
 )
-TRUTH_ELSEWHERE = Kind(
+ANNOTATION_ELSEWHERE = Kind(
     "truth_elsewhere", Effect.REPAIRED, "the annotation is in the other split's folder than its image: used"
 )
 
@@ -116,7 +116,7 @@ class NeuDet(InspectionBuilder):
                 else:
                     annotation_path, annotation_match = annotations[stem]
                     if annotation_match["part"] != match["part"]:
-                        report.add(TRUTH_ELSEWHERE, annotation_path, f"its image is {path}")
+                        report.add(ANNOTATION_ELSEWHERE, annotation_path, f"its image is {path}")
                     example.instances = self._instances(tree, annotation_path, example, report)
                 yield example
         for stem in sorted(annotations.keys() - seen):

@@ -38,13 +38,13 @@ def splits_figure(found: Statistics) -> Markup:
         f"{split}: {', '.join(f'{n:,} {kind}' for n, kind in zip(row, kinds, strict=True) if n)}."
         for split, row in rows.items()
     )
-    shown = [kind for i, kind in enumerate(kinds) if i < 2 or found.whole.images["unannotated"]]
+    shown = [kind for i, kind in enumerate(kinds) if i < 2 or found.overall.images["unannotated"]]
     return _figure("Images by split", summary, plots.key(shown), plots.bars(rows, texts, f"Images by split. {summary}"))
 
 
 def boxes_an_image_figure(overall: SetStatistics) -> Markup:
     """Plot a histogram of boxes per image."""
-    histogram = overall.boxes_an_image
+    histogram = overall.boxes_per_image
     if not histogram.sum():
         return _figure("Boxes per image", "No image is annotated.")
     counts = np.repeat(np.arange(len(histogram)), histogram)
@@ -60,7 +60,7 @@ def boxes_an_image_figure(overall: SetStatistics) -> Markup:
 
 def classes_figure(found: Statistics) -> Markup:
     """Plot boxes by class and split, with a table of all numbers."""
-    boxes, images = found.whole.class_boxes, found.whole.class_images
+    boxes, images = found.overall.class_boxes, found.overall.class_images
     there = [(split, part) for split, part in found.splits.items() if part.class_boxes.any()]
     if not there:
         return _figure("Classes", "There are no boxes.")
@@ -155,7 +155,7 @@ def size_table_figure(overall: SetStatistics) -> Markup:
 
 def places_figures(found: Statistics) -> Markup:
     """Draw maps of box positions: in total, by split, by class; the dataset must have a box."""
-    overall = found.whole
+    overall = found.overall
     every = overall.places.sum(axis=0)
     aspect = float(np.median(overall.columns.sizes[:, 0] / overall.columns.sizes[:, 1]))
     half = slice(round(GRID / 4), round(GRID * 3 / 4))
@@ -210,7 +210,7 @@ def image_sizes_figure(overall: SetStatistics) -> Markup:
 
 def gray_figures(found: Statistics) -> Sequence[Markup]:
     """Plot gray levels of pixels, and mean gray levels of images, by split."""
-    overall, decoded = found.whole, len(found.whole.columns.gray)
+    overall, decoded = found.overall, len(found.overall.columns.gray)
     if not decoded:
         return [_figure("Gray levels", "No image could be decoded.")]
     parts = {split: part for split, part in found.splits.items() if len(part.columns.gray)}

@@ -43,16 +43,16 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
     rows = [
         (
             title,
-            found.whole.images["all"],
-            found.whole.images["defect_free"],
-            found.whole.images["unannotated"],
-            len(found.whole.columns.labels),
+            found.overall.images["all"],
+            found.overall.images["defect_free"],
+            found.overall.images["unannotated"],
+            len(found.overall.columns.labels),
             len(found.classes),
             len(found.notices),
         )
         for title, found in sets.items()
     ]
-    shown = [{"title": title, "images": _images(one.whole), "body": _set(one)} for title, one in sets.items()]
+    shown = [{"title": title, "images": _images(one.overall), "body": _set(one)} for title, one in sets.items()]
     heading = next(iter(sets)) if len(sets) == 1 else name
     write_page(
         file, "statistics.html", _PACKAGE, title=f"{heading}: statistics", sets=shown, overview=table(header, rows),
@@ -61,7 +61,7 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
 
 
 def _set(found: Statistics) -> Markup:
-    overall = found.whole
+    overall = found.overall
     images = [
         figures.splits_figure(found),
         figures.boxes_an_image_figure(overall),

@@ -96,7 +96,7 @@ class SetStatistics:
         return self.images["defect_free"] / annotated if annotated else None
 
     @cached_property
-    def boxes_an_image(self) -> np.ndarray:
+    def boxes_per_image(self) -> np.ndarray:
         """int64 (most boxes in an image + 1,): annotated images with 0, 1, 2 ... boxes."""
         return np.bincount(self.columns.counts[self.columns.annotated], minlength=1)
 
@@ -202,7 +202,7 @@ class SetStatistics:
             "boxes": len(self.columns.labels),
             "boxes_an_image": {
                 "mean": float(counts.mean()) if len(counts) else None,
-                "histogram": [[n, int(images)] for n, images in enumerate(self.boxes_an_image) if images],
+                "histogram": [[n, int(images)] for n, images in enumerate(self.boxes_per_image) if images],
             },
             "classes": by_class,
             "together": self.together.tolist(),

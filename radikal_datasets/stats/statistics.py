@@ -24,22 +24,27 @@ class Statistics:
     """Statistics of a dataset, in total and by split.
 
     Attributes:
-        whole: all splits together.
+        overall: all splits together.
         splits: split -> its statistics.
     """
 
-    whole: SetStatistics
+    overall: SetStatistics
     splits: dict[str, SetStatistics]
+
+    @property
+    def whole(self) -> SetStatistics:
+        """The former name of `overall`, kept for one version."""
+        return self.overall
 
     @cached_property
     def notices(self) -> list[Notice]:
         """What to know before training on the dataset."""
-        return notices(self.whole, self.splits)
+        return notices(self.overall, self.splits)
 
     @property
     def classes(self) -> list[str]:
         """The class names."""
-        return self.whole.classes
+        return self.overall.classes
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, for JSON. Maps of positions by class are only in `whole`: they are large."""
@@ -47,7 +52,7 @@ class Statistics:
             "classes": self.classes,
             "notices": [vars(notice) for notice in self.notices],
             "quantiles": list(QUANTILES),
-            "whole": self.whole.to_dict(places_by_class=True),
+            "whole": self.overall.to_dict(places_by_class=True),
             "splits": {split: part.to_dict() for split, part in self.splits.items()},
         }
 
@@ -77,5 +82,5 @@ def statistics(dataset_dict: Mapping[Any, Dataset], *, most_decoded: int = MOST_
             low, high = np.searchsorted(sampled, [start, start + len(dataset)])
             parts[split] = read(dataset, sampled[low:high] - start, bar.update)
             start += len(dataset)
-    whole = SetStatistics(classes, joined(list(parts.values())))
-    return Statistics(whole, {split: SetStatistics(classes, part) for split, part in parts.items()})
+    overall = SetStatistics(classes, joined(list(parts.values())))
+    return Statistics(overall, {split: SetStatistics(classes, part) for split, part in parts.items()})

@@ -25,20 +25,20 @@ def print_sets(console: Console, sets: Mapping[str, Statistics], page: Path | No
 
 def _print_set(console: Console, found: Statistics) -> None:
     console.print(_splits(found))
-    if len(found.whole.columns.labels):
+    if len(found.overall.columns.labels):
         console.print(_classes(found))
-        console.print(_sizes(found.whole))
+        console.print(_sizes(found.overall))
         if len(found.classes) > 1:
-            console.print(_pairs(found.whole), highlight=False, markup=False)
-    for line in (_boxes_an_image(found.whole), _image_sizes(found.whole), _gray(found.whole), _files(found.whole)):
-        console.print(line, highlight=False, markup=False)
+            console.print(_pairs(found.overall), highlight=False, markup=False)
+    for line in (_boxes_per_image, _image_sizes, _gray, _files):
+        console.print(line(found.overall), highlight=False, markup=False)
     for notice in found.notices:
         console.print(f"! {notice.text}", highlight=False, markup=False)
 
 
 def _splits(found: Statistics) -> Table:
     table = _table("split", "images", "with boxes", "defect-free", "not annotated", "boxes")
-    for split, part in [*found.splits.items(), ("all", found.whole)]:
+    for split, part in [*found.splits.items(), ("all", found.overall)]:
         images, share = part.images, part.defect_free_share
         clean = f"{images['defect_free']:,}" + ("" if share is None else f" ({share:.0%})")
         boxes = len(part.columns.labels)
@@ -55,7 +55,7 @@ def _classes(found: Statistics) -> Table:
         "class", *(escape(split) for split, _ in there), "all", caption="Boxes, and in parentheses images with one."
     )
     for label, name in enumerate(found.classes):
-        parts = [*(part for _, part in there), found.whole]
+        parts = [*(part for _, part in there), found.overall]
         table.add_row(escape(name), *(f"{part.class_boxes[label]:,} ({part.class_images[label]:,})" for part in parts))
     return table
 
@@ -89,8 +89,8 @@ def _pairs(overall: SetStatistics) -> str:
     return f"Classes that occur together: {', '.join(texts)}." if texts else "No image holds two classes."
 
 
-def _boxes_an_image(overall: SetStatistics) -> str:
-    histogram = overall.boxes_an_image
+def _boxes_per_image(overall: SetStatistics) -> str:
+    histogram = overall.boxes_per_image
     counts = np.repeat(np.arange(len(histogram)), histogram)
     if not len(counts):
         return "Boxes per image: no image is annotated."

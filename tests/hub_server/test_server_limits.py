@@ -17,9 +17,8 @@ from typing import Any
 
 import pytest
 
-from radikal_datasets.hub_server import app
+from radikal_datasets.hub_server import app, request_context
 from radikal_datasets.hub_server import content_store as objects
-from radikal_datasets.hub_server import request_context as exchange
 from radikal_datasets.hub_server.commits import sign
 from radikal_datasets.hub_server.content_store import ObjectStore
 from radikal_datasets.hub_server.database import Database
@@ -155,16 +154,16 @@ def test_what_a_broken_disk_lost_is_asked_for_again(service: Service) -> None:
 @pytest.mark.parametrize("path", ["repos/create", "datasets/ann/x/preupload/main", "validate-yaml"])
 def test_a_body_far_too_large(service: Service, path: str) -> None:
     service.create("x")
-    response = service.call("POST", f"/api/{path}", content=b" " * (exchange.MAX_JSON + 1))
+    response = service.call("POST", f"/api/{path}", content=b" " * (request_context.MAX_JSON + 1))
     assert response.status_code == 413
-    assert str(exchange.MAX_JSON) in response.headers["X-Error-Message"]
+    assert str(request_context.MAX_JSON) in response.headers["X-Error-Message"]
 
 
 def test_a_commit_far_too_large(service: Service) -> None:
     service.create("x")
 
     def pieces() -> Any:
-        for _ in range(exchange.MAX_COMMIT // (1 << 20) + 1):
+        for _ in range(request_context.MAX_COMMIT // (1 << 20) + 1):
             yield b" " * (1 << 20)
 
     assert service.call("POST", "/api/datasets/ann/x/commit/main", content=pieces()).status_code == 413
@@ -228,7 +227,7 @@ def test_what_a_killed_server_left_half_received_goes_at_the_next_start(tmp_path
 
 
 def signed_path(root: Path, content: bytes) -> str:
-    state, expires = exchange.State.open(root), 1 << 40
+    state, expires = request_context.State.open(root), 1 << 40
     signature = sign(state, 1, sha256(content), len(content), expires)
     return f"/lfs/1/{sha256(content)}/{len(content)}/{expires}/{signature}"
 

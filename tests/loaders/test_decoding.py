@@ -99,7 +99,7 @@ def test_decoding_into_memory_of_the_right_size_or_another_changes_nothing(color
 def test_the_short_way_does_what_the_long_one_does(name, goal, color, how, said):
     shape = (*goal, 3) if color else goal
     short, long = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    taken = Decoder().shown_whole(FILES[name], said, short, how)
+    taken = Decoder().decode_onto(FILES[name], said, short, how)
     assert taken == (name.startswith("jpeg") and "CMYK" not in name and said == (HEIGHT, WIDTH))
     if taken:
         pixels, _ = Decoder()(FILES[name], color=color, at_least=goal if how == "fast" else (0, 0), out=long)

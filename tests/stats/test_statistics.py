@@ -80,7 +80,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
 @settings(max_examples=40)
 @given(tables())
 def test_counts_are_those_by_hand(rows: list[dict[str, Any]]) -> None:
-    found = of(train=rows).whole
+    found = of(train=rows).overall
     annotated = [one for one in rows if one["annotated"]]
     assert found.images == {
         "all": len(rows),
@@ -89,7 +89,7 @@ def test_counts_are_those_by_hand(rows: list[dict[str, Any]]) -> None:
         "unannotated": len(rows) - len(annotated),
     }
     held = Counter(len(one["boxes"]) for one in annotated)
-    assert {n: int(images) for n, images in enumerate(found.boxes_an_image) if images} == held
+    assert {n: int(images) for n, images in enumerate(found.boxes_per_image) if images} == held
     for i in range(3):
         assert found.class_boxes[i] == sum(one["labels"].count(i) for one in rows)
         for j in range(3):
@@ -105,7 +105,7 @@ def test_places_are_the_pixels_that_boxes_cover(rows: list[dict[str, Any]]) -> N
             expected[label, y0:y1, x0:x1] += 1
     # A cell is one pixel wide and two high.
     cells = expected.reshape(3, GRID, 2, GRID).mean(axis=2) / max(1, sum(one["annotated"] for one in rows))
-    np.testing.assert_allclose(of(train=rows).whole.places, cells, atol=1e-12)
+    np.testing.assert_allclose(of(train=rows).overall.places, cells, atol=1e-12)
 
 
 @settings(max_examples=25)
@@ -114,27 +114,27 @@ def test_the_whole_is_the_sum_of_its_splits(train: list[dict[str, Any]], test: l
     found = of(train=train, test=test)
     parts = list(found.splits.values())
     for name in ("class_boxes", "class_images", "together"):
-        np.testing.assert_array_equal(getattr(found.whole, name), sum(getattr(part, name) for part in parts))
-    assert found.whole.images == {key: sum(part.images[key] for part in parts) for key in found.whole.images}
+        np.testing.assert_array_equal(getattr(found.overall, name), sum(getattr(part, name) for part in parts))
+    assert found.overall.images == {key: sum(part.images[key] for part in parts) for key in found.overall.images}
     weighted = sum(part.places * part.images["annotated"] for part in parts)
-    np.testing.assert_allclose(found.whole.places * found.whole.images["annotated"], weighted, atol=1e-9)
+    np.testing.assert_allclose(found.overall.places * found.overall.images["annotated"], weighted, atol=1e-9)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_box_sizes_at_their_limits() -> None:
     boxes = [(0, 0, 32, 31.5), (0, 0, 32, 32), (0, 0, 96, 95), (0, 0, 96, 96), (0, 0, 100, 5), (0, 0, 100, 4)]
-    found = of(train=[row(boxes, [0] * 6, size=(800, 320))]).whole.box_sizes
+    found = of(train=[row(boxes, [0] * 6, size=(800, 320))]).overall.box_sizes
     # 5 and 4 of 320 pixels high are 10 and 8 at 640; 100 of 800 wide 80. Only what is below 8 is tiny.
     assert found.coco == {"small": 3, "medium": 2, "large": 1}
     assert found.tiny == 0
     np.testing.assert_allclose(found.share[1], 32 * 32 / (800 * 320))
-    assert of(train=[row([(0, 0, 9, 100), (0, 0, 10, 100)], [0, 0], size=(800, 320))]).whole.box_sizes.tiny == 1
+    assert of(train=[row([(0, 0, 9, 100), (0, 0, 10, 100)], [0, 0], size=(800, 320))]).overall.box_sizes.tiny == 1
 
 
 def test_image_sizes_and_files() -> None:
     jpeg = encoded(Image.new("RGB", (4, 4)), "JPEG")
     rows = [row(size=(64, 32)), row(size=(8, 8), data=jpeg), row(size=(64, 32), data=None), row(data=b"what is this?")]
-    found = of(train=rows).whole
+    found = of(train=rows).overall
     assert found.image_sizes[0] == (64, 32, 2)
     assert set(found.image_sizes) == {(64, 32, 2), (8, 8, 1), (64, 64, 1)}
     assert found.files == {
@@ -155,7 +155,7 @@ def test_image_sizes_and_files() -> None:
     ],
 )  # fmt: skip
 def test_gray_levels_of_every_kind_of_image(data: bytes, level: int) -> None:
-    found = of(train=[row(data=data)]).whole
+    found = of(train=[row(data=data)]).overall
     assert found.gray_histogram is not None
     assert found.gray_histogram[level] == pytest.approx(1)
     np.testing.assert_allclose(found.brightness, [level], rtol=1e-5)
@@ -164,7 +164,7 @@ def test_gray_levels_of_every_kind_of_image(data: bytes, level: int) -> None:
 
 def test_every_image_counts_the_same_in_the_mean_histogram() -> None:
     large, small = Image.new("L", (100, 100), 10), Image.fromarray(np.array([[200, 220]], np.uint8))
-    found = of(train=[row(data=encoded(large)), row(data=encoded(small))]).whole
+    found = of(train=[row(data=encoded(large)), row(data=encoded(small))]).overall
     assert found.gray_histogram is not None
     assert found.gray_histogram[[10, 200, 220]].tolist() == [0.5, 0.25, 0.25]
     np.testing.assert_allclose(found.contrast, [0, 10], atol=0.01)
@@ -178,7 +178,7 @@ def test_decoded_images_are_few_and_spread_evenly(most: int) -> None:
         "test": split_of([row(data=d) for d in files[150:]]),
     }
     found = statistics(splits, most_decoded=most)
-    levels = found.whole.brightness
+    levels = found.overall.brightness
     assert len(levels) == min(most, 200)
     gaps = np.diff([*levels, 200])
     assert gaps.max() - gaps.min() <= 1.001
@@ -187,7 +187,7 @@ def test_decoded_images_are_few_and_spread_evenly(most: int) -> None:
 
 
 def test_no_row_in_a_split_or_nobody_looked() -> None:
-    found = of(unlabeled=[row(annotated=False)]).whole
+    found = of(unlabeled=[row(annotated=False)]).overall
     assert found.defect_free_share is None
     assert found.images["defect_free"] == 0
     assert found.to_dict()["boxes_an_image"] == {"mean": None, "histogram": []}
@@ -196,7 +196,7 @@ def test_no_row_in_a_split_or_nobody_looked() -> None:
 
 def test_rows_behind_an_index_are_read_in_their_order() -> None:
     dataset = split_of([row([(0, 0, 8, 8)] * n, [0] * n) for n in range(5)]).select([4, 0, 2])
-    assert statistics({"train": dataset}).whole.columns.counts.tolist() == [4, 0, 2]
+    assert statistics({"train": dataset}).overall.columns.counts.tolist() == [4, 0, 2]
 
 
 def test_sets_of_another_schema_are_refused() -> None:
@@ -217,12 +217,12 @@ def test_sets_of_another_schema_are_refused() -> None:
 @pytest.mark.realdata
 def test_neu_det(real_data: Callable[[str], Path]) -> None:
     found = statistics(load_dataset("radikal_datasets/neu_det", data_dir=str(real_data("neu_det"))))
-    assert found.whole.images == {"all": 1800, "annotated": 1800, "defect_free": 0, "unannotated": 0}
-    boxes = dict(zip(found.classes, found.whole.class_boxes.tolist(), strict=True))
+    assert found.overall.images == {"all": 1800, "annotated": 1800, "defect_free": 0, "unannotated": 0}
+    boxes = dict(zip(found.classes, found.overall.class_boxes.tolist(), strict=True))
     assert boxes == {
         "crazing": 688, "inclusion": 1010, "patches": 880, "pitted_surface": 432, "rolled-in_scale": 628,
         "scratches": 548,
     }  # fmt: skip
-    assert found.whole.image_sizes == [(200, 200, 1800)]
-    assert found.whole.undecodable == 0
+    assert found.overall.image_sizes == [(200, 200, 1800)]
+    assert found.overall.undecodable == 0
     assert [notice.kind for notice in found.notices] == ["no_defect_free"]

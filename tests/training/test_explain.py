@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 
 from tests.training.conftest import TINY
 from training import explain, train
-from training.explaining.cases import _partners, answers, cases, choose
+from training.explaining.cases import _partners, cases, choose, predict_images
 from training.explaining.targets import Detection
 
 QUICK = ["--masks", "6", "--gradient_steps", "2", "--curve_steps", "2", "--detections", "1", "--redrawn_images", "1"]
@@ -132,27 +132,27 @@ def test_a_folder_of_something_else_is_left_alone(run: Path, capsys):
 
 def test_detections_lie_where_the_model_put_them_on_images_that_are_stretched(run: Path):
     """Files are not square, the model's input is: boxes come back from the file's pixels to the query's own."""
-    subject = explain._subject(run, "test", [])
-    found = answers(subject, "test")
+    detector_run = explain._open_detector(run, "test", [])
+    found = predict_images(detector_run, "test")
     names = choose(found, 3, 0.0)
-    read = list(cases(subject, "test", names, 0.0, 5))
+    read = list(cases(detector_run, "test", names, 0.0, 5))
     assert [case.name for case in read] == names and any(case.size[0] != case.size[1] for case in read)
     for case in read:
         with torch.no_grad():
-            boxes = subject.detector(case.pixels)[1][0]
+            boxes = detector_run.detector(case.pixels)[1][0]
         for one in case.detections:
             assert boxes[one.query].clamp(0, 64).tolist() == pytest.approx(one.box, abs=0.01)
-        truth = next(one.truth for one in found if one.name == case.name)
+        ground_truth = next(one.ground_truth for one in found if one.name == case.name)
         height, width = case.size
         scale = np.array([64 / width, 64 / height] * 2)
-        mine = np.reshape([box for box, _ in case.truth], (-1, 4))
-        assert np.allclose(mine, np.reshape(truth["boxes"], (-1, 4)) * scale, atol=0.01)
+        mine = np.reshape([box for box, _ in case.ground_truth], (-1, 4))
+        assert np.allclose(mine, np.reshape(ground_truth["boxes"], (-1, 4)) * scale, atol=0.01)
 
 
 def test_a_true_box_is_the_partner_of_one_detection_of_its_class():
     box = (10.0, 10.0, 30.0, 30.0)
-    calls = [(box, 1), (box, 0), ((12.0, 10.0, 30.0, 30.0), 0), ((40.0, 40.0, 50.0, 50.0), 0)]
-    detections = [Detection(place, label, 0.9 - i / 10, i) for i, (place, label) in enumerate(calls)]
+    detected = [(box, 1), (box, 0), ((12.0, 10.0, 30.0, 30.0), 0), ((40.0, 40.0, 50.0, 50.0), 0)]
+    detections = [Detection(place, label, 0.9 - i / 10, i) for i, (place, label) in enumerate(detected)]
     assert _partners(detections, [(box, 0)]) == [None, box, None, None]
 
 

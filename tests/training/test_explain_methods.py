@@ -112,44 +112,44 @@ def test_a_detection_cut_at_the_edge_is_held_against_the_whole_box_of_its_query(
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_every_family_can_be_explained(model_type):
     """All methods, and each detection's query found again in the model's outputs."""
-    subject, pixels = detector(model_type), noise()
-    processor = image_processor(subject.model.config.model_type, (64, 64))
+    detector_run, pixels = detector(model_type), noise()
+    processor = image_processor(detector_run.model.config.model_type, (64, 64))
     with torch.no_grad():
-        output = subject.model(pixel_values=pixels)
+        output = detector_run.model(pixel_values=pixels)
     result = processor.post_process_object_detection(output, threshold=0.0, target_sizes=[(64, 64)])[0]
     prediction = {name: value.tolist() for name, value in result.items()}
-    found = _detections(subject, pixels, prediction, torch.ones(4), 0.0)
+    found = _detections(detector_run, pixels, prediction, torch.ones(4), 0.0)
     assert [one.score for one in found] == sorted(prediction["scores"], reverse=True)
     with torch.no_grad():
-        logits, boxes = subject(pixels)
+        logits, boxes = detector_run(pixels)
     for one in found[:4]:
-        assert float(subject.probabilities(logits)[0, one.query, one.label]) == pytest.approx(one.score, abs=1e-5)
+        assert float(detector_run.probabilities(logits)[0, one.query, one.label]) == pytest.approx(one.score, abs=1e-5)
         assert boxes[0, one.query].tolist() == pytest.approx(one.box, abs=1e-3)
-        assert float(Similarity(subject, one)(pixels)[0]) >= one.score - 1e-4
-    methods = available_methods(subject.model, list(METHODS))
+        assert float(Similarity(detector_run, one)(pixels)[0]) >= one.score - 1e-4
+    methods = available_methods(detector_run.model, list(METHODS))
     assert methods == [name for name in METHODS if (model_type, name) != ("dense", "attention")]
-    maps, seconds = maps_of(subject, pixels, torch.zeros_like(pixels), found[:2], methods, SMALL)
+    maps, seconds = maps_of(detector_run, pixels, torch.zeros_like(pixels), found[:2], methods, SMALL)
     assert list(seconds) == methods == list(maps[0])
     for values in maps[0].values():
         assert values.shape == (64, 64) and values.dtype == np.float32 and values.min() >= 0 and values.max() <= 1
     assert model_type == "dense" or maps[0]["attention"].max() == 1
-    assert not list(backbone(subject.model)._forward_hooks)  # the taps are gone again
+    assert not list(backbone(detector_run.model)._forward_hooks)  # the taps are gone again
 
 
 @pytest.mark.parametrize("model_type", ["rt_detr", "rt_detr_v2", "d_fine", "deimv2", "deformable_detr"])
 def test_deformable_attention_lies_where_its_points_are(model_type):
     """Without offsets every point lies at the middle of its query's reference box."""
-    subject = detector(model_type)
-    for layer in _deformable(subject.model):
+    detector_run = detector(model_type)
+    for layer in _deformable(detector_run.model):
         torch.nn.init.zeros_(layer.sampling_offsets.weight)  # pyright: ignore
         torch.nn.init.zeros_(layer.sampling_offsets.bias)  # pyright: ignore
     # Boxes of the last layer but one are the last one's references; random heads hardly move them.
     pixels = noise()
     with torch.no_grad():
-        _, boxes = subject(pixels)
+        _, boxes = detector_run(pixels)
     query = int((boxes[0] - torch.tensor([22.0, 22.0, 42.0, 42.0])).abs().sum(-1).argmin())
     x0, y0, x1, y1 = boxes[0, query].tolist()
-    row, column = np.unravel_index(attention_map(subject, pixels, query).argmax(), (64, 64))
+    row, column = np.unravel_index(attention_map(detector_run, pixels, query).argmax(), (64, 64))
     # One cell of the finest map is 8 pixels wide.
     assert abs(row - (y0 + y1) / 2) < 8 and abs(column - (x0 + x1) / 2) < 8
 
@@ -159,13 +159,13 @@ def test_gradients_pass_where_transformers_stops_them():
 
     It also fails where PyTorch's batch norm gets the gradient of a single image wrong (targets._contiguous_gradient).
     """
-    subject = detector().double()
+    detector_run = detector().double()
     pixels = noise().double()
     with torch.no_grad():
-        boxes = subject(pixels)[1]
+        boxes = detector_run(pixels)[1]
     # Beside the predicted box: where both are the same, IoU has a kink.
     x0, y0, x1, y1 = (boxes[0, 0] + torch.tensor([3.0, 2.0, 4.0, 1.0])).tolist()
-    target = Similarity(subject, Detection((x0, y0, x1, y1), 0, 0.5, 0))
+    target = Similarity(detector_run, Detection((x0, y0, x1, y1), 0, 0.5, 0))
     direction = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     leaf = pixels.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(target(leaf).sum(), leaf)
@@ -177,10 +177,10 @@ def test_gradients_pass_where_transformers_stops_them():
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_redrawn_model_has_the_same_numbers_in_another_order_in_one_part_only(part):
-    subject = detector()
-    before = {name: value.clone() for name, value in subject.model.state_dict().items()}
-    other = redrawn(subject, part, seed=0)
-    assert all(torch.equal(value, before[name]) for name, value in subject.model.state_dict().items())
+    detector_run = detector()
+    before = {name: value.clone() for name, value in detector_run.model.state_dict().items()}
+    other = redrawn(detector_run, part, seed=0)
+    assert all(torch.equal(value, before[name]) for name, value in detector_run.model.state_dict().items())
     changed = {n for n, value in other.model.named_parameters() if not torch.equal(value, before[n])}
     assert changed and all(("backbone" in name) == (part == "backbone") for name in changed)
     assert not any("encoder" in name and "decoder" not in name for name in changed)
@@ -191,16 +191,16 @@ def test_a_redrawn_model_has_the_same_numbers_in_another_order_in_one_part_only(
 
 
 def test_taps_give_the_maps_finest_first_and_leave_the_outputs_alone():
-    subject, pixels = detector(), noise()
+    detector_run, pixels = detector(), noise()
     with torch.no_grad():
-        plain = subject(pixels)[0]
-        with tapped(subject.model) as taps:
+        plain = detector_run(pixels)[0]
+        with tapped(detector_run.model) as taps:
             shapes = []
-            tapped_logits = subject(pixels)[0]
+            tapped_logits = detector_run(pixels)[0]
             for tap in taps:
                 tap.register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape[-2:])))
-            subject(pixels)
+            detector_run(pixels)
     assert torch.equal(plain, tapped_logits) and shapes == [(8, 8), (4, 4), (2, 2)]
     target = QueryLogit(2, 1)
-    logits = ClassLogits(subject)(pixels)
+    logits = ClassLogits(detector_run)(pixels)
     assert target(logits[0]) == logits[0, 2, 1]

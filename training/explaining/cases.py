@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Subject:
+class DetectorRun:
     """A trained detector with everything needed to run it; `splits` are those of its dataset."""
 
     detector: Detector
@@ -33,13 +33,13 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ImageResult:
     """Predictions and target of one image or tile, boxes xyxy in its own pixels, as `match` takes them."""
 
     name: str
     image_id: str
     prediction: dict[str, Any]
-    truth: dict[str, Any]
+    ground_truth: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Case:
         pixels: the model's input, normalized, (1, 3, H, W).
         paired: whether the channels are image, template and difference, so that only the first is an image.
         size: (height, width) in pixels of the file, or of the tile.
-        truth: true boxes in pixels of H x W, with their class indices.
+        ground_truth: true boxes in pixels of H x W, with their class indices.
         detections: those above the threshold, highest score first, boxes in pixels of H x W.
         partners: for each detection the true box it matches (same class, IoU >= 0.5, each box once); None: a false
             positive.
@@ -61,23 +61,23 @@ class Case:
     pixels: torch.Tensor
     paired: bool
     size: tuple[int, int]
-    truth: list[tuple[Box, int]]
+    ground_truth: list[tuple[Box, int]]
     detections: list[Detection]
     partners: list[Box | None]
 
 
-def answers(subject: Subject, split: str) -> list[Answer]:
+def predict_images(detector_run: DetectorRun, split: str) -> list[ImageResult]:
     """Run the model on every annotated image of a split; empty if there is none."""
     found = []
-    for batch, i, image_id, prediction in _predicted(subject, subject.splits, split):
+    for batch, i, image_id, prediction in _predicted(detector_run, detector_run.splits, split):
         label, size = batch["labels"][i], batch["canvas_size"][i].tolist()
         boxes = [list(box) for box in _corners(label["boxes"].cpu(), size[0], size[1])]
-        truth = {"boxes": boxes, "labels": label["class_labels"].tolist()}
-        found.append(Answer(_name(image_id, prediction), image_id, prediction, truth))
+        ground_truth = {"boxes": boxes, "labels": label["class_labels"].tolist()}
+        found.append(ImageResult(_name(image_id, prediction), image_id, prediction, ground_truth))
     return found
 
 
-def choose(found: Sequence[Answer], wanted: int | Sequence[str], threshold: float) -> list[str]:
+def choose(found: Sequence[ImageResult], wanted: int | Sequence[str], threshold: float) -> list[str]:
     """Return the names of the images to explain.
 
     Args:
@@ -87,9 +87,9 @@ def choose(found: Sequence[Answer], wanted: int | Sequence[str], threshold: floa
         SettingsError: an id is not among the split's annotated images.
     """
     if isinstance(wanted, int):
-        called = [one.name for one in found if max(one.prediction["scores"], default=0.0) >= threshold]
-        count = min(wanted, len(called))
-        return [called[i * len(called) // count] for i in range(count)]
+        detected = [one.name for one in found if max(one.prediction["scores"], default=0.0) >= threshold]
+        count = min(wanted, len(detected))
+        return [detected[i * len(detected) // count] for i in range(count)]
     known = {one.image_id for one in found}
     if missing := [image_id for image_id in wanted if image_id not in known]:
         raise SettingsError(
@@ -99,7 +99,7 @@ def choose(found: Sequence[Answer], wanted: int | Sequence[str], threshold: floa
     return [one.name for one in found if one.image_id in set(wanted)]
 
 
-def cases(subject: Subject, split: str, names: Sequence[str], threshold: float, most: int) -> Iterator[Case]:
+def cases(detector_run: DetectorRun, split: str, names: Sequence[str], threshold: float, most: int) -> Iterator[Case]:
     """Read the images with these names again and yield them in the split's order.
 
     Args:
@@ -107,39 +107,39 @@ def cases(subject: Subject, split: str, names: Sequence[str], threshold: float, 
         most: maximum number of detections per image; those with the highest scores are kept.
     """
     ids = {name.rsplit("@", 1)[0] for name in names} | set(names)
-    rows = [i for i, image_id in enumerate(subject.splits[split]["image_id"]) if image_id in ids]
-    some = datasets.DatasetDict({split: subject.splits[split].select(rows)})
-    for batch, i, image_id, prediction in _predicted(subject, some, split):
+    rows = [i for i, image_id in enumerate(detector_run.splits[split]["image_id"]) if image_id in ids]
+    some = datasets.DatasetDict({split: detector_run.splits[split].select(rows)})
+    for batch, i, image_id, prediction in _predicted(detector_run, some, split):
         if _name(image_id, prediction) in names:
-            yield _case(subject, batch, i, _name(image_id, prediction), prediction, threshold, most)
+            yield _case(detector_run, batch, i, _name(image_id, prediction), prediction, threshold, most)
 
 
-def _predicted(subject: Subject, splits: Any, split: str) -> Iterator[tuple[Any, int, str, dict[str, Any]]]:
+def _predicted(detector_run: DetectorRun, splits: Any, split: str) -> Iterator[tuple[Any, int, str, dict[str, Any]]]:
     """Yield (batch, index in it, image_id, prediction) of every annotated image or tile."""
-    options = models.normalization(subject.processor)
-    model, accelerator = subject.detector.model, subject.accelerator
-    for batch in eval_loader(splits, split, subject.settings, accelerator, **options) or []:
+    options = models.normalization(detector_run.processor)
+    model, accelerator = detector_run.detector.model, detector_run.accelerator
+    for batch in eval_loader(splits, split, detector_run.settings, accelerator, **options) or []:
         indices = [i for i, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
-        found = predict(model, subject.processor, batch, accelerator)
+        found = predict(model, detector_run.processor, batch, accelerator)
         for i, (image_id, prediction) in zip(indices, found, strict=True):
             yield batch, i, image_id, prediction
 
 
 def _case(
-    subject: Subject, batch: Any, i: int, name: str, prediction: dict[str, Any], threshold: float, most: int
+    detector_run: DetectorRun, batch: Any, i: int, name: str, prediction: dict[str, Any], threshold: float, most: int
 ) -> Case:  # fmt: skip
     # Cloned: the loader writes its next batch into the same memory.
     pixels = batch["pixel_values"][i : i + 1].clone()
     height, width = pixels.shape[-2:]
     label = batch["labels"][i]
-    truth = list(zip(_corners(label["boxes"].cpu(), height, width), label["class_labels"].tolist(), strict=True))
+    ground_truth = list(zip(_corners(label["boxes"].cpu(), height, width), label["class_labels"].tolist(), strict=True))
     rows, columns = batch["canvas_size"][i].tolist()
     scale = torch.tensor([width / columns, height / rows] * 2)
-    detections = _detections(subject.detector, pixels, prediction, scale, threshold)
+    detections = _detections(detector_run.detector, pixels, prediction, scale, threshold)
     rows, columns = batch["orig_size"][i].tolist()
-    partners = _partners(detections, truth)
-    paired = subject.settings.channels == "pair"
-    return Case(name, pixels, paired, (rows, columns), truth, detections[:most], partners[:most])
+    partners = _partners(detections, ground_truth)
+    paired = detector_run.settings.channels == "pair"
+    return Case(name, pixels, paired, (rows, columns), ground_truth, detections[:most], partners[:most])
 
 
 def _detections(
@@ -159,9 +159,9 @@ def _detections(
     return found
 
 
-def _partners(detections: Sequence[Detection], truth: Sequence[tuple[Box, int]]) -> list[Box | None]:
+def _partners(detections: Sequence[Detection], ground_truth: Sequence[tuple[Box, int]]) -> list[Box | None]:
     """Match like `training.scoring.operating_point.match`: the highest score chooses first."""
-    free = list(truth)
+    free = list(ground_truth)
     partners: list[Box | None] = []
     for detection in detections:
         mine = [(box, label) for box, label in free if label == detection.label]

@@ -17,7 +17,7 @@ from training.explaining.cases import Box, Case
 #: Longer edge of every picture, in pixels.
 EDGE = 448
 #: Both differ from the map's colors, which go from black over red to yellow, and from each other by the dashes.
-TRUTH, CALL = SKY, PAPER
+TRUE_COLOR, DETECTED_COLOR = SKY, PAPER
 
 
 def picture(case: Case, mean: Any, std: Any) -> Image.Image:
@@ -47,7 +47,7 @@ def overlay(image: Image.Image, values: np.ndarray) -> Image.Image:
 
 
 def with_boxes(
-    image: Image.Image, shape: tuple[int, int], truth: Iterable[Box], calls: Iterable[Box]
+    image: Image.Image, shape: tuple[int, int], ground_truth: Iterable[Box], detected: Iterable[Box]
 ) -> Image.Image:  # fmt: skip
     """A copy with true boxes dashed and detected ones drawn through.
 
@@ -56,7 +56,7 @@ def with_boxes(
     """
     drawn = image.convert("RGB")
     scale = np.array([image.width / shape[1], image.height / shape[0]] * 2)
-    outline(drawn, (np.array(box) * scale for box in calls), CALL)
+    outline(drawn, (np.array(box) * scale for box in detected), DETECTED_COLOR)
     # Without a halo, so that a detected box at the same place still shows between the dashes.
-    outline(drawn, (np.array(box) * scale for box in truth), TRUTH, pattern=PATTERNS[1], halo=False)
+    outline(drawn, (np.array(box) * scale for box in ground_truth), TRUE_COLOR, pattern=PATTERNS[1], halo=False)
     return drawn

@@ -127,7 +127,8 @@ def _reliability(one: Calibration) -> str:
 def _figure(one: Entry) -> dict[str, str]:
     case = one.explained.case
     right = sum(partner is not None for partner in case.partners)
-    text = f"{len(case.truth)} true boxes, {right} true and {len(case.detections) - right} false positives explained"
+    wrong = len(case.detections) - right
+    text = f"{len(case.ground_truth)} true boxes, {right} true and {wrong} false positives explained"
     agreements = [e.agreement for e in one.explained.explanations if e.agreement is not None]
     if agreements:
         text += f"; agreement {sum(agreements) / len(agreements):.2f}"

@@ -71,12 +71,12 @@ def write_image(
     return Files(page, maps, overlays)
 
 
-def whole_picture(explained: Explained, normalization: Mapping[str, Any]) -> Image.Image:
+def annotated_image(explained: Explained, normalization: Mapping[str, Any]) -> Image.Image:
     """Return the image with all true and all explained boxes."""
     case = explained.case
     shape = (case.pixels.shape[-2], case.pixels.shape[-1])
-    truth, calls = [box for box, _ in case.truth], [one.box for one in case.detections]
-    return with_boxes(picture(case, **normalization), shape, truth, calls)
+    ground_truth, detected = [box for box, _ in case.ground_truth], [one.box for one in case.detections]
+    return with_boxes(picture(case, **normalization), shape, ground_truth, detected)
 
 
 def _about(
@@ -85,7 +85,9 @@ def _about(
     """Return what the template says of the image itself."""
     case = explained.case
     height, width = (case.pixels.shape[-2], case.pixels.shape[-1])
-    drawn = with_boxes(plain, (height, width), [box for box, _ in case.truth], [one.box for one in case.detections])
+    drawn = with_boxes(
+        plain, (height, width), [box for box, _ in case.ground_truth], [one.box for one in case.detections]
+    )
     right = sum(partner is not None for partner in case.partners)
     links = [("../index.html", "all images")]
     links += [
@@ -94,12 +96,12 @@ def _about(
         if stem
     ]
     numbers = {
-        "true boxes": str(len(case.truth)),
+        "true boxes": str(len(case.ground_truth)),
         "detections explained": str(len(case.detections)),
         "true / false positives": f"{right} / {len(case.detections) - right}",
         "seconds": f"{explained.total_seconds:.1f}",
     }
-    true = ", ".join(names[label] for _, label in case.truth) or "no defect"
+    true = ", ".join(names[label] for _, label in case.ground_truth) or "no defect"
     return {
         "links": links, "numbers": numbers, "image": embedded(drawn), "width": width, "height": height, "classes": true,
     }  # fmt: skip

@@ -190,11 +190,8 @@ PARSERS: dict[str, Callable[[], Parser]] = {
 _MODULES = {"train": "torch", "explain": "pytorch_grad_cam"}
 
 
-def answer_early(command: str, arguments: Sequence[str] | None = None) -> None:
-    """Answer `--help` and `--version`, and refuse to start without the command's extra, before anything heavy loads.
-
-    Exits the process in these cases, and returns otherwise.
-    """
+def exit_early(command: str, arguments: Sequence[str] | None = None) -> None:
+    """Exit for `--help`, `--version` or a missing extra, before anything heavy is imported; otherwise return."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
         PARSERS[command]().print_help()

@@ -28,7 +28,7 @@ class Picture:
     data: bytes
     width: int
     height: int
-    truth: dict[str, Any]
+    ground_truth: dict[str, Any]
     prediction: dict[str, Any]
 
 
@@ -172,27 +172,30 @@ def write_prediction_page(
 def _figure(
     picture: Picture, class_names: Sequence[str], codes: Sequence[str], threshold: float, pictures: int
 ) -> Figure:
-    detections, matched = detections_at(picture.prediction, picture.truth, threshold)
+    detections, matched = detections_at(picture.prediction, picture.ground_truth, threshold)
     taken = {int(i) for i in matched}
-    truth, shown = [], []
-    for i, (box, label) in enumerate(zip(picture.truth["boxes"], picture.truth["labels"], strict=True)):
+    ground_truth, shown = [], []
+    for i, (box, label) in enumerate(zip(picture.ground_truth["boxes"], picture.ground_truth["labels"], strict=True)):
         look = "found" if i in taken else "missed"
-        truth.append(Mark(box, look, codes[int(label)], f"{class_names[label]}: {look}"))
+        ground_truth.append(Mark(box, look, codes[int(label)], f"{class_names[label]}: {look}"))
     rows = zip(detections["boxes"], detections["labels"], detections["scores"], matched, strict=True)
     for box, label, score, partner in rows:
         look, word = ("found", "correct") if partner >= 0 else ("false", "false positive")
         shown.append(Mark(box, look, f"{codes[int(label)]} {score:.2f}", f"{class_names[label]} {score:.2f}: {word}"))
     found = sum(mark.look == "found" for mark in shown)
-    counts = {"missed": len(truth) - found, "false": len(shown) - found}
-    text = f"{len(truth)} true, {found} found, {counts['missed']} missed, {counts['false']} false positive"
+    counts = {"missed": len(ground_truth) - found, "false": len(shown) - found}
+    text = f"{len(ground_truth)} true, {found} found, {counts['missed']} missed, {counts['false']} false positive"
     # Both sides hold the image.
     (image,) = within(MAX_BYTES / pictures / 2, lambda edge, quality: (embedded(picture.data, edge, quality),))
     size = (picture.width, picture.height)
-    labels = {*picture.truth["labels"], *(int(label) for label in detections["labels"])}
+    labels = {*picture.ground_truth["labels"], *(int(label) for label in detections["labels"])}
     return Figure(
         label=f"{picture.image_id}: {text}",
         ratio=size[0] / size[1],
-        stacks=[overlay(size, image, truth, title="ground truth"), overlay(size, image, shown, title="predictions")],
+        stacks=[
+            overlay(size, image, ground_truth, title="ground truth"),
+            overlay(size, image, shown, title="predictions"),
+        ],
         keys={
             "result": [name for name, count in counts.items() if count] or ["correct"],
             "class": [str(label) for label in sorted(labels)],

@@ -73,7 +73,7 @@ def open_model(where: str | os.PathLike[str]) -> OpenedModel:
     Raises:
         RunNotFoundError: there is no such model.
         ModelError: it can't be loaded, or is not a detector.
-        HubContentError: the Hub's answer is not safe to use (see `radikal_datasets.hub_client.answers`).
+        HubContentError: the Hub's answer is not safe to use (see `radikal_datasets.hub_client.response_checks`).
     """
     where, folder = str(where), Path(where)
     if (folder / RUN_SETTINGS).is_file():
