@@ -79,7 +79,8 @@ class Decoder:
         goal, space = target.shape[:2], "GRAY" if target.ndim == 2 else "RGB"
         decoded = _shrunk(size, goal) if size != goal and how == "fast" else size
         try:
-            if decoded != size and simplejpeg.decode_jpeg_header(data)[:2] != size:
+            height, width, file_space, _ = simplejpeg.decode_jpeg_header(data)  # 1 microsecond of some 340 at 640x640
+            if (height, width) != size or file_space == "CMYK":
                 return False
             buffer = target if decoded == goal else self._room(size, space)
             pixels = simplejpeg.decode_jpeg(data, space, buffer=buffer, **_scaling(size, decoded))
