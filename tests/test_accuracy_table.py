@@ -39,14 +39,14 @@ def test_mean_and_deviation_over_seeds(values: list[float]) -> None:
     assert deviation == pytest.approx(stdev(values))
 
 
-def test_what_one_value_and_none_give() -> None:
+def test_statistics_of_one_value_and_of_none() -> None:
     assert math.isnan(mean_and_deviation([0.5])[1])
     assert cell([0.5]) == "0.500"
     assert cell([None]) == ""
     assert cell([0.4, None, 0.6]) == "0.500 ± 0.141"
 
 
-def test_seeds_of_other_days_and_commits_add_up() -> None:
+def test_seeds_of_other_days_and_commits_are_combined() -> None:
     runs = [
         made_run(0, 0.5),
         made_run(1, 0.7, commit="d" * 40, finished="2026-11-25T10:00:00+00:00"),
@@ -60,12 +60,12 @@ def test_seeds_of_other_days_and_commits_add_up() -> None:
     assert told["commits"] == "cccccccc, cccccccc+changes, dddddddd"
 
 
-def test_what_is_noted_of_a_run_stands_in_its_line() -> None:
+def test_notes_on_a_run_appear_in_its_line() -> None:
     *_, noted, plain = table([made_run(0, note="beside other work"), made_run(1)])
     assert noted.endswith("| the frozen | beside other work |") and plain.endswith("| the frozen |  |")
 
 
-def test_a_seed_counts_once_and_the_newest_does() -> None:
+def test_only_the_newest_run_of_a_seed_counts() -> None:
     late = made_run(0, 0.9, commit="d" * 40, finished="2026-11-25T10:00:00+00:00")
     for runs in ([made_run(0, 0.5), late], [late, made_run(0, 0.5)]):
         assert [len(found) for found in groups(runs).values()] == [1]
@@ -82,11 +82,11 @@ def test_a_seed_counts_once_and_the_newest_does() -> None:
         {"hardware": {"cpu": "EPYC", "cores": 4, "gpu": None}},
     ],
 )
-def test_what_can_not_be_compared_has_a_line_of_its_own(other: dict[str, Any]) -> None:
+def test_runs_that_cannot_be_compared_get_separate_lines(other: dict[str, Any]) -> None:
     assert len(groups([made_run(0), made_run(1, **other)])) == 2
 
 
-def test_other_images_than_the_frozen_are_listed_and_in_no_mean() -> None:
+def test_runs_on_images_other_than_the_frozen_ones_are_listed_but_not_averaged() -> None:
     runs = [made_run(0, 0.5), made_run(1, 0.9, differences="3 missing")]
     assert summary(runs)[1][4:6] == ["1", "0.500"]
     assert "NOT the frozen: 3 missing" in table(runs)[-1]
@@ -109,7 +109,7 @@ def accuracy(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_one_file_a_run(accuracy: Any, tmp_path: Path) -> None:
+def test_one_file_per_run(accuracy: Any, tmp_path: Path) -> None:
     runs = [made_run(0), made_run(1), made_run(0, commit="d" * 40), made_run(0, dirty=True)]
     runs += [made_run(0, differences="3 missing"), made_run(0, config_hash="other")]
     assert len({accuracy.write(run, tmp_path) for run in runs}) == len(runs)
@@ -125,7 +125,7 @@ def test_table_of_the_command_line(accuracy: Any, tmp_path: Path, capsys: pytest
     assert (tmp_path / "accuracy.md").read_text().startswith("# How good the detectors are")
 
 
-def test_settings_that_say_where_are_not_counted(accuracy: Any, tmp_path: Path) -> None:
+def test_path_settings_are_ignored(accuracy: Any, tmp_path: Path) -> None:
     common = {"learning_rate": 1e-3, "model_type": "rt_detr_v2"}
     for number in range(2):
         own = {"seed": number, "output_dir": f"run{number}", "data_dir": f"/data{number}"}

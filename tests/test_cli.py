@@ -25,7 +25,7 @@ def test_list_names_every_source() -> None:
     assert all(name in done.stdout for name in source_names())
 
 
-def test_info_tells_where_it_is_had_and_the_license() -> None:
+def test_info_names_the_download_page_and_the_license() -> None:
     done = run("info", "gdxray")
     assert done.returncode == 0, done.stderr
     assert "License:" in done.stdout
@@ -58,7 +58,7 @@ def test_verify_prints_tables_and_a_verdict(sample_tree: Callable[..., Path]) ->
     assert "images that hold it" in done.stdout
 
 
-def test_a_tree_that_can_not_be_read_exits_2_without_a_traceback(tmp_path: Path) -> None:
+def test_a_tree_that_cannot_be_read_exits_2_without_a_traceback(tmp_path: Path) -> None:
     for arguments in (
         ("verify", "neu_det", "--data-dir", tmp_path / "nothing"),
         ("verify", "neu_det", "--data-dir", tmp_path),

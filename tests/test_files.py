@@ -19,7 +19,7 @@ def test_a_file_is_replaced_and_nothing_else_stays(tmp_path: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_an_error_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text("old")
     with pytest.raises(KeyboardInterrupt), atomic_file(file) as part:
@@ -29,7 +29,7 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_two_who_write_one_file_do_not_meet(tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_file_do_not_interfere(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     with atomic_file(file) as first, atomic_file(file) as second:
         assert first.name.startswith(".a.json.") and first.suffix == second.suffix == ".part"

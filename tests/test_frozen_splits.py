@@ -30,16 +30,16 @@ frozen_sets = st.dictionaries(st.sampled_from([f"set/{i}" for i in range(6)]), l
 
 
 @pytest.mark.parametrize("name", frozen_splits.SETS)
-def test_lists_are_those_that_were_frozen(name: str) -> None:
+def test_lists_match_their_checksums(name: str) -> None:
     assert Counter(line.split for line in read(name).values()) == COUNTS[name]
 
 
-def test_castings_are_cut_by_series() -> None:
+def test_castings_are_split_by_series() -> None:
     for image_id, line in read("gdxray_castings").items():
         assert line.split == SPLIT_OF_SERIES[image_id.rpartition("/")[0]], image_id
 
 
-def test_deeppcb_validation_is_cut_by_board() -> None:
+def test_deeppcb_validation_is_split_by_board() -> None:
     table = SPLIT_OF_BOARD["recommended"]
     for image_id, line in read("deeppcb").items():
         if line.split != "test":
@@ -77,14 +77,14 @@ def test_every_image_that_differs_is_named(before: dict[str, Line], now: dict[st
 
 
 @given(st.permutations([([0.0, 1.0, 2.0, 3.0], 0), ([0.0, 1.0, 2.0, 3.0], 1), ([-0.0, 1.0, 2.5, 3.0], 1)]))
-def test_truth_has_no_order(pairs: list[tuple[list[float], int]]) -> None:
+def test_ground_truth_digest_ignores_order(pairs: list[tuple[list[float], int]]) -> None:
     boxes, labels = zip(*pairs, strict=True)
     assert truth_digest(boxes, labels, ["x", "y"]) == truth_digest(
         [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2.5, 3]], [1, 0, 1], ["x", "y"]
     )
 
 
-def test_truth_is_boxes_and_class_names() -> None:
+def test_ground_truth_digest_covers_boxes_and_class_names() -> None:
     digests = [
         truth_digest([[0, 1, 2, 3]], [0], ["x", "y"]),
         truth_digest([[0, 1, 2, 3.01]], [0], ["x", "y"]),

@@ -101,7 +101,7 @@ def test_settings_in_both_spellings():
         assert command_line([f"--{name}", "1"]) == command_line([f"--{name.replace('_', '-')}", "1"]) != {}
 
 
-def test_values_are_left_alone():
+def test_underscores_in_values_are_kept():
     assert dashed(["--data_dir", "a_b", "--x_y=c_d", "e_f", "--"]) == ["--data-dir", "a_b", "--x-y=c_d", "e_f", "--"]
 
 
@@ -121,14 +121,14 @@ def test_version():
         (["train", "demo", "--dataset_name", "x", "--report-to", "tensorbord"], "tensorboard"),
     ],
 )
-def test_unknown_names_end_with_2_and_the_nearest(arguments, nearest, tmp_path):
+def test_unknown_names_exit_2_and_suggest_the_nearest(arguments, nearest, tmp_path):
     done = program(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert nearest in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["training", "loaders"])
-def test_a_folder_in_the_way_is_named(name, tmp_path):
+def test_a_folder_that_shadows_a_package_is_named(name, tmp_path):
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
     empty = tmp_path / "empty"

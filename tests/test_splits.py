@@ -64,7 +64,7 @@ def test_removing_one_image_moves_at_most_two_for_every_size_and_place() -> None
 
 @settings(max_examples=300)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=40), shares, st.integers(0, 10**6))
-def test_removing_one_of_several_twins_moves_at_most_two_other_groups(
+def test_removing_one_of_several_exact_duplicates_moves_at_most_two_other_groups(
     sizes: list[int], test_share: float, seed: int
 ) -> None:
     """Each image is removed in turn. What is left of its own group counts among the two, and may have a new name."""
@@ -87,7 +87,7 @@ def test_removing_one_of_several_twins_moves_at_most_two_other_groups(
 
 
 @given(st.lists(st.integers(1, 3), min_size=3, max_size=12), st.integers(0, 10**6))
-def test_three_sets_of_twins_fill_three_splits(sizes: list[int], seed: int) -> None:
+def test_three_sets_of_exact_duplicates_fill_three_splits(sizes: list[int], seed: int) -> None:
     groups = [[f"{seed}_{number}_{twin}" for twin in range(size)] for number, size in enumerate(sizes)]
     found = splits.cut("s", [twins(names) for names in groups], CLASSES)
     assert set(found.values()) == {"train", "validation", "test"}

@@ -21,7 +21,7 @@ def test_rows_as_the_publisher_writes_them(end):
     ]
 
 
-def test_a_missing_first_line_blank_lines_and_small_letters_do_no_harm():
+def test_a_missing_heading_blank_lines_and_lower_case_are_accepted():
     rows = parse("7\t1\t0007.png\t0\t0007_LABEL.png\n\n" + CLEAN)
     assert rows == [("0007", LabelRow(True, "Labels.txt", 1)), ("1151", LabelRow(False, "Labels.txt", 3))]
 
@@ -42,7 +42,7 @@ def test_a_missing_first_line_blank_lines_and_small_letters_do_no_harm():
         ("x\t0\t\t0\t0", None, "5 fields expected, 4 found"),
     ],
 )
-def test_a_wrong_row_tells_its_image_line_and_what_was_found(row, stem, found):
+def test_error_for_a_wrong_row_names_image_line_and_content(row, stem, found):
     rows = parse("1\n" + row)
     assert [r[0] for r in rows] == [stem]
     error = rows[0][1]

@@ -11,7 +11,7 @@ numbers = st.integers(0, 639)
 lines = st.tuples(numbers, numbers, numbers, numbers, st.integers(0, 9))
 
 
-def test_reads_a_line_as_it_stands():
+def test_reads_a_line():
     assert parse_deeppcb("466 441 493 470 3\n", "x.txt") == [PcbDefect((466, 441, 493, 470), 3, False, 1)]
 
 
@@ -43,7 +43,7 @@ def test_an_empty_file_has_no_defects(text):
         *("1 2 3 4 open", "1 2 3 4 " + "1" * 5000, f"1 2 3 {'9' * 400} 1", "1 2 3 4 \u00b2"),
     ],
 )
-def test_names_file_and_line_of_what_it_cannot_read(line):
+def test_error_names_file_and_line(line):
     with pytest.raises(MalformedAnnotationError, match=r"group1/x\.txt, line 2") as caught:
         parse_deeppcb(f"1 2 3 4 5\n{line}\n", "group1/x.txt")
     assert caught.value.line == 2

@@ -24,7 +24,7 @@ def parse(text: str):
     return list(parse_ellipses(text, "labels.txt"))
 
 
-def test_a_row_as_others_quote_it():
+def test_reads_a_published_example_row():
     [(number, ellipse)] = parse("1\t 27.1\t 10.5\t 1.5707\t 100.25\t 200.75\n")
     assert number == 1
     assert ellipse == Ellipse(27.1, 10.5, 1.5707, 100.25, 200.75)
@@ -49,7 +49,7 @@ def test_scientific_notation_and_blank_lines():
         ("9" * 5000 + " 4 3 0 5 6", None),
     ],
 )
-def test_a_wrong_row_tells_its_image_and_line(row, number):
+def test_error_for_a_wrong_row_names_image_and_line(row, number):
     [(found, error)] = parse(f"\n{row}")
     assert found == number
     assert isinstance(error, MalformedAnnotationError) and error.line == 2
@@ -69,13 +69,13 @@ def test_a_quarter_turn_lays_it_along_y_and_an_eighth_points_down_right():
     assert drawn[5, 11] == 0 and drawn[11, 5] == 0
 
 
-def test_it_is_clipped_by_the_image_and_none_outside():
+def test_ellipses_are_clipped_to_the_image_and_dropped_outside():
     assert Ellipse(5, 5, 0, 0, 0).box(20, 20) == (0, 0, 6, 6)
     assert Ellipse(5, 5, 0, -40, 0).box(20, 20) is None
 
 
 @given(ELLIPSES)
-def test_pixels_are_those_whose_middle_satisfies_the_equation(ellipse):
+def test_pixels_are_those_whose_center_satisfies_the_equation(ellipse):
     drawn = pickle.loads(pickle.dumps(ellipse)).labels(None, 50, 40)
     assert drawn.dtype == np.int32 and set(np.unique(drawn)) <= {0, 1}
     a, b, turn = (

@@ -71,7 +71,7 @@ def test_empty_text_is_empty(text):
 
 
 @pytest.mark.parametrize("line", ["7 1 2 3", "7 1 2 3 x", "7 1 2 nan 3", "7 1 2 3 inf", "7 1 2 3 4 5", "7"])
-def test_malformed_line_costs_its_own_image(line):
+def test_malformed_line_affects_only_its_image(line):
     truth = parse(f"{FIVE}{line}\n8 1 2 3 4\n")
     assert sorted(truth.rows) == [1, 8]
     assert list(truth.errors) == [7]
@@ -88,14 +88,14 @@ def test_column_count_does_not_change_within_a_file():
 
 
 @pytest.mark.parametrize("word", ["x", "1.5", "nan", "inf", "1,2"])
-def test_line_without_a_readable_image_number_costs_the_series(word):
+def test_line_without_a_readable_image_number_invalidates_the_series(word):
     with pytest.raises(MalformedAnnotationError, match="an image number expected") as caught:
         parse(f"{FIVE}{word} 1 2 3 4\n")
     assert caught.value.line == 2
 
 
 @pytest.mark.parametrize("keep", range(1, len(FIVE.rstrip())))
-def test_file_that_was_cut_off_costs_the_series(keep):
+def test_truncated_file_invalidates_the_series(keep):
     """Wherever the second line ends, but for its own end: rows of any image may be missing."""
     last = FIVE[:keep]
     if not last.strip():
@@ -105,7 +105,7 @@ def test_file_that_was_cut_off_costs_the_series(keep):
         parse(FIVE + last)
 
 
-def test_whole_last_line_without_line_end_is_fine():
+def test_complete_last_line_without_a_newline_is_accepted():
     assert parse(FIVE + FIVE.rstrip("\n")).row_count() == 2
     assert parse("1 10 20 30 40\n2 1 2 3 4").row_count() == 2
 
@@ -120,7 +120,7 @@ def test_text_and_matlab_file_give_the_same(edges, dtype):
     assert parse_mat(mat_bytes(table.astype(dtype)), "x.mat").rows == parse(text).rows
 
 
-def test_rounding_noise_of_matlab_files_is_taken_off():
+def test_rounding_noise_of_matlab_files_is_removed():
     noisy = np.array([[1, 171 + 5.7e-14, 198, 471 - 5.7e-14, 493]])
     assert parse_mat(mat_bytes(noisy), "x.mat").rows == parse(FIVE).rows
 

@@ -24,7 +24,7 @@ def save(folder: Path, image: PIL.Image.Image, name: str = "mask.png") -> Tree:
     return Tree.open(folder)
 
 
-def test_instances_are_the_components_and_draw_themselves_again(tmp_path):
+def test_instances_are_the_components_and_reproduce_the_mask(tmp_path):
     tree, report = save(tmp_path, PIL.Image.fromarray(TWO)), Report()
     instances = mask_instances(tree, "mask.png", "crack", 5, 4, report)
     assert [(i.label, i.box) for i in instances] == [("crack", (1, 0, 3, 2)), ("crack", (4, 2, 5, 4))]
@@ -40,7 +40,7 @@ def test_instances_are_the_components_and_draw_themselves_again(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
-def test_every_eight_bit_mode_says_the_same(tmp_path, mode):
+def test_every_eight_bit_mode_gives_the_same_instances(tmp_path, mode):
     tree, report = save(tmp_path, PIL.Image.fromarray(TWO).convert(mode)), Report()
     assert np.array_equal(to_defect(read_mask(tree, "mask.png", 5, 4)), TWO > 0)
     assert len(mask_instances(tree, "mask.png", "crack", 5, 4, report)) == 2
@@ -63,7 +63,7 @@ def test_which_values_are_the_defect(values, defect):
 
 
 @pytest.mark.parametrize(("values", "counted"), [([0, 255], 0), ([0, 1], 1), ([0, 3, 200], 1)])
-def test_odd_values_are_counted_once_a_mask(tmp_path, values, counted):
+def test_unexpected_values_are_counted_once_per_mask(tmp_path, values, counted):
     tree, report = save(tmp_path, PIL.Image.fromarray(np.array([values], dtype=np.uint8))), Report()
     assert len(mask_instances(tree, "mask.png", "crack", len(values), 1, report)) == 1
     assert report.counts() == ({"mask_values": 1} if counted else {})
@@ -71,7 +71,7 @@ def test_odd_values_are_counted_once_a_mask(tmp_path, values, counted):
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 255])))
-def test_any_mask_comes_back_pixel_by_pixel(tmp_path_factory, pixels):
+def test_any_mask_is_reproduced_pixel_by_pixel(tmp_path_factory, pixels):
     tree = save(tmp_path_factory.mktemp("mask"), PIL.Image.fromarray(pixels))
     height, width = pixels.shape
     instances = mask_instances(tree, "mask.png", "crack", width, height, Report())
@@ -88,7 +88,7 @@ def test_an_empty_mask_has_no_instance(tmp_path):
     assert mask_instances(tree, "mask.png", "crack", 5, 4, Report()) == []
 
 
-def test_another_size_is_an_error_that_tells_both(tmp_path):
+def test_error_for_a_different_size_names_both_sizes(tmp_path):
     tree = save(tmp_path, PIL.Image.fromarray(TWO))
     with pytest.raises(MaskSizeError, match=r"mask\.png: the mask is 5x4, its image 4x5"):
         read_mask(tree, "mask.png", 4, 5)
@@ -100,7 +100,7 @@ def test_a_bomb_is_refused_by_its_size_and_never_decoded(tmp_path):
         read_mask(Tree.open(tmp_path), "mask.png", 5, 4)
 
 
-def test_what_is_no_mask_is_malformed(tmp_path):
+def test_files_that_are_not_masks_are_malformed(tmp_path):
     (tmp_path / "mask.png").write_text("404: not found")
     with pytest.raises(MalformedAnnotationError, match="has no image header"):
         read_mask(Tree.open(tmp_path), "mask.png", 5, 4)

@@ -29,12 +29,12 @@ def rectangles(draw):
 _CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 
 
-def test_polygon_inside_stays_as_it_is():
+def test_polygon_inside_is_unchanged():
     points = [(1.0, 2.0), (10.0, 4.0), (5.0, 20.0)]
     assert clip_polygon(points, WIDTH, HEIGHT) == points
 
 
-def test_polygon_outside_is_gone():
+def test_polygon_outside_is_dropped():
     assert clip_polygon([(-5.0, 1.0), (-1.0, 1.0), (-1.0, 9.0)], WIDTH, HEIGHT) == []
 
 

@@ -24,7 +24,7 @@ def naive_decode(text: str, width: int, height: int) -> np.ndarray:
     return mask
 
 
-def test_counts_from_one_and_down_the_columns():
+def test_counts_from_one_in_column_order():
     mask = decode("3 4", width=4, height=3)  # the foot of the first column and all of the second
     assert mask.shape == (3, 4)
     assert np.argwhere(mask).tolist() == [[0, 1], [1, 1], [2, 0], [2, 1]]
@@ -35,7 +35,7 @@ def test_first_and_last_pixel():
     assert np.argwhere(mask).tolist() == [[0, 0], [2, 3]]
 
 
-def test_whole_image_and_no_pixel():
+def test_full_and_empty_masks():
     assert decode("1 12", 4, 3).all()
     assert not decode("", 4, 3).any()
     assert encode(np.zeros((3, 4), dtype=bool)) == ""
@@ -60,7 +60,7 @@ def test_decodes_as_the_naive_loop_does(mask):
 
 
 @given(masks)
-def test_components_are_those_of_the_whole_mask(mask):
+def test_components_equal_those_of_the_decoded_mask(mask):
     height, width = mask.shape
     labels, boxes = components(encode(mask), width, height)
     expected_labels, expected_boxes = label_components(mask)
@@ -103,7 +103,7 @@ def test_components_touch_at_corners_and_across_columns():
         ("1 2 1 2", "overlap"),
     ],
 )
-def test_says_what_is_wrong_in_which_line(text, found):
+def test_error_names_the_line_and_the_problem(text, found):
     with pytest.raises(MalformedAnnotationError, match=found) as caught:
         decode(text, 4, 3, "train.csv", 17)
     assert (caught.value.path, caught.value.line) == ("train.csv", 17)

@@ -33,7 +33,7 @@ def test_one_pixel_is_one_pixel():
     assert found.box == (4, 5, 5, 6)
 
 
-def test_no_object_is_no_object():
+def test_no_object_gives_no_box():
     assert parse_voc(voc(), "a.xml").objects == []
 
 
@@ -66,12 +66,12 @@ def declared(encoding: str, name: str = "\u94a2") -> str:
 
 
 @pytest.mark.parametrize("encoding", ["gb2312", "GBK", "gb18030", "utf-8", "UTF-16"])
-def test_reads_what_chinese_editors_write(encoding):
+def test_reads_files_written_by_chinese_editors(encoding):
     (found,) = parse_voc(declared(encoding).encode(encoding), "a.xml").objects
     assert (found.name, found.line) == ("\u94a2", 5)
 
 
-def test_byte_order_mark_is_right_where_the_declaration_is_not():
+def test_byte_order_mark_overrides_a_wrong_declaration():
     (found,) = parse_voc(declared("gbk").encode("utf-8-sig"), "a.xml").objects
     assert found.name == "\u94a2"
 
@@ -134,7 +134,7 @@ OUTSIDE = b'<!DOCTYPE annotation SYSTEM "file:///etc/passwd">\n<annotation/>'
         (voc(an_object(xmax="1e999")), 5, "<xmax> is '1e999'"),
     ],
 )
-def test_says_what_is_wrong_in_which_line(data, line, found):
+def test_error_names_the_line_and_the_problem(data, line, found):
     with pytest.raises(MalformedAnnotationError, match=found) as caught:
         parse_voc(data, "ANNOTATIONS/a.xml")
     assert (caught.value.path, caught.value.line) == ("ANNOTATIONS/a.xml", line)

@@ -166,7 +166,7 @@ def test_mapping_with_and_without_source(loaded: Callable[..., DatasetDict]) -> 
         assert set(expected) == {(tuple(box), name) for box, name in zip(boxes, names, strict=True)}
 
 
-def test_an_image_that_loses_a_box_is_not_annotated_any_more(
+def test_an_image_that_loses_a_box_is_no_longer_annotated(
     loaded: Callable[..., DatasetDict], caplog: pytest.LogCaptureFixture
 ) -> None:
     classes = ["a", "b"]
@@ -209,7 +209,7 @@ def test_label_spaces() -> None:
 
 
 @pytest.mark.parametrize("how", ["shuffled", "sliced", "flattened", "filtered"])
-def test_rows_that_are_hidden_stay_hidden(loaded: Callable[..., DatasetDict], how: str) -> None:
+def test_hidden_rows_stay_hidden(loaded: Callable[..., DatasetDict], how: str) -> None:
     some, other = DatasetDict(), loaded("radikal_datasets/gdxray", "castings")
     for split, rows in loaded(NEU).items():
         some[split] = {

@@ -18,7 +18,7 @@ from radikal_datasets.schema import features
 from tests.combining.test_combining import NEU, PCB, by_id, made, picture, undecoded
 
 
-def test_twins_across_sources_through_raw_trees(
+def test_exact_duplicates_across_sources_are_found_in_raw_trees(
     sample_tree: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two boards' files copied over NEU's: one training image on a test image, one on a training image."""
@@ -45,7 +45,7 @@ def test_twins_across_sources_through_raw_trees(
     assert sum("1 images were left out" in line for line in caplog.messages) == 1
 
 
-def test_twins_keep_the_most_held_out_copy(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_most_held_out_of_exact_duplicates_is_kept(caplog: pytest.LogCaptureFixture) -> None:
     one = DatasetDict(
         train=made("one", [{"id": "a", "shade": 1}, {"id": "b", "shade": 2}, {"id": "c", "shade": 3}], ["x"]),
         validation=made("one", [{"id": "d", "shade": 4}], ["x"]),
@@ -105,13 +105,13 @@ def test_no_image_of_two_sources_is_in_two_splits(images: list[tuple[int, str, i
         assert len({found[name][1]["group"] for name in [f"{one}/{n}", *alike] if name in found}) <= 1
 
 
-def test_twins_inside_one_source_are_its_own_affair() -> None:
+def test_exact_duplicates_within_one_source_are_left_alone() -> None:
     one = DatasetDict(train=made("one", [{"shade": 1}], ["x"]), test=made("one", [{"id": "t", "shade": 1}], ["x"]))
     two = DatasetDict(train=made("two", [{"shade": 2}], ["x"]))
     assert set(by_id(combine([one, two]))) == {"one/0", "one/t", "two/0"}
 
 
-def test_images_that_are_paths_alone_are_compared_too(tmp_path: Path) -> None:
+def test_images_given_only_as_paths_are_compared_too(tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(picture(3))
     by_path = made("one", [{"shade": 1}], ["x"]).map(
         lambda _: {"image": {"bytes": None, "path": str(tmp_path / "p.png")}}, features=features(["x"])

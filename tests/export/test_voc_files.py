@@ -63,7 +63,7 @@ def test_an_edge_moves_by_half_a_pixel_at_most_and_no_box_is_lost(data: st.DataO
 
 
 @given(st.lists(st.integers(0, 3000), min_size=2, max_size=2, unique=True))
-def test_whole_boxes_stay_as_they_are(edges: list[int]) -> None:
+def test_boxes_at_integer_pixels_are_unchanged(edges: list[int]) -> None:
     low, high = sorted(edges)
     assert voc_box((low, low, high, high)) == (low + 1, low + 1, high, high)
 

@@ -72,7 +72,7 @@ def test_same_base_names_in_two_folders_do_not_collide(sample_tree: Callable[...
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_images_nobody_annotated_are_left_out_and_said(
+def test_unannotated_images_are_left_out_and_reported(
     format: str, sample_tree: Callable[..., Path], tmp_path: Path
 ) -> None:
     tree = sample_tree("severstal")
@@ -87,7 +87,7 @@ def test_images_nobody_annotated_are_left_out_and_said(
     assert (f"{masks:,} masks, one per box" in done.not_held) == (format != "coco")
 
 
-def test_references_and_fractions_are_said(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_references_and_fractional_boxes_are_reported(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     (done,) = export_sets("deeppcb", format="coco", output=tmp_path / "a", data_dir=sample_tree("deeppcb"))
     assert done.not_held == ["12 reference images (the defect-free counterparts)"]
     tree = sample_tree("gdxray")
@@ -128,7 +128,7 @@ def test_a_folder_with_files_is_refused_and_untouched(sample_tree: Callable[...,
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_the_tree_that_is_read_is_not_written_to(sample_tree: Callable[..., Path]) -> None:
+def test_the_raw_tree_is_not_written_to(sample_tree: Callable[..., Path]) -> None:
     tree = sample_tree("neu_det")
     before = sorted(tree.rglob("*"))
     with pytest.raises(OutputError, match="is inside the input folder"):
@@ -156,7 +156,7 @@ def test_an_export_that_fails_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == ([out.parent, out] if there else [])
 
 
-def test_files_that_come_meanwhile_stay_alone(tmp_path: Path) -> None:
+def test_files_created_meanwhile_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="holds other files"), atomic_output(tmp_path / "out") as stage:
         (stage / "ours").write_text("")
         (tmp_path / "out" / "theirs").write_text("")
@@ -186,7 +186,7 @@ def folder_of(folder: Path, **splits: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_masks_may_be_null_and_names_hold_what_xml_can_not(form: str, tmp_path: Path) -> None:
+def test_masks_may_be_null_and_names_may_hold_characters_xml_cannot(form: str, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     export_sets(folder_of(tmp_path / "set", train=odd_row(image_id="a\x07b")), format=form, output=tmp_path / "out")
     for file in (tmp_path / "out").rglob("*.xml"):
@@ -199,7 +199,7 @@ def test_two_splits_of_one_name_are_an_error() -> None:
         exporting._checked("set", datasets.DatasetDict({"val": rows, "validation": rows}))
 
 
-def test_a_set_without_truth_or_without_columns_is_an_error(tmp_path: Path) -> None:
+def test_a_dataset_without_ground_truth_or_columns_is_an_error(tmp_path: Path) -> None:
     row = {
         "image_id": "a", "image": {"bytes": b"x", "path": "a.png"}, "width": 2, "height": 2, "boxes": [], "labels": [],
         "masks": [], "reference": None, "annotated": False, "group": "a",
@@ -217,7 +217,7 @@ def test_a_set_without_truth_or_without_columns_is_an_error(tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_tells_what_it_wrote(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_command_reports_what_it_wrote(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "radikal_datasets.cli", "export", "dagm2007", "class1", "--format", "yolo"]
     options = ["--data-dir", sample_tree("dagm2007"), "--output", tmp_path / "out"]
     done = subprocess.run([*command, *map(str, options)], capture_output=True, text=True, timeout=180)

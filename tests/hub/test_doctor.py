@@ -35,7 +35,7 @@ def failed(checks: list[Check]) -> list[str]:
     return [check.name for check in checks if check.ok is False]
 
 
-def test_a_good_hub_passes_and_is_left_as_it_was(hub: FakeHub, behaviour: SmallHub) -> None:
+def test_a_good_hub_passes_and_is_left_unchanged(hub: FakeHub, behaviour: SmallHub) -> None:
     checks = diagnose("hf_good")
     assert failed(checks) == []
     found = by_name(checks)
@@ -45,7 +45,7 @@ def test_a_good_hub_passes_and_is_left_as_it_was(hub: FakeHub, behaviour: SmallH
     assert any(path == "/api/repos/create" for _, path, _ in hub.asked)
 
 
-def test_read_only_makes_nothing(hub: FakeHub, behaviour: SmallHub) -> None:
+def test_read_only_creates_nothing(hub: FakeHub, behaviour: SmallHub) -> None:
     behaviour.repositories["anna/set"] = True
     found = by_name(diagnose("hf_good", "anna/set", write=False))
     assert found["private repository"].ok is None
@@ -63,7 +63,7 @@ def test_a_hub_that_ignores_visibility_is_caught_before_anything_else(hub: FakeH
     assert not any("preupload" in path for _, path, _ in hub.asked)
 
 
-def test_a_public_repository_is_told(hub: FakeHub, behaviour: SmallHub) -> None:
+def test_a_public_repository_is_reported(hub: FakeHub, behaviour: SmallHub) -> None:
     behaviour.repositories["anna/set"] = False
     check = by_name(diagnose("hf_good", "anna/set"))["repository"]
     assert (check.ok, "PUBLIC" in check.found) == (False, True)
@@ -80,7 +80,7 @@ def test_a_public_repository_is_told(hub: FakeHub, behaviour: SmallHub) -> None:
         ({"fault": 503}, "endpoint", "503", "log"),
     ],
 )
-def test_each_fault_is_told_and_stops_nothing_else(
+def test_each_fault_is_reported_and_does_not_stop_other_checks(
     change: dict[str, object], name: str, found: str, remedy: str, hub: FakeHub, behaviour: SmallHub
 ) -> None:
     vars(behaviour).update(change)
@@ -93,7 +93,7 @@ def test_each_fault_is_told_and_stops_nothing_else(
     assert behaviour.repositories == {}
 
 
-def test_a_repository_whose_making_was_not_answered_is_deleted_all_the_same(hub: FakeHub, behaviour: SmallHub) -> None:
+def test_a_repository_whose_creation_got_no_response_is_deleted_anyway(hub: FakeHub, behaviour: SmallHub) -> None:
     make = behaviour._create
 
     def make_and_hang_up(wanted: dict) -> None:
@@ -125,12 +125,12 @@ def test_the_clock(hub: FakeHub) -> None:
     assert "ahead" in check.found
 
 
-def test_a_hub_with_xet_elsewhere_counts_as_one_without(hub: FakeHub, behaviour: SmallHub) -> None:
+def test_a_hub_whose_xet_is_on_another_host_counts_as_one_without_xet(hub: FakeHub, behaviour: SmallHub) -> None:
     behaviour.xet = True
     assert by_name(diagnose("hf_good"))["large files"].ok is True
 
 
-def test_an_answer_that_is_not_a_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_does_not_come_from_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_hub(
         lambda *_: (200, {"Content-Type": "text/html"}, b"<html>Log in to the plant's network</html>")
     ) as hub:
@@ -158,7 +158,7 @@ def test_an_endpoint_that_is_wrong(endpoint: str, found: str, monkeypatch: pytes
     assert all(check.ok is None for check in checks[1:] if check.name not in ("disk", "other hosts"))
 
 
-def test_a_hub_that_never_answers_does_not_hold_us(
+def test_a_hub_that_never_responds_does_not_block(
     hub: FakeHub, behaviour: SmallHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behaviour.slow = 3.0
@@ -168,7 +168,7 @@ def test_a_hub_that_never_answers_does_not_hold_us(
     assert "timed out" in check.remedy
 
 
-def test_offline_mode_is_the_reason_told(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_is_named_as_the_reason(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     offline(monkeypatch)
     check = by_name(diagnose("hf_good"))["endpoint"]
     assert check.ok is False
@@ -184,7 +184,7 @@ def test_a_full_disk(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "TMPDIR" in check.remedy
 
 
-def test_all_requests_bear_the_token_or_none_and_go_through_the_same_client(hub: FakeHub) -> None:
+def test_all_requests_carry_the_token_or_none_does_and_one_client_sends_them(hub: FakeHub) -> None:
     from huggingface_hub.utils import get_session
 
     before = get_session().timeout
@@ -193,7 +193,7 @@ def test_all_requests_bear_the_token_or_none_and_go_through_the_same_client(hub:
     assert get_session().timeout == before  # put back
 
 
-def test_a_proxy_on_the_way_is_named_without_its_password(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_named_without_its_password(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://anna:secret@proxy.plant:3128")
     monkeypatch.setenv("no_proxy", "")
     examination = doctor._Examination(doctor.Hub.current("hf_good"), None, False)

@@ -102,7 +102,7 @@ def test_a_pushed_set_is_private_and_loads_as_it_was(at_hub: RunningHub, folder:
         assert next(iter(streamed))["image_id"] == theirs["train"][0]["image_id"]  # type: ignore[index]
 
 
-def test_what_is_there_is_not_sent_again(
+def test_existing_files_are_not_sent_again(
     at_hub: RunningHub, folder: Path, sample_tree: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = push_to_hub(folder, "ann/again")
@@ -162,7 +162,7 @@ def test_a_dry_run_changes_nothing(at_hub: RunningHub, folder: Path) -> None:
     assert not HfApi(endpoint=at_hub.url).repo_exists("ann/dry", repo_type="dataset")
 
 
-def test_a_branch_of_ones_own(at_hub: RunningHub, folder: Path) -> None:
+def test_push_to_another_branch(at_hub: RunningHub, folder: Path) -> None:
     push_to_hub(folder, "ann/branch", revision="v2")
     assert load_dataset("ann/branch", "class1", split="train", revision="v2").num_rows > 0
     assert "class1/train-00000-of-00001.parquet" not in HfApi(endpoint=at_hub.url).list_repo_files(
@@ -200,7 +200,7 @@ def test_nothing_is_sent_to_a_public_repository(
 
 
 @pytest.mark.parametrize("status", [409, 412, 429, 503])
-def test_a_busy_hub_is_asked_again(
+def test_requests_to_a_busy_hub_are_retried(
     at_hub: RunningHub, folder: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     failures = {"preupload_lfs_files": 1, "create_commit": 2, "dataset_info": 1}
@@ -219,7 +219,7 @@ def test_a_busy_hub_is_asked_again(
     assert Repository(Hub.current(), f"ann/busy{status}").read("main").commit == result.commit
 
 
-def test_an_answer_that_was_lost_makes_no_second_commit(
+def test_a_lost_response_does_not_cause_a_second_commit(
     at_hub: RunningHub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create, lost = HfApi.create_commit, [True]

@@ -71,7 +71,9 @@ def run(code: list[str], hub: RunningHub, token: str, home: Path) -> subprocess.
 
 
 @pytest.mark.slow
-def test_every_source_comes_back_as_it_was(hub: RunningHub, sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_every_source_survives_the_round_trip(
+    hub: RunningHub, sample_tree: Callable[..., Path], tmp_path: Path
+) -> None:
     token, folders = hub.token("ann"), {}
     some = {"mvtec_ad": ["bottle", "all"], "dagm2007": ["class1", "class10"]}
     for source in source_names():

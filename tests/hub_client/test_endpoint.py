@@ -164,7 +164,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_one_sentence_for_each_answer(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sentence_for_each_response(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     status, headers, text = CASES[case]
 
     def behave(method: str, path: str, *_: object) -> Answer:
@@ -184,7 +184,7 @@ def test_one_sentence_for_each_answer(case: str, monkeypatch: pytest.MonkeyPatch
         assert f"asked as {who} (token from HF_TOKEN)" in str(error)
 
 
-def test_no_token_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_hub(lambda *_: (401, {"X-Error-Code": "RepoNotFound"}, {})) as server:
         use_hub(monkeypatch, server.url)
         error = asked(Hub(hub_name()))
@@ -233,7 +233,7 @@ def test_a_hub_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "timed out" in str(error)
 
 
-def test_offline_mode_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     use_hub(monkeypatch, "http://hub.plant")
     offline(monkeypatch)
     error = asked(Hub(hub_name(), TOKEN))
@@ -241,7 +241,7 @@ def test_offline_mode_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "HF_HUB_OFFLINE" in str(error)
 
 
-def test_errors_that_chain_in_a_ring_are_read() -> None:
+def test_circular_error_chains_are_read() -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__context__, second.__context__ = second, first
     assert status_of(first) is None
@@ -264,7 +264,7 @@ def good_hub() -> Iterator[int]:
         yield server.server.server_address[1]
 
 
-def test_a_certificate_of_an_unknown_authority_is_told(
+def test_a_certificate_of_an_unknown_authority_is_reported(
     authority: tuple[Path, Path], good_hub: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with front(good_hub, authority[1]) as (url, _):
@@ -275,7 +275,7 @@ def test_a_certificate_of_an_unknown_authority_is_told(
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_an_own_authority_is_trusted(
+def test_a_configured_certificate_authority_is_trusted(
     variable: str, authority: tuple[Path, Path], good_hub: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with front(good_hub, authority[1]) as (url, _):
@@ -294,7 +294,7 @@ def test_https_where_the_hub_speaks_http(good_hub: int, monkeypatch: pytest.Monk
     assert "HF_ENDPOINT starts with https" in str(asked(Hub(hub_name())))
 
 
-def test_a_proxy_is_used_and_no_proxy_is_honoured(good_hub: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used_and_no_proxy_is_respected(good_hub: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with front(good_hub) as (proxy, hosts):
         use_hub(monkeypatch, "http://hub.plant")  # the proxy alone knows this name
         monkeypatch.setenv("http_proxy", proxy)
@@ -323,7 +323,7 @@ print(*(os.environ.get(name) for name in
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_libraries_that_were_imported_first_are_set_right(late: bool) -> None:
+def test_libraries_that_were_imported_first_are_corrected(late: bool) -> None:
     """`late`: HF_ENDPOINT is set in the program, between the imports."""
     left_out = ("HF_UPDATE_DOWNLOAD_COUNTS", "HF_HUB_DISABLE_TELEMETRY")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}

@@ -160,7 +160,7 @@ def refused(machine: Machine, load: Load, match: str) -> None:
     assert not [path for path in machine.cache.rglob("*") if path.is_file() and TEXT in path.read_text(errors="ignore")]
 
 
-def test_without_evil_all_doors_are_open(machine: Machine) -> None:
+def test_a_well_behaved_hub_can_be_read_in_every_way(machine: Machine) -> None:
     assert load_ours().num_rows == 3
     assert Path(snapshot(), "train.parquet").is_file()
 
@@ -189,7 +189,7 @@ COMMITS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("sha", COMMITS.values(), ids=COMMITS)
-def test_a_commit_id_that_is_none(machine: Machine, sha: Any) -> None:
+def test_an_invalid_commit_id(machine: Machine, sha: Any) -> None:
     machine.hub.sha, machine.hub.header = sha, TEXT
     refused(machine, load_ours, "commit id .* is not 40 lowercase hexadecimal digits")
     refused(machine, snapshot, "commit id .* is not 40 lowercase hexadecimal digits")
@@ -202,14 +202,14 @@ def test_a_source_by_plain_datasets(machine: Machine, monkeypatch: pytest.Monkey
     refused(machine, load_source, "not 40 lowercase hexadecimal digits")
 
 
-def test_another_commit_than_the_one_that_was_asked_for(machine: Machine) -> None:
+def test_a_commit_other_than_the_requested_one(machine: Machine) -> None:
     refused(
         machine, lambda: load_dataset(REPO, revision=OTHER), f"asked for commit {OTHER} and answered with commit {GOOD}"
     )
     refused(machine, lambda: Repository(Hub.current(), REPO).read(OTHER), f"asked for commit {OTHER}")
 
 
-def test_a_commit_id_for_those_who_push(machine: Machine) -> None:
+def test_an_invalid_commit_id_after_a_push(machine: Machine) -> None:
     machine.hub.sha = machine.from_cache()
     for repo_type in ("dataset", "model"):
         refused(machine, lambda kind=repo_type: Repository(Hub.current(), REPO, kind).read("main"), "not 40 lowercase")
@@ -241,7 +241,7 @@ def test_a_missing_file_of_another_commit(machine: Machine, header: str) -> None
     refused(machine, load_ours, "commit")
 
 
-def test_a_model_whose_branch_is_a_text(machine: Machine) -> None:
+def test_a_model_whose_branch_is_an_arbitrary_string(machine: Machine) -> None:
     machine.hub.header = TEXT
     refused(machine, model, "not 40 lowercase hexadecimal digits")
 
@@ -293,7 +293,7 @@ def test_a_checksum_that_is_a_path(machine: Machine) -> None:
 @pytest.mark.parametrize(
     "path", ["a/b c/d.parquet", "..a", "a..b", "...", ".gitattributes", "part:b", "name with 'quotes'", "ü/é"]
 )
-def test_unusual_names_that_are_good(machine: Machine, path: str) -> None:
+def test_unusual_but_valid_names(machine: Machine, path: str) -> None:
     machine.hub.listed = [{"type": "file", **_entry(path, b"x")}]
     assert path in Hub.current().api.list_repo_files(REPO, repo_type="dataset")
 

@@ -34,7 +34,7 @@ class Failing:
 
 
 @pytest.mark.parametrize("status", [408, 409, 412, 429, 500, 502, 503, 504])
-def test_what_another_try_may_mend_is_tried_again(status: int) -> None:
+def test_transient_errors_are_retried(status: int) -> None:
     waits: list[float] = []
     call = Failing(http_error(status), wrapped(http_error(status)))
     assert transfer.retrying(call, what="test", sleep=waits.append) == "done"
@@ -52,7 +52,7 @@ def test_what_another_try_may_mend_is_tried_again(status: int) -> None:
         wrapped(RuntimeError("Cannot send a request, as the client has been closed.")),
     ],
 )
-def test_a_cut_connection_is_tried_again(error: Exception) -> None:
+def test_a_cut_connection_is_retried(error: Exception) -> None:
     assert transfer.retrying(Failing(error), what="test", sleep=lambda _: None) == "done"
 
 
@@ -64,14 +64,14 @@ def test_a_cut_connection_is_tried_again(error: Exception) -> None:
         OfflineModeIsEnabled("offline"),
     ],
 )
-def test_what_stays_wrong_is_not(error: Exception) -> None:
+def test_permanent_errors_are_not_retried(error: Exception) -> None:
     call = Failing(error)
     with pytest.raises(type(error)):
         transfer.retrying(call, what="test", sleep=lambda _: None)
     assert call.calls == 1
 
 
-def test_a_connection_cut_while_an_answer_was_handled_is_tried_again() -> None:
+def test_a_connection_cut_while_a_response_was_handled_is_retried() -> None:
     """A repository is made because the Hub says that there is none, and the Hub dies meanwhile."""
     try:
         try:
@@ -86,7 +86,7 @@ def test_a_connection_cut_while_an_answer_was_handled_is_tried_again() -> None:
     assert transfer.retrying(Failing(cut), what="test", sleep=lambda _: None) == "done"
 
 
-def test_tries_are_bounded() -> None:
+def test_retries_are_bounded() -> None:
     for status, most in ((503, transfer.BUSY_ATTEMPTS), (412, transfer.CONFLICT_ATTEMPTS)):
         waits: list[float] = []
         call = Failing(*[http_error(status)] * 100)
@@ -96,7 +96,7 @@ def test_tries_are_bounded() -> None:
         assert sum(waits) < 180
 
 
-def test_waits_as_long_as_the_hub_asks_but_not_for_ever() -> None:
+def test_waits_as_long_as_the_hub_asks_but_not_forever() -> None:
     waits: list[float] = []
     transfer.retrying(
         Failing(http_error(429, {"Retry-After": "7"}), http_error(429, {"Retry-After": "86400"})),
@@ -106,7 +106,7 @@ def test_waits_as_long_as_the_hub_asks_but_not_for_ever() -> None:
     assert waits == [7.0, 20.0]
 
 
-def test_the_switch_for_xet_is_put_back() -> None:
+def test_the_xet_switch_is_restored() -> None:
     before = constants.HF_HUB_DISABLE_XET
     with pytest.raises(KeyError), transfer.large_files_by(xet=False):
         assert constants.HF_HUB_DISABLE_XET

@@ -33,7 +33,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path"), READS + WRITES)
-def test_a_private_repository_is_not_there_for_others(service: Service, method: str, path: str) -> None:
+def test_a_private_repository_does_not_exist_for_others(service: Service, method: str, path: str) -> None:
     service.create("x")
     assert service.commit("ann/x", regular("a.txt", b"secret")).status_code == 200
     missing = path.replace("ann/x", "ann/none")
@@ -47,7 +47,7 @@ def test_a_private_repository_is_not_there_for_others(service: Service, method: 
 
 @pytest.mark.parametrize(("method", "path"), [*READS, *WRITES, ("GET", "/api/whoami-v2"), ("GET", "/api/datasets")])
 @pytest.mark.parametrize("public", [False, True])
-def test_a_wrong_token_is_told_so(service: Service, method: str, path: str, public: bool) -> None:
+def test_a_wrong_token_is_reported(service: Service, method: str, path: str, public: bool) -> None:
     service.create("x", visibility="public" if public else "private")
     response = service.call(method, path, "hf_wrong")
     assert response.status_code == 401
@@ -56,7 +56,7 @@ def test_a_wrong_token_is_told_so(service: Service, method: str, path: str, publ
 
 
 @pytest.mark.parametrize(("method", "path"), [*WRITES, ("POST", "/api/repos/create"), ("DELETE", "/api/repos/delete")])
-def test_a_token_that_may_only_read_changes_nothing(service: Service, method: str, path: str) -> None:
+def test_a_read_only_token_cannot_change_anything(service: Service, method: str, path: str) -> None:
     first = service.create("x")
     response = service.call(method, path, "reader", json={"name": "x", "type": "dataset", "files": [], "objects": []})
     assert response.status_code == 403
@@ -64,14 +64,14 @@ def test_a_token_that_may_only_read_changes_nothing(service: Service, method: st
     assert service.tip("ann/x") == first
 
 
-def test_a_token_that_may_only_read_reads(service: Service) -> None:
+def test_a_read_only_token_can_read(service: Service) -> None:
     service.create("x")
     service.commit("ann/x", regular("a.txt", b"text"))
     assert service.call("GET", "/datasets/ann/x/resolve/main/a.txt", "reader").content == b"text"
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_others_read_a_public_repository_and_no_more(service: Service, method: str, path: str) -> None:
+def test_others_can_only_read_a_public_repository(service: Service, method: str, path: str) -> None:
     service.create("x", visibility="public")
     service.commit("ann/x", regular("a.txt", b"text"))
     assert service.call("GET", "/datasets/ann/x/resolve/main/a.txt", None).content == b"text"
@@ -94,13 +94,13 @@ def test_others_read_a_public_repository_and_no_more(service: Service, method: s
         ({"private": False, "visibility": "private"}, True),
     ],
 )
-def test_private_unless_public_is_asked_for(service: Service, wish: dict[str, object], private: bool) -> None:
+def test_private_unless_public_is_requested(service: Service, wish: dict[str, object], private: bool) -> None:
     service.create("x", **wish)
     assert service.call("GET", "/api/datasets/ann/x").json()["private"] is private
     assert service.call("GET", "/api/datasets/ann/x", None).status_code == (401 if private else 200)
 
 
-def test_settings_open_and_close(service: Service) -> None:
+def test_settings_make_a_repository_public_or_private(service: Service) -> None:
     service.create("x")
     for wish, status in (
         ({"visibility": "public"}, 200),
@@ -112,7 +112,7 @@ def test_settings_open_and_close(service: Service) -> None:
         assert service.call("GET", "/api/datasets/ann/x", None).status_code == status
 
 
-def test_members_share_their_organisation(service: Service) -> None:
+def test_members_share_their_organization(service: Service) -> None:
     service.create("x", organization="plant")
     assert service.commit("plant/x", regular("a.txt", b"text")).status_code == 200
     assert service.call("GET", "/api/datasets/plant/x", "bob").status_code == 404
@@ -120,7 +120,7 @@ def test_members_share_their_organisation(service: Service) -> None:
 
 
 @pytest.mark.parametrize("wish", [{"organization": "bob"}, {"organization": "nobody"}, {"organization": "PLANTS"}])
-def test_a_namespace_of_somebody_else_is_refused(service: Service, wish: dict[str, str]) -> None:
+def test_another_users_namespace_is_refused(service: Service, wish: dict[str, str]) -> None:
     response = service.call("POST", "/api/repos/create", json={"name": "x", "type": "dataset", **wish})
     assert response.status_code == 403
     assert wish["organization"] in response.headers["X-Error-Message"]
@@ -136,7 +136,7 @@ def test_only_owners_delete(service: Service) -> None:
     assert service.call("GET", "/api/datasets/ann/x").status_code == 404
 
 
-def test_lists_hold_what_one_may_read(service: Service) -> None:
+def test_lists_contain_only_what_the_user_may_read(service: Service) -> None:
     service.create("hidden")
     service.create("shown", visibility="public")
     for who, names in (("ann", {"ann/hidden", "ann/shown"}), ("bob", {"ann/shown"}), (None, {"ann/shown"})):
@@ -144,7 +144,7 @@ def test_lists_hold_what_one_may_read(service: Service) -> None:
     assert service.call("GET", "/api/models", "ann").json() == []
 
 
-def test_an_upload_address_is_good_for_its_object_only(service: Service) -> None:
+def test_an_upload_address_is_valid_for_its_object_only(service: Service) -> None:
     service.create("x")
     service.create("y", who="bob")
     content, other = b"1" * 100, b"2" * 100
@@ -167,7 +167,7 @@ def test_an_upload_address_is_good_for_its_object_only(service: Service) -> None
     assert service.commit("ann/x", large("a.bin", content)).status_code == 200
 
 
-def test_an_upload_address_grows_old(service: Service) -> None:
+def test_an_upload_address_expires(service: Service) -> None:
     service.create("x")
     content, past = b"1" * 100, int(time.time()) - 1
     signature = sign(State.open(service.root), 1, sha256(content), 100, past)
@@ -176,7 +176,7 @@ def test_an_upload_address_grows_old(service: Service) -> None:
     assert "has expired" in response.headers["X-Error-Message"]
 
 
-def test_a_revoked_token_opens_nothing_at_once(service: Service) -> None:
+def test_a_revoked_token_stops_working_immediately(service: Service) -> None:
     service.create("x")
     assert State.open(service.root).database.revoke(service.tokens["reader"]) == 1
     assert service.call("GET", "/api/datasets/ann/x", "reader").status_code == 401

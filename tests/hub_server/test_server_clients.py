@@ -92,7 +92,7 @@ def make_folder(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("repo_type", ["dataset", "model"])
 @pytest.mark.filterwarnings("ignore:It seems that you are about to commit a data file", "ignore:Use 'content=")
-def test_a_folder_goes_up_and_comes_back(
+def test_upload_and_download_of_a_folder(
     api: Callable[..., HfApi], server: Server, tmp_path: Path, repo_type: str
 ) -> None:
     files, ann, name = make_folder(tmp_path / "up"), api("ann"), "ann/folder"
@@ -259,7 +259,7 @@ def test_the_hf_command(server: Server, tmp_path: Path) -> None:
         "/" + "a/" * 5_000,
     ],
 )
-def test_paths_as_no_client_would_send_them(server: Server, path: str) -> None:
+def test_paths_that_no_client_would_send(server: Server, path: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.hub.port, timeout=10)
     connection.putrequest("GET", path, skip_host=False)
     connection.putheader("Authorization", f"Bearer {server.tokens['ann']}")

@@ -79,7 +79,7 @@ def test_the_folder_is_the_owners_alone(root: Path) -> None:
         (("token", "revoke", "hf_none"), "There is no such token"),
     ],
 )
-def test_what_cannot_be_done_is_told(root: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_done_is_reported(root: Path, arguments: tuple[str, ...], told: str) -> None:
     run(root, "user", "add", "ann", "--org", "plant")
     result = run(root, *arguments)
     assert result.exit_code == 2
@@ -88,7 +88,7 @@ def test_what_cannot_be_done_is_told(root: Path, arguments: tuple[str, ...], tol
 
 
 @pytest.mark.parametrize("arguments", [("verify",), ("user", "list"), ("token", "create", "ann")])
-def test_a_folder_that_is_no_hub_is_not_made_one(root: Path, arguments: tuple[str, ...]) -> None:
+def test_a_folder_that_is_not_a_hub_is_not_turned_into_one(root: Path, arguments: tuple[str, ...]) -> None:
     result = run(root, *arguments)
     assert result.exit_code == 2
     assert str(root) in result.stderr
@@ -118,7 +118,7 @@ def test_verify_lists_missing_corrupt_and_unreferenced(service: Service) -> None
     assert "4 objects: 1 missing, 1 corrupt; 1 unreferenced" in result.output
 
 
-def test_serve_tells_where_it_is_and_what_to_set(root: Path) -> None:
+def test_serve_prints_its_address_and_what_to_set(root: Path) -> None:
     with running_hub(root) as hub:
         assert f"export HF_ENDPOINT={hub.url}" in hub.log
         assert "Warning" not in hub.log

@@ -28,7 +28,7 @@ def test_a_commit_on_an_old_parent_is_refused(service: Service) -> None:
     assert service.tree("ann/x") == ["a.txt", "b.txt"]
 
 
-def test_of_commits_at_once_on_one_parent_one_wins(service: Service) -> None:
+def test_of_concurrent_commits_on_one_parent_one_succeeds(service: Service) -> None:
     first = service.create("x")
     with ThreadPoolExecutor(6) as pool:
         answers = list(
@@ -38,7 +38,7 @@ def test_of_commits_at_once_on_one_parent_one_wins(service: Service) -> None:
     assert len(service.tree("ann/x")) == 1
 
 
-def test_commits_at_once_without_parent_all_land(service: Service) -> None:
+def test_concurrent_commits_without_a_parent_all_succeed(service: Service) -> None:
     service.create("x")
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda n: service.commit("ann/x", regular(f"{n}.txt", b"1")).status_code, range(6)))
@@ -47,7 +47,7 @@ def test_commits_at_once_without_parent_all_land(service: Service) -> None:
     assert len(service.call("GET", "/api/datasets/ann/x/commits/main").json()) == 7
 
 
-def test_an_object_never_sent_is_refused_and_nothing_of_the_commit_stays(service: Service) -> None:
+def test_a_commit_with_an_object_that_was_never_sent_is_refused_completely(service: Service) -> None:
     first = service.create("x")
     response = service.commit("ann/x", regular("a.txt", b"1"), large("b.bin", b"never sent"))
     assert response.status_code == 400
@@ -57,7 +57,7 @@ def test_an_object_never_sent_is_refused_and_nothing_of_the_commit_stays(service
     assert service.tree("ann/x") == []
 
 
-def test_somebody_elses_object_cannot_be_had_by_its_hash(service: Service) -> None:
+def test_knowing_its_hash_does_not_give_access_to_an_object(service: Service) -> None:
     secret = b"\0 a plant's image" * 9
     service.create("x")
     service.upload("ann/x", secret)
@@ -68,13 +68,13 @@ def test_somebody_elses_object_cannot_be_had_by_its_hash(service: Service) -> No
         assert service.commit("bob/y", large("a.bin", content), who="bob").status_code == 400
 
 
-def test_an_object_sent_once_is_not_asked_for_again(service: Service) -> None:
+def test_an_object_sent_once_is_not_requested_again(service: Service) -> None:
     service.create("x")
     service.upload("ann/x", b"1" * 100)
     assert service.upload_address("ann/x", b"1" * 100) is None
 
 
-def test_preupload_tells_large_from_small_and_what_is_there(service: Service) -> None:
+def test_preupload_distinguishes_large_small_and_existing_files(service: Service) -> None:
     service.create("x")
     service.upload("ann/x", b"PAR1")
     assert service.commit("ann/x", large("a.parquet", b"PAR1"), regular("a.txt", b"text")).status_code == 200
@@ -108,7 +108,7 @@ def test_deleting(service: Service) -> None:
 
 
 @pytest.mark.parametrize("second", ["a/b", "a"])
-def test_a_file_is_no_folder(service: Service, second: str) -> None:
+def test_a_file_is_not_a_folder(service: Service, second: str) -> None:
     service.create("x")
     service.commit("ann/x", regular("a" if second == "a/b" else "a/b", b"1"))
     response = service.commit("ann/x", regular(second, b"1"))
@@ -146,7 +146,7 @@ def test_trees_come_in_pages(service: Service) -> None:
     assert found == [path for n in range(5) for path in (f"d/{n:02}", f"d/{n:02}/f")]
 
 
-def test_a_missing_folder_file_or_revision_is_told_by_its_code(service: Service) -> None:
+def test_a_missing_folder_file_or_revision_has_its_error_code(service: Service) -> None:
     service.create("x")
     service.commit("ann/x", regular("a.txt", b"1"))
     for path, code in (
@@ -181,14 +181,14 @@ def test_ranges_and_etags(service: Service) -> None:
 @pytest.mark.parametrize(
     "name", ["..", "a/..", "../x", "a b", "", ".hidden", "x.git", "-x", "a" * 97, "a\\b", "a\0b", 7]
 )
-def test_a_repository_id_that_is_none(service: Service, name: object) -> None:
+def test_an_invalid_repository_id(service: Service, name: object) -> None:
     response = service.call("POST", "/api/repos/create", json={"name": name, "type": "dataset"})
     assert response.status_code in (400, 403)
     assert "X-Error-Message" in response.headers
     assert service.call("GET", "/api/datasets").json() == []
 
 
-def test_a_repository_is_made_once_and_its_address_told_again(service: Service) -> None:
+def test_a_repository_is_created_once_and_its_address_returned_again(service: Service) -> None:
     service.create("x")
     response = service.call("POST", "/api/repos/create", json={"name": "X", "type": "dataset"})
     assert response.status_code == 409

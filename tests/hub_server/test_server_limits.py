@@ -86,7 +86,7 @@ def test_a_flush_that_finds_the_disk_full(service: Service, monkeypatch: pytest.
     assert service.call("PUT", address, None, content=b"1" * 100).status_code == 200
 
 
-def test_a_database_without_room_leaves_the_last_commit(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_on_a_full_disk_keeps_the_last_commit(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite's own page limit gives its own "database or disk is full", rollback and all."""
     first = service.create("x")
     connect = sqlite3.connect
@@ -108,7 +108,7 @@ def test_a_database_without_room_leaves_the_last_commit(service: Service, monkey
     assert len(service.tree("ann/x")) == 200
 
 
-def test_a_busy_database_says_try_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_database_asks_to_try_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     service.create("x")
     monkeypatch.setattr("radikal_datasets.hub_server.database._BUSY_SECONDS", 0.05)
     with open_service(service.root) as impatient, Database(service.root).writing():
@@ -134,7 +134,7 @@ def test_an_upload_to_a_repository_that_is_deleted_meanwhile(service: Service, m
     assert (response.status_code, response.headers["X-Error-Code"]) == (404, "RepoNotFound")
 
 
-def test_what_a_broken_disk_lost_is_asked_for_again(service: Service) -> None:
+def test_what_a_broken_disk_lost_is_requested_again(service: Service) -> None:
     service.create("x")
     content = b"1" * 100
     service.upload("ann/x", content)
@@ -152,14 +152,14 @@ def test_what_a_broken_disk_lost_is_asked_for_again(service: Service) -> None:
 
 
 @pytest.mark.parametrize("path", ["repos/create", "datasets/ann/x/preupload/main", "validate-yaml"])
-def test_a_body_far_too_large(service: Service, path: str) -> None:
+def test_an_oversized_body(service: Service, path: str) -> None:
     service.create("x")
     response = service.call("POST", f"/api/{path}", content=b" " * (request_context.MAX_JSON + 1))
     assert response.status_code == 413
     assert str(request_context.MAX_JSON) in response.headers["X-Error-Message"]
 
 
-def test_a_commit_far_too_large(service: Service) -> None:
+def test_an_oversized_commit(service: Service) -> None:
     service.create("x")
 
     def pieces() -> Any:
@@ -181,7 +181,7 @@ def test_a_large_body_is_only_taken_from_those_who_may_commit(service: Service, 
         assert service.call("POST", "/api/datasets/ann/x/commit/main", who, content=b" ").status_code == status
 
 
-def test_metadata_that_would_grow_without_end(service: Service) -> None:
+def test_metadata_that_would_grow_without_bound(service: Service) -> None:
     lines = [f"a{n}: &a{n}\n  <<: [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
     card = "---\na0: &a0 {x: 1}\n" + "\n".join(lines) + "\n---\n"
     start = time.monotonic()
@@ -191,7 +191,7 @@ def test_metadata_that_would_grow_without_end(service: Service) -> None:
     assert long.status_code == 413
 
 
-def test_more_than_was_announced(service: Service) -> None:
+def test_an_upload_larger_than_announced(service: Service) -> None:
     service.create("x")
     address = service.upload_address("ann/x", b"1" * 100)
     assert address is not None
@@ -199,7 +199,7 @@ def test_more_than_was_announced(service: Service) -> None:
     assert list((service.root / "incoming").iterdir()) == []
 
 
-def test_what_a_killed_server_left_half_received_goes_at_the_next_start(tmp_path: Path) -> None:
+def test_partial_uploads_of_a_killed_server_are_removed_at_the_next_start(tmp_path: Path) -> None:
     content = os.urandom(1 << 20)
     with running_hub(tmp_path / "hub") as hub:
         hub.add_user("ann")
@@ -257,7 +257,7 @@ with open_service(Path(sys.argv[1])) as service:
 """
 
 
-def test_a_server_killed_at_the_end_of_a_commit_leaves_the_last_one(tmp_path: Path) -> None:
+def test_a_server_killed_at_the_end_of_a_commit_keeps_the_last_one(tmp_path: Path) -> None:
     with open_service(tmp_path / "hub") as service:
         first = service.create("x")
     child = subprocess.run(

@@ -260,11 +260,11 @@ def test_a_path_that_leaves_the_repository_is_refused(guarded: Service, path: st
 @pytest.mark.parametrize(
     "path", ["repos/create", "validate-yaml", "datasets/bob/y/commit/main", "datasets/bob/y/tag/main"]
 )
-def test_a_body_that_is_no_json_object_is_refused(guarded: Service, path: str, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(guarded: Service, path: str, body: bytes) -> None:
     assert guarded.call("POST", f"/api/{path}", "bob", content=body).status_code == 400
 
 
-def test_afterwards_all_is_as_it_was(guarded: Service) -> None:
+def test_the_state_is_unchanged_afterwards(guarded: Service) -> None:
     """Runs last of this module, over what the requests above have left."""
     assert guarded.call("GET", "/datasets/ann/x/resolve/main/a.txt").content == SECRET
     assert guarded.call("GET", "/api/datasets/ann/x").json()["private"] is True

@@ -91,7 +91,7 @@ def test_the_same_pixels_in_other_files():
     assert sum(pair.leaks for pair in found.pairs) == 3
 
 
-def test_palettes_are_colours_and_not_numbers():
+def test_palettes_are_compared_as_colors():
     indices = np.asarray(image(surface(0))) // 128
     files = []
     for colors in ([0, 0, 0, 255, 255, 255], [255, 255, 255, 0, 0, 0]):
@@ -104,34 +104,34 @@ def test_palettes_are_colours_and_not_numbers():
     assert identical == [("identical_pixels", "a", "c", True)]
 
 
-def test_colours_are_not_pixels_of_their_red():
+def test_colors_are_not_compared_by_red_alone():
     gray = np.asarray(image(surface(0)))
     colored = Image.fromarray(np.stack([gray, 255 - gray, gray], 2))
     found = found_in(train=[row("a", FILES[0])], test=[row("b", encoded(colored))])
     assert "identical_pixels" not in {pair.kind for pair in found.pairs}
 
 
-def test_a_changed_copy_of_an_image_that_has_a_twin_leaks_by_either():
+def test_a_near_duplicate_of_two_exact_duplicates_leaks_by_either():
     changed = encoded(image(surface(0) * 1.1), "JPEG", quality=70)
     rows = [row("twin", FILES[0]), *(row(f"o{i}", FILES[i]) for i in range(2, 6))]
     found = found_in(train=[row("changed", changed), *rows], test=[row("first", FILES[0])])
     assert pairs(found) == [("identical_file", "twin", "first", True), ("near_identical", "changed", "first", True)]
 
 
-def test_nothing_leaks_from_unlabeled():
+def test_unlabeled_splits_do_not_leak():
     found = found_in(train=[row("a", FILES[0])], unlabeled=[row("b", FILES[0], (), (), annotated=False)])
     assert pairs(found) == [("identical_file", "a", "b", False)]
     assert pair_counts(found)["identical_file"] == (0, 1, 0)
     assert not found.conflicts
 
 
-def test_many_twins_are_told_once_each():
+def test_many_exact_duplicates_are_reported_once_each():
     found = found_in(train=[row(f"a{i:02}", FILES[0]) for i in range(12)])
     assert len(found.pairs) == 11
     assert {pair.first.image_id for pair in found.pairs} == {"a00"}
 
 
-def test_without_leaks_only_held_out_splits_keep_what_several_show():
+def test_without_leaks_keeps_shared_images_only_in_held_out_splits():
     changed = encoded(image(surface(0) * 1.1), "JPEG", quality=70)
     sets = {
         "train": [row("a", FILES[0]), row("b", FILES[1]), row("changed", changed), row("c", FILES[2])],
@@ -146,7 +146,7 @@ def test_without_leaks_only_held_out_splits_keep_what_several_show():
     assert not find_leaks(kept).across
 
 
-def test_many_copies_leak_though_the_first_is_unlabeled():
+def test_copies_leak_even_if_the_first_is_unlabeled():
     sets = {
         "unlabeled": [row("a", FILES[0], (), (), annotated=False)],
         "train": [row(f"b{i}", FILES[0]) for i in range(6)],
@@ -161,7 +161,7 @@ def test_without_leaks_does_not_guess_which_split_is_held_out():
         without_leaks(datasets_of(train=[row("a", FILES[0])], val=[row("b", FILES[0])]))
 
 
-def test_truths_that_differ_one_way_only_are_told():
+def test_annotations_that_differ_in_one_direction_are_reported():
     first = row("a", FILES[0], [(10, 10, 50, 40), (60, 60, 90, 90)], (0, 1))
     exchanged = row("b", FILES[0], [(10, 10, 50, 40), (60, 60, 90, 90)], (1, 0))
     doubled = [row(name, FILES[1], boxes, (0, 0)) for name, boxes in (
@@ -180,12 +180,12 @@ def test_truths_that_differ_one_way_only_are_told():
         ([(10, 10, 50, 70)], [0], "1 crack against 1 crack, at different positions (lowest IoU 0.50)"),
     ],
 )
-def test_truths_of_identical_images(boxes, labels, told):
+def test_annotations_of_identical_images(boxes, labels, told):
     found = found_in(train=[row("a", FILES[0]), row("b", FILES[0], boxes, labels)])
     assert [pair.conflict for pair in found.pairs] == [told]
 
 
-def test_the_order_of_boxes_is_no_conflict():
+def test_the_order_of_boxes_is_not_a_conflict():
     boxes = [(10, 10, 50, 40), (60, 60, 80, 80)]
     found = found_in(train=[row("a", FILES[0], boxes, (0, 1)), row("b", FILES[0], boxes[::-1], (1, 0))])
     assert not found.conflicts
@@ -200,7 +200,7 @@ def test_groups_that_splits_separate():
     assert [(group.group, group.images) for group in found.groups] == [("board", {"train": 2, "test": 1})]
 
 
-def test_images_without_pixels_are_told():
+def test_images_that_do_not_decode_are_reported():
     found = found_in(train=[row("a", FILES[0][:500]), row("b", None), row("c", FILES[0]), row("d", FILES[0])])
     assert [item.image_id for item, _ in found.undecodable] == ["a", "b"]
     assert pairs(found) == [("identical_file", "c", "d", False)]
@@ -319,7 +319,7 @@ def test_the_command_on_a_prepared_folder(sample_tree, tmp_path):
         ((".",), "--deep"),
     ],
 )
-def test_calls_that_can_not_be(arguments, told):
+def test_invalid_calls(arguments, told):
     done = run("verify", *arguments)
     assert done.returncode == 2
     assert told in " ".join(done.stderr.replace("│", " ").split())

@@ -70,7 +70,7 @@ def test_changed_copies(how):
 
 
 @pytest.mark.parametrize("turned", ORIENTATIONS)
-def test_every_flip_and_turn(turned):
+def test_every_flip_and_rotation(turned):
     values = surface(1)
     other = np.ascontiguousarray(values)
     # `turned` says what is done to the second to fit the first.
@@ -99,7 +99,7 @@ def part(seed: int) -> np.ndarray:
     return values + np.random.default_rng(seed).normal(0, 6, values.shape)
 
 
-def test_a_part_photographed_many_times_is_a_set_and_no_pair():
+def test_a_part_photographed_many_times_is_one_set_and_not_pairs():
     found = searched([image(part(seed)) for seed in range(10)] + [image(surface(seed)) for seed in range(6)])
     assert not found.pairs
     assert all(set(members) <= set(range(10)) for members in found.lookalikes)
@@ -110,7 +110,7 @@ def test_few_photographs_of_one_part_are_pairs():
     assert pairs(found) == [(0, 1)]
 
 
-def test_a_pair_that_stands_out_of_a_crowd():
+def test_a_pair_that_stands_out_among_similar_images():
     images = [image(part(seed)) for seed in range(3 * CROWD)]
     values = np.asarray(images[4]).astype(int)
     values[0, 0] += 1
@@ -119,7 +119,7 @@ def test_a_pair_that_stands_out_of_a_crowd():
 
 
 @pytest.mark.parametrize("period", [12, 20])
-def test_grids_do_not_match_at_another_place(period):
+def test_grids_do_not_match_when_shifted(period):
     y, x = np.mgrid[:EDGE, :EDGE]
 
     def grid(seed: int) -> Image.Image:
@@ -143,12 +143,12 @@ def test_rings_do_not_match_flipped():
 
 @pytest.mark.parametrize("others", range(4))
 @pytest.mark.parametrize("how", ["lighter", "cropped"])
-def test_copies_among_few(how, others):
+def test_copies_in_a_small_dataset(how, others):
     images = [*(image(surface(seed)) for seed in range(others)), image(surface(9)), CHANGES[how](surface(9))]
     assert pairs(searched(images)) == [(others, others + 1)]
 
 
-def test_even_images_never_match():
+def test_uniform_images_never_match():
     assert searched([Image.new("L", (50, 50), level) for level in (0, 0, 255, 128, 128)]) == Matches([], [])
 
 
@@ -192,7 +192,7 @@ def test_refined_finds_scale_and_shift(down, right, y, x):
     assert fit.similarity > 0.9
 
 
-def test_repeats_tells_what_resembles_itself():
+def test_repeats_detects_self_similar_images():
     _, x = np.mgrid[:128, :128]
     stripes, noise = 50.0 * (x % 16 < 8), surface(1, 128)
 

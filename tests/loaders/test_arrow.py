@@ -134,7 +134,7 @@ def test_single_records_put_together_are_the_batch():
 
 @settings(max_examples=40, deadline=None)
 @given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=6), data=st.data())
-def test_pieces_of_a_long_read_are_short_reads(lengths, data):
+def test_a_long_read_equals_the_short_reads_it_contains(lengths, data):
     rows = data.draw(st.lists(st.integers(0, 11), min_size=sum(lengths), max_size=sum(lengths)))
     read = TableRecords(SPLIT, masks=False, reference=False)
     pieces = list(read(np.array(rows, np.int64)).parts(lengths))
@@ -147,7 +147,7 @@ def test_pieces_of_a_long_read_are_short_reads(lengths, data):
             assert np.array_equal(getattr(piece, name), getattr(short, name)), name
 
 
-def test_boxes_without_labels_are_told():
+def test_boxes_without_labels_are_an_error():
     cells = SPLIT.to_dict()
     row = next(i for i, boxes in enumerate(cells["boxes"]) if boxes)
     cells["labels"][row] = cells["labels"][row][1:]

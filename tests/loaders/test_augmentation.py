@@ -139,7 +139,7 @@ def test_outcome_depends_on_batch_and_generator_alone(case, seed):
 
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds, masks=st.booleans())
-def test_all_zero_returns_the_very_same(seed, masks):
+def test_zero_strengths_return_the_same_batch(seed, masks):
     batch = make_batch(seed, masks=masks)
     generator = seeded(seed)
     after = NOTHING(batch, generator)
@@ -148,7 +148,7 @@ def test_all_zero_returns_the_very_same(seed, masks):
 
 
 @pytest.mark.parametrize("name", [name for name in STRONG if name not in EXACT])
-def test_next_to_no_strength_is_next_to_no_change(name):
+def test_tiny_strengths_change_almost_nothing(name):
     batch = make_batch(5, per_image=2)
     after = replace(NOTHING, **{name: 1e-9})(batch, seeded(0))
     torch.testing.assert_close(after.images, batch.images, rtol=0, atol=0.02)
@@ -164,7 +164,7 @@ def test_batches_without_boxes_and_of_one_image(case):
         assert len(after.boxes) == 0
 
 
-def test_flips_and_turns_are_exact_and_all_occur():
+def test_flips_and_rotations_are_exact_and_all_occur():
     batch = make_batch(3, 64, (30, 30), padding=False, margin=1, masks=False)
     image = torch.rand(30, 30) * 255
     batch = replace(batch, images=image.expand(64, 1, 30, 30))
@@ -211,7 +211,7 @@ def test_box_cut_by_the_edge_goes_below_min_visible():
     assert len(dropped.boxes) == len(dropped.labels) == len(dropped.owners) == 0
 
 
-def test_what_comes_from_outside_is_the_mean():
+def test_pixels_from_outside_the_image_are_the_mean():
     batch = make_batch(4, 2, planes=3)
     left = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
     left[:, 0, 2] = -20

@@ -57,7 +57,7 @@ def test_mosaic_holds_its_own_image_and_three_of_the_batch(seed, count, canvas, 
         assert len(after.boxes) == 4
 
 
-def test_thin_masks_live_through_halving():
+def test_thin_masks_survive_halving():
     line = torch.zeros(1, 21, 30, dtype=torch.bool)
     line[0, 7, 4:20] = True
     ys, xs = mixing._half_size_masks(line, torch.tensor([[15, 11]]))[0].nonzero(as_tuple=True)
@@ -120,7 +120,7 @@ rectangles = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 6), 
 
 @settings(max_examples=300, deadline=None)
 @given(box=rectangles, hole=rectangles)
-def test_box_without_a_hole_is_what_pixels_say(box, hole):
+def test_box_after_erasing_equals_the_extent_of_remaining_pixels(box, hole):
     pixels = np.zeros((16, 16), bool)
     pixels[box[1] : box[3], box[0] : box[2]] = True
     whole = pixels.sum()

@@ -35,7 +35,7 @@ def test_class_is_the_one_that_covers_most(split):
     assert [names[i] for i in labels] == ["defect_free", "scratch", "hole", "scratch", "hole"]
 
 
-def test_classes_that_are_there(split):
+def test_available_classes(split):
     labels, names = labels_of(split, target="classes")
     assert names == ["hole", "scratch"] and labels.dtype == torch.float32
     assert labels.tolist() == [[0, 0], [0, 1], [1, 1], [1, 1], [1, 1]]

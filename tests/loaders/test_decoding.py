@@ -96,7 +96,7 @@ def test_decoding_into_memory_of_the_right_size_or_another_changes_nothing(color
     how=st.sampled_from(["fast", "exact"]),
     said=st.sampled_from([(HEIGHT, WIDTH), (HEIGHT + 1, WIDTH), (2, 2), (300, 300)]),
 )
-def test_the_short_way_does_what_the_long_one_does(name, goal, color, how, said):
+def test_the_fast_path_equals_the_general_one(name, goal, color, how, said):
     shape = (*goal, 3) if color else goal
     short, long = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     taken = Decoder().decode_onto(FILES[name], said, short, how)
@@ -129,7 +129,7 @@ def test_memory_is_reused_from_small_to_large_and_back():
         assert decoder(data, color=False)[0].shape == shape
 
 
-def test_gray_files_are_told_from_coloured_ones():
+def test_gray_files_are_distinguished_from_color_ones():
     assert is_gray(FILES["png gray"]) and is_gray(FILES["jpeg gray"])
     assert is_gray(encoded(picture("L").convert("RGB"), "JPEG"))  # as NEU-DET's
     assert not is_gray(FILES["jpeg color"]) and not is_gray(FILES["png color"])
@@ -145,7 +145,7 @@ def test_gray_files_are_told_from_coloured_ones():
 @example(size=(8, 17), target=(9, 4), how="fast", form="PNG")
 @example(size=(9, 9), target=(4, 4), how="fast", form="JPEG")  # libjpeg's half of 9 is 5
 @example(size=(64, 82), target=(5, 7), how="fast", form="JPEG")  # and its eighth of 82 is 11
-def test_resizing_keeps_places(size, target, how, form):
+def test_resizing_preserves_positions(size, target, how, form):
     """A ramp stays a ramp from edge to edge, whatever is shrunk while decoding and whatever after it."""
     ramp = np.linspace(0, 255, size[1])[None].repeat(size[0], 0).round().astype(np.uint8)
     data = encoded(Image.fromarray(ramp), form, **({"quality": 98} if form == "JPEG" else {}))
@@ -184,7 +184,7 @@ def test_broken_files_are_named(data):
 
 @settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(["jpeg gray", "jpeg color", "png gray", "png color"]), cut=st.floats(0, 0.98))
-def test_a_truncated_file_is_never_taken_for_a_whole_one(name, cut):
+def test_a_truncated_file_is_never_accepted(name, cut):
     data = FILES[name][: int(len(FILES[name]) * cut)]
     record = Record("made/7", data, (HEIGHT, WIDTH))
     with pytest.raises(UnreadableImageError, match="made/7"):

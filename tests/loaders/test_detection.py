@@ -52,7 +52,7 @@ def test_batch_has_what_a_detector_takes(drawn_split):
     assert not batch["repeated"].any()
 
 
-def test_gray_becomes_three_normalised_planes():
+def test_gray_becomes_three_normalized_planes():
     row = drawn_row(0, bytes=encode(np.full((40, 40), 128, np.uint8)), width=40, height=40)
     color = np.zeros((40, 40, 3), np.uint8)
     color[..., 0] = 255
@@ -122,7 +122,7 @@ def test_box_that_is_cropped_away_goes_with_its_label():
     assert all(a == b for a, b in counts) and any(a < 2 for a, _ in counts)
 
 
-def test_images_nobody_annotated_are_left_out():
+def test_unannotated_images_are_left_out():
     split = make_split([drawn_row(i, annotated=i % 2 == 0) for i in range(6)])
     loader = DetectionLoader(split, 2, 32)
     assert loader.num_images == 3
@@ -160,7 +160,7 @@ def test_epochs_differ_and_repeat_exactly(drawn_split):
     assert [b["image_id"] for b in first] != [b["image_id"] for b in second]
 
 
-def test_iterating_goes_on_to_the_next_epoch_and_leaves_the_random_state(drawn_split):
+def test_iterating_advances_the_epoch_and_leaves_the_random_state(drawn_split):
     loader = DetectionLoader(drawn_split, 4, 48, augment=STRONG)
     torch.manual_seed(7)
     expected = torch.rand(3)

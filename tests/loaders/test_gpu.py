@@ -48,7 +48,7 @@ def test_masks_and_pairs_travel_too():
                     assert b["masks"].is_cuda and torch.equal(a["masks"], b["masks"].cpu())
 
 
-def test_bytes_wait_in_pinned_memory():
+def test_bytes_are_in_pinned_memory():
     loader = DetectionLoader(many(), 8, 128, device="cuda")
     for _ in loader:
         pass

@@ -58,7 +58,7 @@ def test_no_thread_is_left(how):
     assert not loader_threads()
 
 
-def test_break_and_go_on(drawn_split):
+def test_break_and_continue(drawn_split):
     loader = DetectionLoader(drawn_split, 3, 32, seed=2)
     whole = [i for b in DetectionLoader(drawn_split, 3, 32, seed=2) for i in b["image_id"]]
     seen = []
@@ -70,7 +70,7 @@ def test_break_and_go_on(drawn_split):
     assert seen == whole and loader.epoch == 1
 
 
-def test_batches_that_are_kept_stay_as_they_are():
+def test_batches_that_are_kept_are_not_overwritten():
     loader = DetectionLoader(many(), 2, 32, threads=2, shuffle=False)
     kept, copies = [], []
     for _ in range(3):
@@ -80,7 +80,7 @@ def test_batches_that_are_kept_stay_as_they_are():
     assert all(torch.equal(a, b) for a, b in zip(kept, copies, strict=True))
 
 
-def test_memory_of_batches_nobody_keeps_is_used_again():
+def test_memory_of_batches_no_longer_referenced_is_reused():
     loader = DetectionLoader(many(), 2, 32, threads=2, prefetch=2)
     places = [batch["pixel_values"].data_ptr() for _ in range(3) for batch in loader]
     assert len(places) == 60 and len(set(places)) <= 6  # ring, the one in use, and the one before it
@@ -117,7 +117,7 @@ def test_skipped_images_are_counted_and_replaced():
     assert torch.equal(first["labels"][2]["boxes"], first["labels"][0]["boxes"])
 
 
-def test_skipping_a_whole_batch_is_an_error():
+def test_skipping_an_entire_batch_is_an_error():
     loader = DetectionLoader(broken(many(4), 2, 3), 2, 32, shuffle=False, on_error="skip")
     with pytest.raises(UnreadableImageError, match="made/2"):
         list(loader)
@@ -134,7 +134,7 @@ def test_batches_before_a_broken_image_come_first(threads):
 
 
 @pytest.mark.parametrize("keep_aspect", [False, True])  # made in the threads that decode, or behind them
-def test_batches_before_one_that_can_not_be_made_come_first(keep_aspect):
+def test_batches_before_one_that_fails_come_first(keep_aspect):
     class Picky(DetectionLoader):
         def _with_labels(self, result, truth, masks):
             if unwanted in result["image_id"]:
@@ -164,7 +164,7 @@ def test_files_of_three_equal_planes_are_gray():
 
 
 @pytest.mark.parametrize(("colored", "planes"), [(2, "gray"), (3, "rgb")])
-def test_a_stray_coloured_image_does_not_make_a_set_coloured(colored, planes, caplog):
+def test_a_stray_color_image_does_not_make_a_dataset_color(colored, planes, caplog):
     rows = [drawn_row(i) for i in range(40)]
     for row in rows[:colored]:
         gray = np.asarray(Image.open(io.BytesIO(row["bytes"])))
@@ -230,13 +230,13 @@ def test_pair_is_image_template_and_difference():
 
 
 @pytest.mark.parametrize("tiles", [None, Tiling((20, 20), overlap=0.3)])
-def test_template_of_another_size_is_brought_to_the_images(tiles):
+def test_template_of_another_size_is_resized_to_the_image(tiles):
     loader = DetectionLoader(pair_split(template=(80, 60)), 2, (20, 20), channels="pair", tiles=tiles)
     for batch in loader.raw():
         assert batch.pixels.shape[1:] == (3, 20, 20)
 
 
-def test_difference_is_computed_again_behind_augmentation():
+def test_difference_is_recomputed_after_augmentation():
     loader = DetectionLoader(
         pair_split(), 4, (30, 40), channels="pair", mean=(0.0,) * 3, std=(1 / 255,) * 3,
         augment=Augmentation(scale=0.5, brightness=0.3, noise=0.05),
@@ -283,7 +283,7 @@ def test_masks_lie_in_their_boxes(augment, keep_aspect):
     assert found == 6
 
 
-def test_masks_that_are_not_there_are_asked_for_in_vain(drawn_split):
+def test_requesting_missing_masks_is_an_error(drawn_split):
     with pytest.raises(ValueError, match=r"1 boxes, but 0 masks\. masks=True needs a source with masks"):
         list(DetectionLoader(drawn_split, 4, 32, masks=True))
 
@@ -360,7 +360,7 @@ def test_a_stream_that_breaks_says_so(drawn_split):
     assert seen == [f"made/{i}" for i in range(4)] and not loader_threads()
 
 
-def test_what_a_stream_can_not_say(drawn_split):
+def test_what_a_stream_cannot_provide(drawn_split):
     loader = DetectionLoader(stream_of(drawn_split), 2, 32)
     with pytest.raises(TypeError, match="unknown number of batches"):
         len(loader)

@@ -72,7 +72,7 @@ def test_class_balanced(rows: Rows, seed: int, num_samples: int | None) -> None:
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_class_balanced_with_several_classes_an_image() -> None:
+def test_class_balanced_with_several_classes_per_image() -> None:
     rows: Rows = [([0, 0, 1], True), ([0], True), ([], True), ([], False)]
     drawn = Counter(ClassBalancedSampler(made(rows), 300).rows(0, 0).tolist())
     assert drawn == {0: 150, 1: 50, 2: 100}  # class 0: 100 over rows 0 and 1; class 1: 100 of row 0; defect-free: 100
@@ -95,7 +95,7 @@ def test_repeat_factors(rows: Rows, seed: int, threshold: float) -> None:
             assert np.floor(factor + 1e-9) <= counts[row] + 1e-9 and counts[row] <= np.ceil(factor - 1e-9)
 
 
-def test_fractions_come_true_over_many_epochs() -> None:
+def test_fractions_hold_over_many_epochs() -> None:
     """One rare class, 20 images: factor sqrt(0.45 / 0.2) = 1.5 for four of them, so two more in every epoch."""
     rows: Rows = [([0], True)] * 4 + [([1], True)] * 16
     sampler = RepeatFactorSampler(made(rows), 0.45)

@@ -35,7 +35,7 @@ def test_tiles_cover_the_image_and_overlap(size, tile, overlap):
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), tile=st.integers(20, 100), overlap=st.floats(0.1, 0.8))
-def test_a_defect_no_larger_than_the_overlap_is_whole_in_some_tile(data, tile, overlap):
+def test_a_defect_no_larger_than_the_overlap_is_complete_in_some_tile(data, tile, overlap):
     size = data.draw(st.tuples(st.integers(100, 300), st.integers(100, 300)))
     edge = data.draw(st.integers(1, max(1, int(tile * overlap) - 2)))
     x, y = data.draw(st.integers(0, size[1] - edge)), data.draw(st.integers(0, size[0] - edge))
@@ -54,7 +54,7 @@ def wide(index: int, boxes: list[list[int]], width: int = 160, height: int = 50)
     ), array
 
 
-def test_tiles_keep_pixels_and_truth():
+def test_tiles_keep_pixels_and_ground_truth():
     row, array = wide(1, [[62, 10, 72, 20], [150, 0, 160, 50]])
     loader = DetectionLoader(make_split([row]), 2, (50, 64), tiles=Tiling((50, 64), 0.2), shuffle=False)
     windows = []
@@ -75,13 +75,13 @@ def test_tiles_keep_pixels_and_truth():
     ]  # the first shows 2 of 10 columns: below a quarter
 
 
-def test_box_of_which_a_tile_shows_too_little_is_not_its_truth():
+def test_a_box_mostly_outside_a_tile_is_not_in_its_ground_truth():
     boxes = np.array([[0, 0, 10, 10], [8, 0, 20, 10], [9, 0, 19, 10]], np.float32)
     shown, kept = Tiling(10, min_visible=0.15).visible(boxes, (0, 0, 10, 10))
     assert kept.tolist() == [0, 1] and shown.tolist() == [[0, 0, 10, 10], [8, 0, 10, 10]]
 
 
-def test_empty_tiles_come_at_their_rate_others_each_epoch():
+def test_empty_tiles_are_sampled_at_their_rate_and_others_every_epoch():
     rows = [wide(i, [[5, 5, 15, 15]] if i == 0 else [])[0] for i in range(40)]
     loader = DetectionLoader(make_split(rows), 8, 64, tiles=Tiling(64, 0.2, empty=0.3), seed=2)
     epochs = []
@@ -106,7 +106,7 @@ def test_tiles_of_a_stream_are_those_of_a_table():
         assert torch.equal(one["pixel_values"], other["pixel_values"])
 
 
-def test_a_sampler_chooses_the_images_that_are_cut():
+def test_a_sampler_chooses_the_images_that_are_tiled():
     split = make_split([wide(i, [[5, 5, 15, 15]] if i == 0 else [])[0] for i in range(8)])
     sampler = ClassBalancedSampler(split, num_samples=8)
     loader = DetectionLoader(split, 4, 64, tiles=Tiling(64, 0.2), sampler=sampler)
@@ -131,7 +131,7 @@ def truth_as_predictions(size, boxes, labels, tiling, noise=0.0, seed=0):
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_perfect_predictions_of_tiles_are_the_truth_of_the_image(data):
+def test_perfect_predictions_on_tiles_equal_the_ground_truth_of_the_image(data):
     """Boxes that lie apart, no larger than the overlap: each is found whole, and once."""
     size, tiling = (128, 400), Tiling(128, 0.4, min_visible=0.1)
     cells = data.draw(st.lists(st.integers(0, 15), max_size=8, unique=True))
@@ -157,7 +157,7 @@ def tile(left, boxes, scores, labels=None):
     }  # fmt: skip
 
 
-def test_a_cut_box_gives_way_to_the_whole_one_even_with_a_better_score():
+def test_a_truncated_box_yields_to_the_complete_one_even_with_a_better_score():
     merged = merge_tiles([tile(0, [[85, 10, 100, 30]], [0.9]), tile(80, [[5, 10, 60, 30]], [0.7])])["made"]
     assert merged["boxes"].tolist() == [[85, 10, 140, 30]]
 
@@ -170,11 +170,11 @@ def test_a_cut_box_gives_way_to_the_whole_one_even_with_a_better_score():
         (tile(80, [[14, 10, 60, 30]], [0.7]), "one that covers less"),
     ],
 )
-def test_a_cut_box_stays_beside(second, what):
+def test_a_truncated_box_beside_another_is_kept(second, what):
     assert len(merge_tiles([tile(0, [[85, 10, 100, 30]], [0.9]), second])["made"]["boxes"]) == 2, what
 
 
-def test_a_small_box_in_a_large_one_stays_where_nothing_was_cut():
+def test_a_small_box_in_a_large_one_is_kept_where_nothing_was_truncated():
     assert len(merge_tiles([tile(0, [[10, 10, 20, 20], [5, 5, 60, 60]], [0.9, 0.8])])["made"]["boxes"]) == 2
 
 

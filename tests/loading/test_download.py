@@ -65,7 +65,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_download_brings_the_tree_and_nothing_else(
+def test_download_fetches_only_the_tree(
     source: Source, sample_tree: Callable[..., Path], tmp_path: Path, mirror: Path
 ) -> None:
     folder = downloads.download(source, tmp_path / "data")
@@ -76,13 +76,13 @@ def test_download_brings_the_tree_and_nothing_else(
     assert downloads.download(source, tmp_path / "data") == folder  # there already: nothing is asked
 
 
-def test_load_dataset_downloads_where_nothing_else_is_given(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_dataset_downloads_if_no_other_source_is_given(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(radikal_datasets.sources.builder_class("deeppcb"), "SOURCE", source)
     loaded = radikal_datasets.load_dataset("radikal_datasets/deeppcb")
     assert sum(len(split) for split in loaded.values()) > 0
 
 
-def test_another_content_is_refused_and_leaves_nothing(source: Source, tmp_path: Path) -> None:
+def test_unexpected_contents_are_refused_and_leave_nothing(source: Source, tmp_path: Path) -> None:
     assert source.download is not None
     other = dataclasses.replace(source, download=dataclasses.replace(source.download, sha256="0" * 64))
     with pytest.raises(DownloadError, match="other files than the pinned version"):
@@ -112,6 +112,6 @@ def test_offline_says_so(source: Source, tmp_path: Path, monkeypatch: pytest.Mon
         radikal_datasets.load_dataset("radikal_datasets/deeppcb")
 
 
-def test_what_people_fetch_themselves_is_told() -> None:
+def test_error_for_manual_downloads_names_the_page() -> None:
     with pytest.raises(DownloadError, match=r"(?s)Page: .*License: .*IMAGES/"):
         downloads.download(radikal_datasets.source_info("neu_det"))

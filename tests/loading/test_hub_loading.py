@@ -100,7 +100,7 @@ def streamed(load: Load, *args: Any, **kwargs: Any) -> Any:
 
 
 @both
-def test_what_was_pushed_is_loaded_by_both_doors_and_streamed(load: Load, hub: Hub, folders: dict[str, Path]) -> None:
+def test_pushed_datasets_load_both_ways_and_stream(load: Load, hub: Hub, folders: dict[str, Path]) -> None:
     push(hub, XRAY, folders["gdxray"])
     for config in ("castings", "welds"):
         local = plain_load_dataset(str(folders["gdxray"]), config)
@@ -126,7 +126,7 @@ def test_a_revision_pins_by_tag_branch_and_commit(load: Load, hub: Hub, folders:
     assert {split: set(data["image_id"]) for split, data in load(PCB, revision="main").items()} == after
 
 
-def test_a_namespace_of_ones_own(hub: Hub, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_namespace_is_configurable(hub: Hub, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     push(hub, "anna/deeppcb", folders["deeppcb"])
     monkeypatch.setenv("RADIKAL_NAMESPACE", "anna")
     assert load_dataset(PCB, split="train").num_rows == plain_load_dataset(PCB, split="train").num_rows > 0
@@ -147,7 +147,7 @@ def test_any_repository_of_the_private_hub_is_loaded_as_safely(hub: Hub, folders
 
 
 @both
-def test_a_missing_config_lists_those_there_are(load: Load, hub: Hub, folders: dict[str, Path]) -> None:
+def test_error_for_a_missing_config_lists_the_available_ones(load: Load, hub: Hub, folders: dict[str, Path]) -> None:
     push(hub, XRAY, folders["gdxray"])
     with pytest.raises(ValueError, match=r"baggage.*\['castings', 'welds'\]"):
         load(XRAY, "baggage")
@@ -173,7 +173,7 @@ def test_a_card_whose_yaml_does_not_parse(hub: Hub, folders: dict[str, Path]) ->
 # ---- what is not there, or not for us ----
 
 
-def test_removed_revoked_and_wrong_are_errors_though_all_is_in_the_cache(
+def test_removed_revoked_and_wrong_are_errors_even_if_cached(
     hub: Hub, server: RunningHub, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(hub, PCB, folders["deeppcb"])
@@ -203,7 +203,7 @@ def test_removed_revoked_and_wrong_are_errors_though_all_is_in_the_cache(
     assert load_dataset(PCB, split="train").num_rows == plain_load_dataset(PCB, split="train").num_rows > 0
 
 
-def test_a_revision_that_is_not_there_does_not_fall_back_to_a_folder(
+def test_a_missing_revision_does_not_fall_back_to_a_folder(
     hub: Hub, folders: dict[str, Path], sample_tree: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(hub, PCB, folders["deeppcb"])
@@ -230,7 +230,7 @@ def test_an_empty_repository(hub: Hub) -> None:
 
 
 @both
-def test_a_hub_that_is_down_is_not_a_set_that_is_missing(
+def test_an_unreachable_hub_is_not_reported_as_a_missing_dataset(
     load: Load, hub: Hub, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(hub, PCB, folders["deeppcb"])
@@ -241,7 +241,7 @@ def test_a_hub_that_is_down_is_not_a_set_that_is_missing(
 
 
 @both
-def test_a_hub_that_fails_half_way_is_not_made_up_for_by_an_old_version(
+def test_a_hub_that_fails_midway_is_not_replaced_by_a_cached_version(
     load: Load, hub: Hub, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """datasets would serve the newest version in its cache, whatever commit was asked for."""
@@ -277,7 +277,7 @@ def test_a_damaged_file_in_the_cache(hub: Hub, folders: dict[str, Path], tmp_pat
 # ---- offline ----
 
 
-def test_offline_serves_what_is_asked_for_and_says_which(
+def test_offline_mode_loads_the_requested_version_and_logs_it(
     hub: Hub, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """datasets alone would serve the newest for any revision."""
@@ -319,7 +319,7 @@ def test_offline_with_several_configs(hub: Hub, folders: dict[str, Path], monkey
 # ---- by way of TLS and a proxy ----
 
 
-def test_an_own_authority_and_a_proxy_serve_streams_and_downloads_alike(
+def test_a_configured_authority_and_proxy_serve_streams_and_downloads(
     hub: Hub, server: RunningHub, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which("openssl") is None:
@@ -365,7 +365,7 @@ def push_and_load(hub: Hub, folder: Path, cache: Path, ours: str) -> dict[str, A
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_nobody_but_the_hub_is_contacted(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
+def test_only_the_hub_is_contacted(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
     """Push, load and stream, with the libraries imported before ours and a slash at the endpoint's end."""
     told = push_and_load(hub, folders["deeppcb"], tmp_path / "ours", "ours")
     assert told["hosts"] == ["127.0.0.1"]
@@ -375,7 +375,7 @@ def test_nobody_but_the_hub_is_contacted(hub: Hub, folders: dict[str, Path], tmp
     assert not any(str(hub.token).encode() in path.read_bytes() for path in cached)
 
 
-def test_the_watch_would_see_others(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
+def test_the_connection_watch_detects_other_hosts(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
     """Without us, stock clients reach for two hosts more; refused by the watch, so that nothing leaves."""
     hosts = push_and_load(hub, folders["deeppcb"], tmp_path / "stock", "stock")["hosts"]
     assert {"s3.amazonaws.com", "datasets-server.127.0.0.1"} <= set(hosts)

@@ -73,14 +73,14 @@ def test_standing_in_the_tree_keeps_the_bytes(tree: Path, tmp_path: Path, monkey
         assert row["image"]["bytes"] == (tree / row["image"]["path"]).read_bytes()
 
 
-def test_radikal_data_is_looked_at_second(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_radikal_data_is_searched_second(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADIKAL_DATA", str(tree.parent))
     assert load_dataset(SOURCE, cache_dir=tmp_path, split="train").num_rows > 0
     with pytest.raises(SourceNotFoundError, match="no such folder"):
         load_dataset(SOURCE, data_dir=tmp_path / "nothing")  # given and missing: nothing else is tried
 
 
-def test_nothing_found_tells_where_it_is_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_missing_data_names_the_download_page(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceNotFoundError) as caught:
         load_dataset("radikal_datasets/gdxray", "castings")
     message = str(caught.value)
@@ -95,7 +95,7 @@ def test_nothing_found_tells_where_it_is_had(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("protocol", [None, "recommended"])
-def test_a_hub_that_does_not_have_it_is_told_like_any_other_place(
+def test_a_hub_without_the_dataset_is_listed_among_the_places_searched(
     protocol: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RADIKAL_NAMESPACE", "plant")
@@ -103,7 +103,7 @@ def test_a_hub_that_does_not_have_it_is_told_like_any_other_place(
         load_dataset("radikal_datasets/neu_det", protocol=protocol, cache_dir=tmp_path)
 
 
-def test_names_that_are_not_there(tree: Path, tmp_path: Path) -> None:
+def test_unknown_names(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownSourceError, match="neu_det"):
         load_dataset("radikal_datasets/gdxrai", data_dir=tree)
     with pytest.raises(ConfigNameError, match="castings"):
@@ -143,7 +143,7 @@ def test_a_relative_data_dir_shares_the_cache(tree: Path, tmp_path: Path, monkey
     assert load_dataset(SOURCE, data_dir="deeppcb", cache_dir=tmp_path, split="train").cache_files == first.cache_files
 
 
-def test_a_cache_hit_tells_the_same_problems(
+def test_a_cache_hit_reports_the_same_problems(
     sample_tree: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = sample_tree("deeppcb", broken=True)
@@ -159,7 +159,7 @@ def test_a_cache_hit_tells_the_same_problems(
     assert "unreadable_image" in told[0][0]
 
 
-def test_a_prepared_folder_loads_through_every_door(tree: Path, tmp_path: Path) -> None:
+def test_a_prepared_folder_loads_in_every_way(tree: Path, tmp_path: Path) -> None:
     folder = tmp_path / "hub"
     radikal_datasets.build_hub_folder("deeppcb", data_dir=tree, output_dir=folder, protocol="70-15-15")
     raw = load_dataset(SOURCE, data_dir=tree, cache_dir=tmp_path / "cache", protocol="70-15-15")
@@ -209,22 +209,22 @@ def test_works_from_an_empty_folder_in_a_process_of_its_own(tree: Path, tmp_path
 
 
 @pytest.mark.parametrize("path", ["neu_det", "neu-det", "radikal-datasets/neu_det", "radikal-datasets/neu-det"])
-def test_slips_of_the_pen_are_told_before_anybody_is_asked(path: str) -> None:
+def test_typos_are_reported_before_any_request(path: str) -> None:
     with pytest.raises(UnknownSourceError, match="Did you mean 'radikal_datasets/neu_det'"):
         load_dataset(path)
 
 
-def test_nearly_a_source() -> None:
+def test_misspelled_source() -> None:
     with pytest.raises(UnknownSourceError, match=r"Did you mean neu_det\?"):
         load_dataset("radikal_datasets/neudet")
 
 
-def test_an_argument_that_does_not_exist() -> None:
+def test_an_unknown_argument() -> None:
     with pytest.raises(TypeError, match=r"no argument 'datadir'\. Did you mean 'data_dir'"):
         load_dataset("radikal_datasets/neu_det", datadir="x")
 
 
-def test_a_prepared_folder_is_no_raw_tree(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_prepared_folder_is_not_a_raw_tree(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     build_hub_folder("neu_det", data_dir=sample_tree("neu_det"), output_dir=tmp_path / "hub")
     with pytest.raises(LayoutError, match="was written by prepare"):
         verify("neu_det", data_dir=tmp_path / "hub")

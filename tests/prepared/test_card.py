@@ -101,7 +101,7 @@ def test_without_a_card_on_the_hub_too(order: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from(["about", "citation", *(f"config {name}" for name in NAMES)]) | prose))
-def test_any_card_that_people_cut_and_pasted_can_be_merged(parts: list[str]) -> None:
+def test_any_rearranged_card_can_be_merged(parts: list[str]) -> None:
     """Blocks moved, doubled, without their end: no prose is lost, and merging twice changes nothing."""
     source = {
         block.name: f"<!-- radikal: begin {block.name} -->\n{block.text}"
@@ -116,7 +116,7 @@ def test_any_card_that_people_cut_and_pasted_can_be_merged(parts: list[str]) -> 
     assert all(part in merged for part in parts if part not in source)
 
 
-def test_a_configuration_that_is_not_pushed_is_not_told_of() -> None:
+def test_a_configuration_that_is_not_pushed_is_not_mentioned() -> None:
     local = written_into(local_card("class1", "class2"), ["of all", "of the set", "of class1", "of class2"], {}, [])
     merged = merge_cards(None, local, DAGM, ["class2"])
     assert "class1" not in merged
@@ -139,7 +139,7 @@ def test_prose_of_the_hub_wins_and_that_of_the_folder_fills_gaps() -> None:
     assert data["tags"][-2:] == ["mine", "yours"]
 
 
-def test_what_a_person_added_to_a_configuration_stays() -> None:
+def test_user_additions_to_a_configuration_are_kept() -> None:
     on_hub = local_card("class1", "class2").replace(
         "- config_name: class2\n", "- config_name: class2\n  default: true\n"
     )
@@ -147,7 +147,7 @@ def test_what_a_person_added_to_a_configuration_stays() -> None:
     assert MetadataConfigs.from_dataset_card_data(DatasetCard(merged).data).get_default_config_name() == "class2"
 
 
-def test_a_card_of_somebody_else_keeps_its_text() -> None:
+def test_a_foreign_card_keeps_its_text() -> None:
     merged = merge_cards("---\nlicense: mit\n---\n# Ours\n\nHand-written.\n", local_card("class1"), DAGM, ["class1"])
     assert parse_card(merged, "").before == "# Ours\n\nHand-written."
     assert metadata(merged)["license"] == "other"  # ours: the publisher's, whatever stood there
@@ -169,7 +169,7 @@ def test_a_card_of_the_first_version_is_taken_over() -> None:
     assert "stale" not in merged
 
 
-def test_line_ends_of_windows_and_a_byte_order_mark() -> None:
+def test_windows_line_endings_and_a_byte_order_mark() -> None:
     on_hub = "\ufeff" + written_into(local_card("class1"), ["a\n\nb"], {"language": "en"}, []).replace("\n", "\r\n")
     merged = merge_cards(on_hub, local_card("class1"), DAGM, ["class1"])
     assert merged == written_into(local_card("class1"), ["a\n\nb"], {"language": "en"}, [])
@@ -186,7 +186,7 @@ def test_line_ends_of_windows_and_a_byte_order_mark() -> None:
         ("---\ndataset_info: text\n---\n", "`dataset_info`"),
     ],
 )
-def test_a_card_that_can_not_be_read_is_told(on_hub: str, told: str) -> None:
+def test_a_card_that_cannot_be_read_is_reported(on_hub: str, told: str) -> None:
     with pytest.raises(HubFolderError, match=re.escape(told)):
         merge_cards(on_hub, local_card("class1"), DAGM, ["class1"])
     told = re.escape(told.replace("on the Hub", "of the folder"))
@@ -194,7 +194,7 @@ def test_a_card_that_can_not_be_read_is_told(on_hub: str, told: str) -> None:
         merge_cards(None, on_hub, DAGM, ["class1"])
 
 
-def test_a_folder_without_the_configuration_is_told() -> None:
+def test_a_folder_without_the_configuration_is_reported() -> None:
     with pytest.raises(HubFolderError, match=r"class2.*prepare"):
         merge_cards(None, local_card("class1"), DAGM, ["class2"])
 
@@ -285,6 +285,6 @@ def test_pictures_only_where_the_license_lets_them_be_shown(name: str, folders: 
     assert source.citation in text
 
 
-def test_no_two_configurations_of_all_sources_are_called_like_the_folder_of_previews() -> None:
+def test_no_configuration_is_named_like_the_preview_folder() -> None:
     names = [*itertools.chain.from_iterable(source_info(name).config_names for name in source_names())]
     assert "previews" not in names

@@ -62,7 +62,7 @@ def test_configs_share_one_card_and_keep_each_other(sample_tree: Callable[..., P
     assert {"train", "validation", "test"} <= set(datasets.load_dataset(str(tmp_path / "a"), "class1"))
 
 
-def test_without_configs_all_that_are_there(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_without_configs_all_available_ones_are_prepared(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     build_hub_folder("gdxray", data_dir=sample_tree("gdxray"), output_dir=tmp_path / "a")
     assert set(source_info("gdxray").config_names) >= {p.parent.name for p in (tmp_path / "a").glob("*/*.parquet")}
     with pytest.raises(LayoutError, match="layout of gdxray"):
@@ -70,7 +70,7 @@ def test_without_configs_all_that_are_there(sample_tree: Callable[..., Path], tm
     assert not (tmp_path / "b").exists()
 
 
-def test_an_interrupted_prepare_leaves_what_was_there(
+def test_an_interrupted_prepare_keeps_the_previous_state(
     sample_tree: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree, out = sample_tree("dagm2007"), tmp_path / "hub"
@@ -170,7 +170,9 @@ def test_a_copied_tree_gives_the_same_bytes_anywhere_and_the_old_files_stay(
     check_folder(out)
 
 
-def test_one_after_the_other_is_the_same_as_together(prepared: tuple[Path, Path], tmp_path: Path) -> None:
+def test_configurations_prepared_one_by_one_equal_those_prepared_together(
+    prepared: tuple[Path, Path], tmp_path: Path
+) -> None:
     tree, out = prepared
     for config in ("cable", "bottle"):
         build_hub_folder("mvtec_ad", config, data_dir=tree, output_dir=tmp_path / "b")
@@ -257,7 +259,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing of ours runs after it."""
 
 
-def test_killed_at_any_moment_the_next_prepare_heals(
+def test_after_a_kill_at_any_moment_the_next_prepare_repairs(
     prepared: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before every rename in turn; even a prepare of another configuration leaves a folder that is whole."""
@@ -339,7 +341,7 @@ def test_an_error_while_files_are_moved_undoes_all_of_it(
 # ---- previews ----
 
 
-def test_a_preview_is_small_the_same_twice_and_does_without_what_can_not_be_decoded(
+def test_a_preview_is_small_reproducible_and_skips_undecodable_images(
     prepared: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree, out = prepared

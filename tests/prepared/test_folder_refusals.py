@@ -23,7 +23,7 @@ def test_nothing_is_written_into_the_raw_tree(below: str, sample_tree: Callable[
     assert checksums(tree) == before
 
 
-def test_files_that_are_not_ours_are_not_replaced(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_foreign_files_are_not_replaced(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     tree, notes = sample_tree("deeppcb"), tmp_path / "default" / "notes.txt"
     notes.parent.mkdir()
     notes.write_text("mine")
@@ -38,7 +38,7 @@ def test_files_that_are_not_ours_are_not_replaced(sample_tree: Callable[..., Pat
     assert notes.read_text() == "mine"
 
 
-def test_nothing_is_written_beside_files_that_are_not_ours(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_nothing_is_written_beside_foreign_files(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     """Among pictures, or in another raw tree, where the next load would take one of the two in silence."""
     tree = tmp_path / "other"
     shutil.copytree(sample_tree("deeppcb"), tree)
@@ -53,7 +53,7 @@ def test_nothing_is_written_beside_files_that_are_not_ours(sample_tree: Callable
         build_hub_folder("deeppcb", data_dir=tree, output_dir=tmp_path / "file")
 
 
-def test_a_readme_of_ones_own_becomes_part_of_the_card(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_existing_readme_becomes_part_of_the_card(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("my notes\n")
     build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path)
     assert "my notes" in (tmp_path / "README.md").read_text()

@@ -64,7 +64,7 @@ json_values = st.recursive(
 
 
 @given(st.text() | json_values.map(json.dumps), st.data())
-def test_rubbish_is_refused_and_named(text: str, data: st.DataObject) -> None:
+def test_garbage_is_refused_and_named(text: str, data: st.DataObject) -> None:
     with pytest.raises(HubFolderError, match=r"there/manifest\.json"):
         Manifest.parse(text, "there/manifest.json")
     # One field of a good one replaced by anything: read, or refused, but nothing else.
@@ -108,7 +108,7 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_files_as_they_were_written_are_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
     monkeypatch.setattr(notes, "sha256_of", lambda path: hashed.append(path.name))
     manifest = check_folder(folder)
@@ -119,7 +119,7 @@ def test_files_as_they_were_written_are_not_read_again(folder: Path, monkeypatch
 
 
 @pytest.mark.parametrize("how", ["as they are", "without notes", "all hashed"])
-def test_a_copy_is_as_good(folder: Path, tmp_path: Path, how: str) -> None:
+def test_a_copied_folder_is_valid(folder: Path, tmp_path: Path, how: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy, copy_function=shutil.copyfile)  # new times
     if how == "without notes":
@@ -162,7 +162,7 @@ def miscount(folder: Path) -> None:
         (miscount, r"README.md and manifest.json .* differ in default"),
     ],
 )
-def test_what_is_not_whole_is_refused_and_healed_by_prepare(
+def test_incomplete_folders_are_refused_and_repaired_by_prepare(
     folder: Path, harm: Callable[[Path], object], told: str, sample_tree: Callable[..., Path]
 ) -> None:
     before = check_folder(folder)

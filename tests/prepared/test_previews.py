@@ -32,7 +32,7 @@ def test_images_that_become_a_line(size):
     assert sheet(Image.new("L", size, 90), (1, 0, 30, 1)) is not None
 
 
-def test_an_image_of_which_nothing_is_left_is_passed_over():
+def test_an_image_that_shrinks_to_nothing_is_skipped():
     assert sheet(Image.new("L", (25_600, 20), 90), (1, 0, 30, 1)) is None
 
 

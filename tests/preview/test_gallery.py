@@ -242,14 +242,14 @@ def test_layout_and_touch(page: Path, width: int) -> None:
     assert found["closed"]
 
 
-def test_needs_nothing_else_and_keeps_text_text(page: Path) -> None:
+def test_page_is_self_contained_and_escapes_text(page: Path) -> None:
     text = page.read_text("utf-8")
     assert not re.search(r'(?:src|href)="(?!data:|#)|url\(|@import|https?:', text)
     assert "<b><b>" not in text and "&lt;b&gt;" in text
     assert [file.name for file in page.parent.iterdir() if file.name.startswith(".")] == []
 
 
-def test_masks_have_their_colours_and_no_other_pixels() -> None:
+def test_masks_color_their_pixels_and_no_others() -> None:
     picture = next(p for p in CHOICE.images() if p.image_id == "both")
     address = gallery._masks(picture, gallery.looks(NAMES), 1280)
     with Image.open(BytesIO(_bytes(address))) as image:
@@ -270,7 +270,7 @@ def test_a_thin_mask_survives_a_small_page() -> None:
         assert np.count_nonzero(np.asarray(image.convert("RGBA"))[:, :, 3]) == 80
 
 
-def test_the_page_keeps_to_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_stays_within_its_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     choice = made(train=[row(f"n{i}", [0], size=(700, 700)) for i in range(4)])
     sizes = []
     for most in (24_000_000, 400_000):

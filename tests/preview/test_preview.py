@@ -54,7 +54,7 @@ def test_codes_are_short_and_unique(names: list[str]) -> None:
     assert all(codes)
 
 
-def test_looks_differ_though_colours_repeat() -> None:
+def test_styles_differ_even_if_colors_repeat() -> None:
     found = looks([f"class {i}" for i in range(28)])
     assert len({(look.color, look.pattern) for look in found}) == 28
     assert looks(["crazing", "pitted_surface", "defect_12"])[0].code == "Cr"
@@ -64,7 +64,7 @@ def test_looks_differ_though_colours_repeat() -> None:
 
 
 @given(st.data())
-def test_a_box_is_drawn_around_its_pixels_and_hides_none(data: st.DataObject) -> None:
+def test_a_box_is_drawn_outside_its_pixels(data: st.DataObject) -> None:
     """Nothing inside the box changes but the text's place, which is inside only where there is no room outside."""
     x, y = data.draw(st.integers(25, 60)), data.draw(st.integers(25, 60))
     w, h = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 30))
@@ -132,7 +132,7 @@ def test_text_is_inside_the_image_and_hides_no_other_text() -> None:
         ([0], {"masks": [np.zeros((5, 5))]}, r"a mask of \(5, 5\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(labels: list[int], options: dict, told: str) -> None:
+def test_incompatible_inputs_are_refused(labels: list[int], options: dict, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         draw(Image.new("L", (60, 40)), [[1, 1, 5, 5]], labels, NAMES, **options)
 
@@ -174,7 +174,7 @@ def test_few_images_show_many_splits() -> None:
     assert {place.split for place in choice.places} == {"train", "validation", "test"}
 
 
-def test_another_seed_is_another_choice() -> None:
+def test_another_seed_chooses_other_images() -> None:
     made = [sets(train=many("train", 200))]
     first, second = ([place.image_id for place in choose(made, seed=seed).places] for seed in (0, 1))
     assert first != second
@@ -196,7 +196,7 @@ def test_only_what_was_asked_for() -> None:
             choose([*made, sets(few=[row("few/1", [0])])] if "few" in told else made, **options)
 
 
-def test_nobody_looked_is_no_negative() -> None:
+def test_unannotated_is_not_negative() -> None:
     choice = choose([sets(unlabeled=[row("a", [], annotated=False)], train=[row("b", [])])])
     assert [picture.described(NAMES) for picture in choice.images()] == ["not annotated", "defect-free"]
     assert choose([sets(unlabeled=[row("a", [], annotated=False)], train=[row("b", [])])], classes=["defect-free"])
@@ -212,7 +212,7 @@ def test_several_sets_share_names_and_no_image() -> None:
     ]  # fmt: skip
 
 
-def test_what_can_not_be_decoded_is_passed_over_and_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_undecodable_images_are_skipped_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     bad = row("bad", [0], image={"bytes": b"no image", "path": None})
     named = row("named", [0], image={"bytes": None, "path": "/etc/hostname"})
     choice = choose([sets(train=[bad, named, row("good", [0])])])
@@ -254,13 +254,13 @@ def test_odd_shapes_stay_on_the_sheet(size: tuple[int, int]) -> None:
     assert count == 2 and sheet.width == 1320 and sheet.height < 800
 
 
-def test_a_sheet_has_an_end(sample_tree, tmp_path: Path) -> None:
+def test_a_contact_sheet_is_bounded(sample_tree, tmp_path: Path) -> None:
     with pytest.raises(ChoiceError, match="401 images for one sheet; it holds 400 at most"):
         write_preview("neu_det", data_dir=sample_tree("neu_det"), output=tmp_path / "sheet.png", images=401)
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_where_a_preview_may_not_go(sample_tree) -> None:
+def test_forbidden_output_locations(sample_tree) -> None:
     tree = sample_tree("neu_det")
     with pytest.raises(OutputError, match=r"ends in \.png"):
         write_preview("neu_det", data_dir=tree, output=Path("sheet.jpg"))

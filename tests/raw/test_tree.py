@@ -85,7 +85,7 @@ def test_links_stay_inside(folder: Path, tmp_path: Path) -> None:
     assert sorted(error.path for error in tree.unsafe) == ["IMAGES/broken.jpg", "IMAGES/out.jpg", "loop"]
 
 
-def test_a_circle_of_links_and_odd_names_are_listed(folder: Path) -> None:
+def test_circular_links_and_unusual_names_are_listed(folder: Path) -> None:
     (folder / "circle.jpg").symlink_to(folder / "circle.jpg")
     (folder / "back\\slash.jpg").write_bytes(b"x")
     Path(os.fsdecode(os.fsencode(folder) + b"/\xb8\xb1.jpg")).write_bytes(b"x")
@@ -104,7 +104,7 @@ def test_file_urls_are_folders(folder: Path, tmp_path: Path) -> None:
     assert [error.path for error in tree.unsafe] == ["IMAGES/out.jpg"]
 
 
-def test_a_damaged_member_of_a_zip_is_that_members_error(folder: Path) -> None:
+def test_a_damaged_zip_member_fails_alone(folder: Path) -> None:
     path = archive("zip", folder)
     data = path.read_bytes()
     path.write_bytes(data.replace(b"aa", b"ab", 1))
@@ -124,7 +124,7 @@ def test_a_damaged_gzip_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_told(folder: Path) -> None:
+def test_unreadable_entries_are_reported(folder: Path) -> None:
     (folder / "notes").chmod(0)
     try:
         assert [error.path for error in Tree.open(folder).unsafe] == ["notes"]
@@ -143,7 +143,7 @@ def test_fingerprint_follows_size_and_time_of_wanted_files_only(folder: Path) ->
     assert fingerprint() != first
 
 
-def test_what_can_not_be_opened(tmp_path: Path) -> None:
+def test_inputs_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="no such folder"):
         Tree.open(tmp_path / "nothing")
     for name in ("broken.zip", "broken.tar", "broken.tar.gz", "table.csv"):

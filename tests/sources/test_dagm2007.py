@@ -127,7 +127,7 @@ def test_recommended_keeps_the_publishers_test(class8, tmp_path):
     assert {int(image_id[-4:]) % 2 for image_id in validation} == {0, 1}  # both strata
 
 
-def test_official_has_no_validation_and_70_15_15_cuts_all(class8, tmp_path):
+def test_official_has_no_validation_and_70_15_15_splits_everything(class8, tmp_path):
     for image_id, (split, _) in examples(builder(class8, tmp_path, protocol="official")).items():
         assert split == image_id.split("/")[2].lower()
     mixed = examples(builder(class8, tmp_path, protocol="70-15-15"))
@@ -222,7 +222,7 @@ def lost_image_with_a_wrong_row(root: Path) -> None:
         (lost_image_with_a_wrong_row, "malformed_annotation", MalformedAnnotationError),
     ],
 )
-def test_what_costs_one_image_costs_no_other_and_raises_when_strict(class8, tmp_path, spoil, kind, error):
+def test_a_lost_image_affects_no_other_and_raises_if_strict(class8, tmp_path, spoil, kind, error):
     before = set(examples(builder(class8, tmp_path)))
     spoil(class8)
     b = builder(class8, tmp_path)
@@ -247,7 +247,7 @@ def test_the_same_row_twice_is_no_problem(class8, tmp_path):
     assert len(examples(b)) == 16 and b.report().counts() == {}
 
 
-def test_ids_and_splits_do_not_depend_on_capitals(class8, tmp_path):
+def test_ids_and_splits_do_not_depend_on_case(class8, tmp_path):
     wanted = {i: split for i, (split, _) in examples(builder(class8, tmp_path)).items()}
     small = tmp_path / "small"
     for path in class8.rglob("*"):
@@ -286,7 +286,7 @@ def test_class1_does_not_read_class10(class8, tmp_path):
     assert builder(class8, tmp_path, "all").report().totals["test"]["images"] == 8
 
 
-def test_images_outside_the_folders_are_told(class8, tmp_path):
+def test_images_outside_the_folders_are_reported(class8, tmp_path):
     draw(class8 / "Class8/Train/Label/0006.PNG")
     draw(class8 / "Class8/Train/0006.bmp")
     b = builder(class8, tmp_path)
@@ -306,7 +306,7 @@ def test_ids_and_splits_are_the_same_from_folder_parent_zip_and_tar(class8, tmp_
         assert {i: split for i, (split, _) in examples(builder(place, tmp_path)).items()} == wanted
 
 
-def test_a_folder_of_something_else_says_what_it_should_look_like(tmp_path):
+def test_error_for_an_unrelated_folder_describes_the_expected_layout(tmp_path):
     draw(tmp_path / "raw/pictures/1.png")
     with pytest.raises(LayoutError, match=r"Labels\.txt"):
         builder(tmp_path / "raw", tmp_path)

@@ -92,7 +92,7 @@ def test_protocols(two_boards, tmp_path, protocol, expected):
     assert {image_id.rpartition("/")[2]: split for image_id, (split, _) in found.items()} == expected
 
 
-def test_every_board_is_assigned_in_every_cut():
+def test_every_board_is_assigned_by_every_protocol():
     numbers = (41, 12000, 12100, 12300, 13000, 20085, 44000, 50600, 77000, 90100, 92000)
     boards = {f"deeppcb/group{number:05d}" for number in numbers}
     assert set(SPLIT_OF_BOARD) == set(SOURCE.protocols) - {"official"}
@@ -140,7 +140,7 @@ def test_extensions_in_upper_case(two_boards, tmp_path):
     assert builder.report().counts() == {}
 
 
-def test_type_of_thousands_of_digits_costs_its_image_alone(two_boards, tmp_path):
+def test_type_of_thousands_of_digits_affects_its_image_only(two_boards, tmp_path):
     (two_boards / truth_of("group20085/20085/20085000")).write_text("1 2 11 12 " + "1" * 5000)
     builder = build(two_boards, tmp_path)
     assert len(examples(builder)) == 3
@@ -154,7 +154,7 @@ def test_orphan_template_is_noted_and_nothing_lost(two_boards, tmp_path):
     assert not report.loses_something
 
 
-def test_pair_in_no_list_is_taken_for_train(two_boards, tmp_path):
+def test_pair_in_no_list_is_in_train(two_boards, tmp_path):
     write_pair(two_boards, "group20085/20085/20085009")
     builder = build(two_boards, tmp_path)
     assert examples(builder)["deeppcb/group20085/20085/20085009"][0] == "train"
@@ -177,7 +177,7 @@ def test_missing_lists_are_counted_pair_by_pair(two_boards, tmp_path):
 
 
 @pytest.mark.parametrize("truth", [None, "", "\r\n"])
-def test_image_without_truth_is_not_a_clean_one(two_boards, tmp_path, truth):
+def test_image_without_annotation_is_not_clean(two_boards, tmp_path, truth):
     path = two_boards / truth_of("group20085/20085/20085000")
     path.unlink() if truth is None else path.write_text(truth)
     builder = build(two_boards, tmp_path)
@@ -226,7 +226,7 @@ def test_verify_and_load_dataset_agree_on_an_unreadable_template(two_boards, cap
     assert "No image or box of this tree would be lost. 1 image would be kept without a reference, see above." in told
 
 
-def test_a_template_that_does_not_decode_is_no_image_that_does_not(two_boards):
+def test_an_unreadable_template_is_not_an_unreadable_image(two_boards):
     file = two_boards / "group20085/20085/20085000_temp.jpg"
     out = io.BytesIO()
     PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)).save(out, "PNG")
@@ -276,7 +276,7 @@ def remove_image(root, key):
         ),
     ],
 )
-def test_one_bad_file_costs_one_image(two_boards, tmp_path, spoil, error, where):
+def test_one_bad_file_affects_one_image(two_boards, tmp_path, spoil, error, where):
     whole = set(examples(build(two_boards, tmp_path)))
     spoil(two_boards, "group20085/20085/20085000")
     builder = build(two_boards, tmp_path)
@@ -287,7 +287,7 @@ def test_one_bad_file_costs_one_image(two_boards, tmp_path, spoil, error, where)
         build(two_boards, tmp_path, strict=True).index()
 
 
-def test_truth_of_an_absent_image_that_no_list_names_is_counted_once(two_boards, tmp_path):
+def test_annotation_of_an_absent_image_in_no_list_is_counted_once(two_boards, tmp_path):
     path = two_boards / "group20085/20085_not/20085077.txt"
     path.write_text("1 2 11 12 1\n")
     shutil.copy(two_boards / "group20085/20085/20085000_temp.jpg", two_boards / "group20085/20085/20085077_temp.jpg")
@@ -360,7 +360,7 @@ def test_sample_boxes_hold_what_differs_from_the_template(sample_tree):
         assert not changed.any()
 
 
-def test_converts_with_its_own_bytes(sample_tree, tmp_path):
+def test_images_keep_their_bytes(sample_tree, tmp_path):
     root = sample_tree("deeppcb")
     builder = build(root, tmp_path)
     builder.download_and_prepare()

@@ -25,7 +25,7 @@ def test_image_without_a_row_in_an_annotated_series_is_clean(root, tmp_path):
     assert (split, example.annotated, example.instances) == ("train", True, [])
 
 
-def test_series_without_truth_is_unlabeled_and_nothing_is_wrong(root, castings, tmp_path):
+def test_series_without_annotation_is_unlabeled_without_a_problem(root, castings, tmp_path):
     write_series(castings, "C0003")
     builder = build(root, tmp_path)
     split, example = examples(builder)["C0003_0002"]
@@ -72,7 +72,7 @@ def test_no_official_split(root, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Xgdxannotate('C',37)", "ground_truth"])
-def test_misnamed_truth_is_read(root, castings, tmp_path, name):
+def test_misnamed_annotation_is_read(root, castings, tmp_path, name):
     folder = write_series(castings, "C0037", truth="2 11 21 6 16\n")
     (folder / "ground_truth.txt").rename(folder / name)
     builder = build(root, tmp_path)
@@ -81,7 +81,7 @@ def test_misnamed_truth_is_read(root, castings, tmp_path, name):
     assert builder.report().files("misnamed_truth") == [f"Castings/C0037/{name}"]
 
 
-def test_second_truth_file_is_never_read(root, castings, tmp_path):
+def test_second_annotation_file_is_never_read(root, castings, tmp_path):
     folder = write_series(castings, "C0041", truth="1 11 21 6 16\n2 11 21 6 16\n")
     (folder / "ground_truth.txt;").write_text("3 1 2 1 2\n")
     builder = build(root, tmp_path)
@@ -90,7 +90,7 @@ def test_second_truth_file_is_never_read(root, castings, tmp_path):
     assert builder.report().counts() == {"stray_truth": 1}
 
 
-def test_second_truth_file_alone_leaves_the_series_unlabeled(root, castings, tmp_path):
+def test_second_annotation_file_alone_leaves_the_series_unlabeled(root, castings, tmp_path):
     folder = write_series(castings, "C0041")
     (folder / "ground_truth.txt;").write_text("3 1 2 1 2\n")
     assert examples(build(root, tmp_path))["C0041_0003"][0] == "unlabeled"
@@ -104,7 +104,7 @@ def test_matlab_table_where_there_is_no_text(root, castings, tmp_path):
     assert builder.report().counts() == {"mat_truth": 1}
 
 
-def test_text_comes_before_the_matlab_table(root, castings, tmp_path):
+def test_text_takes_precedence_over_the_matlab_table(root, castings, tmp_path):
     write_mat(castings / "C0001" / "BoundingBox.mat", [(2, 1, 2, 1, 2)])
     builder = build(root, tmp_path)
     assert boxes(builder, "C0001_0002") == []
@@ -112,7 +112,7 @@ def test_text_comes_before_the_matlab_table(root, castings, tmp_path):
 
 
 @pytest.mark.parametrize("text", [None, "", "\n"])
-def test_truth_without_a_row_proves_nothing(root, castings, tmp_path, text):
+def test_annotation_without_rows_proves_nothing(root, castings, tmp_path, text):
     folder = write_series(castings, "C0044", truth=text)
     if text is None:
         write_mat(folder / "BoundingBox.mat", [])
@@ -131,7 +131,7 @@ def test_empty_text_beside_a_full_matlab_table(root, castings, tmp_path):
 
 @pytest.mark.parametrize(("series", "rows"), [("C0034", 1), ("C0041", 5)])
 @pytest.mark.parametrize("as_text", [False, True])
-def test_truth_known_to_stop_early_makes_no_image_clean(root, castings, tmp_path, series, rows, as_text):
+def test_annotation_known_to_stop_early_makes_no_image_clean(root, castings, tmp_path, series, rows, as_text):
     table = [(1, 11, 21, 6, 16 + k) for k in range(rows)]
     text = "".join(" ".join(map(str, row)) + "\n" for row in table)
     folder = write_series(castings, series, truth=text if as_text else None)
@@ -142,7 +142,7 @@ def test_truth_known_to_stop_early_makes_no_image_clean(root, castings, tmp_path
     assert builder.report().counts() == {"partial_truth": 1}
 
 
-def test_strange_files_are_not_truth(root, castings, tmp_path):
+def test_unrelated_files_are_not_annotations(root, castings, tmp_path):
     folder = write_series(castings, "C0003")
     for name in ("ManipulatorPosition.txt", "HyperbolicModel.txt", "razor_blades.txt", "C0003_readme.txt"):
         (folder / name).write_text("1 11 21 6 16\n")
@@ -171,7 +171,7 @@ def test_boxes_over_the_edge_are_clipped(root, castings, tmp_path, row, box):
     assert builder.report().counts() == {"clipped_box": 1}
 
 
-def test_box_beside_the_image_is_lost_and_the_image_kept(root, castings, tmp_path):
+def test_box_outside_the_image_is_dropped_and_the_image_kept(root, castings, tmp_path):
     (castings / "C0001" / "ground_truth.txt").write_text("1 80 90 6 16\n1 11 21 6 16\n")
     builder = build(root, tmp_path)
     assert len(boxes(builder, "C0001_0001")) == 1
@@ -218,7 +218,7 @@ def short_line(folder):
         (short_line, "malformed_annotation", errors.MalformedAnnotationError, "ground_truth.txt, line 2"),
     ],
 )
-def test_one_bad_thing_costs_one_image(root, castings, tmp_path, spoil, kind, error, where):
+def test_one_fault_affects_one_image(root, castings, tmp_path, spoil, kind, error, where):
     spoil(castings / "C0001")
     builder = build(root, tmp_path)
     assert sorted(examples(builder)) == ["C0001_0002", "C0001_0003"]
@@ -248,7 +248,7 @@ def test_line_of_a_row_without_image_is_that_of_the_malformed_one_where_it_comes
 @pytest.mark.parametrize(
     "row", ["1 1e308 -1e308 -1e308 1e308 1e308 -1e308 -1e308 1e308", "1 2000000 1 1 1 1 1 1 -2000000"]
 )
-def test_absurd_corners_cost_their_image_alone(tmp_path, row):
+def test_absurd_corners_affect_their_image_only(tmp_path, row):
     builder = oriented(tmp_path, row, "2 20.5 10.5 30.5 20.5 20.5 30.5 10.5 20.5")
     assert sorted(examples(builder)) == ["B0046_0002", "B0046_0003"]
     assert builder.report().counts() == {"malformed_annotation": 1}
@@ -256,7 +256,7 @@ def test_absurd_corners_cost_their_image_alone(tmp_path, row):
 
 
 @pytest.mark.parametrize("text", ["1 11 21 6 16\nx 1 2 3 4\n", "1 11 21 6 16\n2 11 2"])
-def test_truth_that_may_concern_any_image_costs_the_series_alone(root, castings, tmp_path, text):
+def test_error_that_may_concern_any_image_affects_its_series_only(root, castings, tmp_path, text):
     write_series(castings, "C0002", truth=text)
     builder = build(root, tmp_path)
     assert sorted(examples(builder)) == ["C0001_0001", "C0001_0002", "C0001_0003"]
@@ -266,7 +266,7 @@ def test_truth_that_may_concern_any_image_costs_the_series_alone(root, castings,
         build(root, tmp_path, strict=True).index()
 
 
-def test_broken_matlab_table_costs_its_series(root, castings, tmp_path):
+def test_broken_matlab_table_invalidates_its_series(root, castings, tmp_path):
     (write_series(castings, "C0029") / "BoundingBox.mat").write_bytes(b"\0" * 300)
     builder = build(root, tmp_path)
     assert len(examples(builder)) == 3

@@ -55,7 +55,7 @@ def test_assignment_is_within_two_points_of_15_per_cent():
 
 
 @pytest.mark.parametrize("protocol", ["recommended", "70-15-15"])
-def test_series_stay_whole_and_follow_the_assignment(root, castings, tmp_path, protocol):
+def test_series_are_not_split_and_follow_the_assignment(root, castings, tmp_path, protocol):
     for series in ("C0032", "C0010"):
         write_series(castings, series, truth="1 11 21 6 16\n")
     found = examples(build(root, tmp_path, protocol=protocol))
@@ -77,7 +77,7 @@ def test_series_not_in_the_assignment_follow_the_general_rule(tmp_path):
 
 
 @pytest.mark.realdata
-def test_whole_copy_of_castings(real_data, tmp_path):
+def test_complete_copy_of_castings(real_data, tmp_path):
     builder = build(real_data("gdxray"), tmp_path)
     report = builder.report()
     assert report.counts() == {"clipped_box": 6, "misnamed_truth": 1, "stray_truth": 1, "empty_truth": 1}

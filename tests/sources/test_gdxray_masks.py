@@ -56,7 +56,7 @@ def test_oriented_rectangle_twice_is_a_duplicate(tmp_path):
 # ---- W0002 holds the masks of W0001 ----
 
 
-def test_masks_are_truth_and_no_samples(welds, tmp_path):
+def test_masks_are_annotations_and_not_samples(welds, tmp_path):
     builder = build(welds.parent, tmp_path, "welds")
     found = examples(builder)
     assert sorted(found) == ["W0001_0001", "W0001_0002"]
@@ -68,13 +68,13 @@ def test_masks_are_truth_and_no_samples(welds, tmp_path):
     assert builder.report().counts() == {}
 
 
-def test_masks_come_before_a_truth_file(welds, tmp_path):
+def test_masks_take_precedence_over_an_annotation_file(welds, tmp_path):
     (welds / "W0001" / "ground_truth.txt").write_text("1 11 21 6 16\n")
     assert len(boxes(build(welds.parent, tmp_path, "welds"), "W0001_0001")) == 3
 
 
 @pytest.mark.parametrize("truth", [None, "1 11 21 6 16\n2 11 21 6 16\n"])
-def test_image_without_its_mask_is_unlabeled_and_costs_no_other(welds, tmp_path, truth):
+def test_image_without_its_mask_is_unlabeled_and_affects_no_other(welds, tmp_path, truth):
     (welds / "W0002" / "W0002_0002.png").unlink()
     if truth:
         (welds / "W0001" / "ground_truth.txt").write_text(truth)
@@ -90,7 +90,7 @@ def test_image_without_its_mask_is_unlabeled_and_costs_no_other(welds, tmp_path,
 
 
 @pytest.mark.parametrize("series_there", [True, False])
-def test_mask_without_its_image_is_counted_and_costs_no_other(welds, tmp_path, series_there):
+def test_mask_without_its_image_is_counted_and_affects_no_other(welds, tmp_path, series_there):
     (welds / "W0001" / "W0001_0002.png").unlink()
     write_series(welds, "W0003", truth="1 11 21 6 16\n")
     if not series_there:
@@ -129,7 +129,7 @@ def test_unreadable_image_is_counted_once_and_its_mask_not_at_all(welds, tmp_pat
     assert builder.report().counts() == {"unreadable_image": 1}
 
 
-def test_mask_of_another_size_costs_its_image(welds, tmp_path):
+def test_mask_of_another_size_removes_its_image(welds, tmp_path):
     PIL.Image.new("L", (60, 48)).save(welds / "W0002" / "W0002_0002.png")
     builder = build(welds.parent, tmp_path, "welds")
     assert sorted(examples(builder)) == ["W0001_0001"]

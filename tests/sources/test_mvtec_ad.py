@@ -177,7 +177,7 @@ def lost_image(root: Path) -> None:
         (lost_image, "missing_image", MissingImageError),
     ],
 )
-def test_what_costs_one_image_costs_no_other_and_raises_when_strict(bottle, tmp_path, spoil, kind, error):
+def test_a_lost_image_affects_no_other_and_raises_if_strict(bottle, tmp_path, spoil, kind, error):
     before = set(examples(builder(bottle, tmp_path)))
     spoil(bottle)
     b = builder(bottle, tmp_path)
@@ -212,7 +212,7 @@ def test_the_same_defect_below_train_and_test_is_there_once(bottle, tmp_path):
     assert b.report().counts() == {"defect_in_train": 2, "duplicate_image": 2}
 
 
-def test_images_outside_the_folders_are_told(bottle, tmp_path):
+def test_images_outside_the_folders_are_reported(bottle, tmp_path):
     draw(bottle / "bottle/test/broken_large_000.png")
     draw(bottle / "bottle/ground_truth/contamination/000_other.png")
     draw(bottle / "bottle/test/contamination/005.bmp")
@@ -222,7 +222,7 @@ def test_images_outside_the_folders_are_told(bottle, tmp_path):
     assert b.report().loses_something
 
 
-def test_odd_names_gaps_and_litter_are_no_problem(bottle, tmp_path):
+def test_unusual_names_gaps_and_stray_files_are_accepted(bottle, tmp_path):
     """`000(1).png` as browsers name a second download, numbers with gaps, .DS_Store; no license file, capitals."""
     draw(bottle / "bottle/test/contamination/000(1).png")
     draw_mask(bottle / "bottle/ground_truth/contamination/000(1)_mask.png", (0, 0, 1, 1))
@@ -269,13 +269,13 @@ def test_ids_and_splits_are_the_same_from_folder_parent_zip_and_tar(bottle, tmp_
         assert {i: split for i, (split, _) in examples(builder(place, tmp_path)).items()} == wanted
 
 
-def test_a_folder_of_something_else_says_what_it_should_look_like(tmp_path):
+def test_error_for_an_unrelated_folder_describes_the_expected_layout(tmp_path):
     draw(tmp_path / "raw/pictures/000.png")
     with pytest.raises(LayoutError, match=r"ground_truth/<defect>/000_mask\.png"):
         builder(tmp_path / "raw", tmp_path)
 
 
-def test_a_category_that_is_not_there_says_so(bottle, tmp_path):
+def test_a_missing_category_is_reported(bottle, tmp_path):
     with pytest.raises(LayoutError, match="no image of mvtec_ad/zipper"):
         builder(bottle, tmp_path, "zipper").download_and_prepare()
 
@@ -305,7 +305,7 @@ def test_recommended_puts_each_defect_type_into_every_split(tmp_path):
     assert found == examples(builder(root, tmp_path, "pill", protocol="70-15-15"))
 
 
-def test_the_whole_set_is_cut_as_the_docs_say():
+def test_the_complete_dataset_is_split_as_documented():
     total: Counter[str] = Counter()
     for category in CATEGORIES:
         config = SOURCE.config(category)

@@ -136,7 +136,7 @@ def test_identical_images_share_the_smallest_id_as_group(steel, tmp_path):
     assert builder.report().counts() == {"identical_images": 2}
 
 
-def test_image_without_truth_is_not_clean(steel, tmp_path):
+def test_image_without_annotation_is_not_clean(steel, tmp_path):
     (steel / "ANNOTATIONS/crazing_1.xml").unlink()
     builder = build(steel, tmp_path)
     split, example = examples(builder)["crazing_1"]
@@ -185,7 +185,7 @@ def unknown_class(root):
         (unknown_class, errors.UnknownClassError, r"ANNOTATIONS/crazing_1\.xml, line 5: class 'dent'"),
     ],
 )
-def test_one_bad_file_costs_one_image(steel, tmp_path, spoil, error, where):
+def test_one_bad_file_affects_one_image(steel, tmp_path, spoil, error, where):
     spoil(steel)
     builder = build(steel, tmp_path)
     assert set(examples(builder)) == {"patches_1", "scratches_1"}
@@ -213,7 +213,7 @@ def test_xml_in_a_chinese_encoding(steel, tmp_path):
     assert builder.report().counts() == {}
 
 
-def test_unknown_encoding_costs_its_image_alone(steel, tmp_path):
+def test_unknown_encoding_affects_its_image_only(steel, tmp_path):
     path = steel / "ANNOTATIONS/crazing_1.xml"
     path.write_text(f'<?xml version="1.0" encoding="foobar"?>\n{path.read_text()}')
     builder = build(steel, tmp_path)
@@ -232,7 +232,7 @@ def test_no_official_split(steel, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["parent", "zip"])
-def test_same_from_every_place(sample_tree, tmp_path, layout):
+def test_same_batches_from_every_location(sample_tree, tmp_path, layout):
     root = sample_tree("neu_det")
     if layout == "parent":
         place = tmp_path / "downloads"
@@ -292,7 +292,7 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
     assert files["a"] != files["c"]
 
 
-def test_converts_with_its_own_bytes(sample_tree, tmp_path):
+def test_images_keep_their_bytes(sample_tree, tmp_path):
     root = sample_tree("neu_det")
     builder = build(root, tmp_path)
     builder.download_and_prepare()
@@ -367,7 +367,7 @@ def moved_by_each(root: Path, image_ids: Iterable[str], tmp_path: Path) -> dict[
     return found
 
 
-def test_deleting_any_image_moves_at_most_two_others_twins_or_not(sample_tree, tmp_path):
+def test_deleting_any_image_moves_at_most_two_others_duplicates_included(sample_tree, tmp_path):
     root = tmp_path / "NEU-DET"
     shutil.copytree(sample_tree("neu_det"), root)
     by_class: dict[str, list[Path]] = {}

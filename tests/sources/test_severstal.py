@@ -124,7 +124,7 @@ def test_masks_are_the_pixels_that_were_coded(strips, tmp_path):
     assert (union["defect_1"] == one_square()).all()
 
 
-def test_image_without_row_is_clean_in_the_new_form_and_unknown_in_the_old(strips, tmp_path):
+def test_image_without_a_row_is_clean_in_the_new_format_and_unknown_in_the_old(strips, tmp_path):
     write_csv(strips, OLD, *old_rows()[:4])
     builder = build(strips, tmp_path)
     assert examples(builder)["aaa000002"][0] == "unlabeled"
@@ -141,7 +141,7 @@ def empty_table(root: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [remove_csv, empty_table])
-def test_no_table_means_nobody_looked(strips, tmp_path, spoil):
+def test_no_table_means_unannotated(strips, tmp_path, spoil):
     spoil(strips)
     builder = build(strips, tmp_path)
     assert set(builder.index().splits) == {"unlabeled"}
@@ -177,7 +177,7 @@ CUT = [
 
 
 @pytest.mark.parametrize("text", CUT)
-def test_row_that_was_cut_costs_its_image_alone(strips, tmp_path, text):
+def test_truncated_row_affects_its_image_only(strips, tmp_path, text):
     cut(strips, text)
     builder = build(strips, tmp_path)
     assert set(examples(builder)) == {"aaa000001", "bbb000001"}
@@ -188,7 +188,7 @@ def test_row_that_was_cut_costs_its_image_alone(strips, tmp_path, text):
 
 
 @pytest.mark.parametrize("last", ["aaa0000015.jpg,3,1 5", "aaa0000015", "aaa0000015.jpg,3,"])
-def test_images_after_the_cut_do_not_pass_for_clean(strips, tmp_path, last):
+def test_images_after_the_truncation_are_not_clean(strips, tmp_path, last):
     """The rows after it are lost. aaa000001 comes before it and is clean, aaa000002 after it."""
     cut(strips, f"{NEW}\naaa0000011.jpg,3,1 5\n{last}")
     PIL.Image.new("RGB", SIZE, (9,) * 3).save(strips / "train_images/aaa0000011.jpg")
@@ -199,7 +199,7 @@ def test_images_after_the_cut_do_not_pass_for_clean(strips, tmp_path, last):
     assert builder.report().counts() == {"malformed_annotation": 1, "missing_truth": 1}
 
 
-def test_cut_table_in_no_order_makes_no_image_clean(strips, tmp_path):
+def test_truncated_unordered_table_makes_no_image_clean(strips, tmp_path):
     cut(strips, f"{NEW}\nzzz.jpg,3,1 5\naaa000001.jpg,3,1 5\nzzz.jpg,1,9")
     builder = build(strips, tmp_path)
     assert not examples(builder)["aaa000002"][1].annotated
@@ -228,7 +228,7 @@ def test_long_code_is_read(strips, tmp_path):
     assert csv.field_size_limit() == limit
 
 
-def test_overlong_field_costs_its_image_alone(strips, tmp_path):
+def test_overlong_field_affects_its_image_only(strips, tmp_path):
     write_csv(strips, NEW, *new_rows(), f"aaa000002.jpg,3,{'9' * 200_000}")
     builder = build(strips, tmp_path)
     assert set(examples(builder)) == {"aaa000001", "bbb000001"}
@@ -293,7 +293,7 @@ def test_sample_submission_is_not_read(strips, tmp_path):
         ("aaa000002.jpg,,1 2", errors.UnknownClassError, r"train\.csv, line 4: class ''"),
     ],
 )
-def test_one_bad_row_costs_its_image_alone(strips, tmp_path, row, error, where):
+def test_one_bad_row_affects_its_image_only(strips, tmp_path, row, error, where):
     write_csv(strips, NEW, *new_rows(), row, "aaa000002.jpg,1,1 2 3")
     builder = build(strips, tmp_path)
     assert set(examples(builder)) == {"aaa000001", "bbb000001"}

@@ -79,7 +79,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @settings(max_examples=40)
 @given(tables())
-def test_counts_are_those_by_hand(rows: list[dict[str, Any]]) -> None:
+def test_counts_equal_those_by_hand(rows: list[dict[str, Any]]) -> None:
     found = of(train=rows).overall
     annotated = [one for one in rows if one["annotated"]]
     assert found.images == {
@@ -98,7 +98,7 @@ def test_counts_are_those_by_hand(rows: list[dict[str, Any]]) -> None:
 
 @settings(max_examples=40)
 @given(tables())
-def test_places_are_the_pixels_that_boxes_cover(rows: list[dict[str, Any]]) -> None:
+def test_position_maps_count_the_pixels_that_boxes_cover(rows: list[dict[str, Any]]) -> None:
     expected = np.zeros((3, 64, 32))
     for one in rows:
         for (x0, y0, x1, y1), label in zip(one["boxes"], one["labels"], strict=True):
@@ -110,7 +110,7 @@ def test_places_are_the_pixels_that_boxes_cover(rows: list[dict[str, Any]]) -> N
 
 @settings(max_examples=25)
 @given(tables(), tables())
-def test_the_whole_is_the_sum_of_its_splits(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
+def test_the_total_is_the_sum_of_its_splits(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
     found = of(train=train, test=test)
     parts = list(found.splits.values())
     for name in ("class_boxes", "class_images", "together"):
@@ -186,7 +186,7 @@ def test_decoded_images_are_few_and_spread_evenly(most: int) -> None:
     assert (found.splits["test"].brightness > 149.5).all()
 
 
-def test_no_row_in_a_split_or_nobody_looked() -> None:
+def test_empty_and_unannotated_splits() -> None:
     found = of(unlabeled=[row(annotated=False)]).overall
     assert found.defect_free_share is None
     assert found.images["defect_free"] == 0
@@ -194,7 +194,7 @@ def test_no_row_in_a_split_or_nobody_looked() -> None:
     assert list(of(train=[], test=[row()]).splits) == ["test"]
 
 
-def test_rows_behind_an_index_are_read_in_their_order() -> None:
+def test_indexed_rows_are_read_in_their_order() -> None:
     dataset = split_of([row([(0, 0, 8, 8)] * n, [0] * n) for n in range(5)]).select([4, 0, 2])
     assert statistics({"train": dataset}).overall.columns.counts.tolist() == [4, 0, 2]
 

@@ -70,7 +70,7 @@ def test_tiny_boxes_are_counted_where_images_are_stretched() -> None:
     assert text(found, "tiny_boxes").startswith("1 of 106 boxes (0.9%) have a side under 8 pixels")
 
 
-def test_images_that_nobody_annotated_or_that_are_broken_and_no_defect_free_one() -> None:
+def test_notices_of_unannotated_broken_and_missing_defect_free_images() -> None:
     found = of(train=[image([0])] * 20, unlabeled=[row(annotated=False, data=b"no image")])
     assert kinds(found) == ["unannotated", "no_defect_free", "absent_class", "undecodable"]
     assert text(found, "unannotated").startswith("1 of 21 images are unannotated")
@@ -82,7 +82,7 @@ def test_a_set_without_any_box() -> None:
 
 
 @pytest.mark.parametrize(("level", "told"), [(130, "brighter"), (70, "darker"), (103, None)])
-def test_a_split_taken_in_other_light(level: int, told: str | None) -> None:
+def test_a_split_with_different_lighting(level: int, told: str | None) -> None:
     other = [image([0, 1, 2], data=encoded(Image.new("L", (4, 4), level)))] * 20
     found = of(**(GOOD | {"test": other, "train": GOOD["train"] * 4}))
     assert ("brightness_differs" in kinds(found)) == (told is not None)

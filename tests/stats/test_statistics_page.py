@@ -63,7 +63,7 @@ def boxes(count: int, size: tuple[int, int] = (64, 64)) -> dict[str, Any]:
         [row([(0.2, 0.2, 0.4, 0.3)], [0])],
     ],
 )
-def test_a_page_of_any_set_is_whole(rows: Sequence[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_page_of_any_dataset_is_complete(rows: Sequence[dict[str, Any]], tmp_path: Path) -> None:
     check(page_of(tmp_path, one=of(train=rows)))
 
 
@@ -77,7 +77,7 @@ def test_many_classes_and_names_that_are_markup(tmp_path: Path) -> None:
     assert "The 20 most frequent of 40 are drawn" in page
 
 
-def test_more_splits_than_colours(tmp_path: Path) -> None:
+def test_more_splits_than_colors(tmp_path: Path) -> None:
     check(page_of(tmp_path, one=of(**{f"fold{i}": [row([(0, 0, 9, 9)], [0])] for i in range(9)})))
 
 
@@ -94,7 +94,7 @@ def test_several_sets_are_folded_below_a_table(tmp_path: Path) -> None:
     assert "<h2>second</h2>" in page
 
 
-def test_a_map_has_a_cell_of_each_value_where_it_belongs() -> None:
+def test_a_map_shows_each_value_in_its_cell() -> None:
     values = np.zeros((4, 4))
     values[1, 2:], values[3, 0] = 1, 0.55
     drawn = heat(values, 1, 1, "map")

@@ -107,13 +107,13 @@ def test_iou_must_exceed_a_third_of_a_hundred(height, right):
     assert scores["recall"] == right
 
 
-def test_a_sure_detection_of_another_class_takes_the_box():
+def test_a_confident_detection_of_another_class_takes_the_box():
     truth, boxes = [true([[0, 0, 50, 50]], [0])], [[0, 0, 50, 50], [0, 0, 50, 50]]
     assert protocol_scores([found(boxes, [0, 1], [0.9, 0.8])], truth)["recall"] == 1
     assert protocol_scores([found(boxes, [0, 1], [0.8, 0.9])], truth)["recall"] == 0
 
 
-def test_boxes_are_whole_pixels():
+def test_boxes_are_rounded_to_integer_pixels():
     """33.6 rows of 100 become 34, 33.4 become 33."""
     truth = [true([[0.2, 0.2, 99.8, 100.3]], [0])]
     assert protocol_scores([found([[0, 0, 100, 33.6]], [0], [0.5])], truth)["recall"] == 1
@@ -131,7 +131,7 @@ def test_nothing_found_and_nothing_to_find():
 
 @given(st.integers(0, 10**6), st.floats(0, 1))
 @settings(deadline=None, max_examples=60)
-def test_a_threshold_is_the_same_as_handing_in_fewer(seed, threshold):
+def test_a_threshold_equals_passing_fewer_detections(seed, threshold):
     predictions, targets = random_detections(seed)
     cut = [
         {name: [v for v, s in zip(p[name], p["scores"], strict=True) if s >= threshold] for name in p}
@@ -239,7 +239,7 @@ def test_the_publishers_script_itself_on_random_images(publisher, tmp_path):
 
 
 @pytest.mark.realdata
-def test_the_publishers_script_itself_on_its_own_truth(publisher, tmp_path):
+def test_the_publishers_script_on_its_own_ground_truth(publisher, tmp_path):
     """Its gt.zip (500 images) with detections made of it: moved, doubled, of another class, left out."""
     generator = random.Random(7)
     predictions, targets = [], []

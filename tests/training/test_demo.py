@@ -31,7 +31,7 @@ def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
     assert re.search(r"<dt>minutes in total</dt><dd>([\d.]+)", page)[1] in lines[-1]
 
 
-def test_a_step_that_fails_is_named_as_it_ran_and_the_old_page_stays(tmp_path, capfd, monkeypatch):
+def test_a_failing_step_is_named_and_the_old_page_stays(tmp_path, capfd, monkeypatch):
     page = tmp_path / "demo" / "index.html"
     page.parent.mkdir()
     page.write_text("the old page")

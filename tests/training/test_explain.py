@@ -111,12 +111,12 @@ def test_an_image_without_a_detection_has_a_page_that_says_so(run: Path, tmp_pat
         (["--mask", "3"], "'mask', which is not a setting", 2),
     ],
 )
-def test_what_can_not_be_is_said(run: Path, tmp_path: Path, capsys, extra, said, status):
+def test_invalid_requests_are_reported(run: Path, tmp_path: Path, capsys, extra, said, status):
     assert explain.main([str(run), "--output", str(tmp_path / "maps"), *extra]) == status
     assert said in capsys.readouterr().err
 
 
-def test_an_older_explanation_stays_where_the_call_is_wrong(run: Path, tmp_path: Path):
+def test_an_older_explanation_survives_an_invalid_call(run: Path, tmp_path: Path):
     (tmp_path / "images").mkdir()
     for name in ("explanations.json", "index.html", "images/a.html"):
         (tmp_path / name).write_text("old")
@@ -130,7 +130,7 @@ def test_a_folder_of_something_else_is_left_alone(run: Path, capsys):
     assert explain.main([str(run.parent / "nowhere")]) == 1
 
 
-def test_detections_lie_where_the_model_put_them_on_images_that_are_stretched(run: Path):
+def test_detections_on_stretched_images_are_at_the_models_positions(run: Path):
     """Files are not square, the model's input is: boxes come back from the file's pixels to the query's own."""
     detector_run = explain._open_detector(run, "test", [])
     found = predict_images(detector_run, "test")

@@ -85,14 +85,14 @@ class Layered(torch.nn.Module):
         return (self.features(images)[:, 0] * torch.ones(64, 80))[:, 12:28, 36:56].sum((1, 2))[:, None]
 
 
-def test_hirescam_of_a_known_network_is_the_part_it_adds_up():
+def test_hirescam_of_a_known_network_is_the_summed_region():
     network = Layered().requires_grad_(False)
     found = cam_map("hirescam", network, [network.features], torch.rand(1, 3, 64, 80) + 0.5, lambda output: output[0])
     assert energy_inside(found, BOX) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("corner", [True, False])
-def test_eigencam_shows_what_sticks_out_wherever_it_lies(corner):
+def test_eigencam_highlights_salient_regions_at_any_position(corner):
     """The sign of a principal component is arbitrary: grad-cam's own shows all but a blob in the corner."""
     network = Layered().requires_grad_(False)
     pixels = 0.3 + 0.02 * torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
@@ -102,7 +102,7 @@ def test_eigencam_shows_what_sticks_out_wherever_it_lies(corner):
     assert found[blob].mean() > 0.8 and found.mean() < 0.3
 
 
-def test_a_detection_cut_at_the_edge_is_held_against_the_whole_box_of_its_query():
+def test_a_clipped_detection_is_compared_with_the_full_box_of_its_query():
     drawn = (-10.0, -10.0, 30.0, 30.0)
     cut = Detection((0.0, 0.0, 30.0, 30.0), 0, 0.9, 0, drawn)
     found = similarity(torch.tensor([[[0.9]]]), torch.tensor([[drawn]]), cut)

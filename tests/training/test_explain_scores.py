@@ -38,7 +38,7 @@ def test_a_map_that_is_the_same_everywhere_has_the_boxs_area_inside(box):
 
 
 @given(maps, st.floats(0, SHAPE[1]))
-def test_what_is_not_left_of_a_line_is_right_of_it(values, x):
+def test_energies_left_and_right_of_a_line_add_up(values, x):
     left, right = (0.0, 0.0, x, 12.0), (x, 0.0, 16.0, 12.0)
     assert energy_inside(values, left) + energy_inside(values, right) == pytest.approx(1, abs=1e-5)
 
@@ -75,7 +75,7 @@ def test_curves_run_between_the_image_and_nothing_and_mirror_each_other(values, 
     assert all(a >= b for a, b in zip(curves.deletion, curves.deletion[1:], strict=False))
 
 
-def test_the_map_that_is_right_has_better_curves_than_noise():
+def test_a_correct_map_has_better_curves_than_noise():
     right = np.zeros(SHAPE, np.float32)
     right[2:6, 4:8] = 1
     good, noise = curves_of(right), curves_of(np.random.default_rng(3).random(SHAPE))
@@ -93,7 +93,7 @@ def test_rank_correlation(one, other):
 
 
 @given(maps, maps)
-def test_a_consensus_hears_ranks_and_not_contrast(one, other):
+def test_a_consensus_depends_on_ranks_and_not_on_contrast(one, other):
     plain, contrasty = {"a": one, "b": other}, {"a": one, "b": 5 * other.astype(float) ** 3}
     assert np.allclose(consensus_map(plain), consensus_map(contrasty), atol=1e-6)
     both = agreement(plain)
@@ -102,13 +102,13 @@ def test_a_consensus_hears_ranks_and_not_contrast(one, other):
 
 
 @given(st.sampled_from(BASELINES), boxes(), st.integers(0, 100))
-def test_baselines_are_maps_and_come_again(name, box, seed):
+def test_baselines_are_valid_and_reproducible(name, box, seed):
     one, again = (baseline_map(name, SHAPE, box, np.random.default_rng(seed)) for _ in range(2))
     assert one.shape == SHAPE and one.dtype == np.float32 and np.array_equal(one, again)
     assert one.min() >= 0 and one.max() <= 1
 
 
-def test_a_blob_in_the_box_lies_there_and_one_in_the_center_does_not_know_it():
+def test_the_box_blob_follows_the_box_and_the_center_blob_does_not():
     box = (1.0, 1.0, 5.0, 4.0)
     inside = [energy_inside(baseline_map(name, SHAPE, box, np.random.default_rng(0)), box) for name in BASELINES]
     of = dict(zip(BASELINES, inside, strict=True))
@@ -116,12 +116,12 @@ def test_a_blob_in_the_box_lies_there_and_one_in_the_center_does_not_know_it():
     assert of["random"] == pytest.approx(area_of(box, SHAPE), rel=0.4)
 
 
-def test_a_map_that_is_not_a_number_is_an_empty_one():
+def test_a_map_of_nans_is_treated_as_empty():
     assert not scaled(np.array([[1.0, np.nan]])).any() and not scaled(np.ones(SHAPE)).any()
     assert scaled(np.array([[2.0, 3.0, 4.0]])).tolist() == [[0, 0.5, 1]]
 
 
-def test_blurring_takes_small_things_away_and_leaves_a_flat_image():
+def test_blurring_removes_small_details_and_keeps_a_flat_image():
     flat = torch.full((1, 3, 40, 50), 0.7)
     assert torch.allclose(blurred(flat), flat)
     dotted = flat.clone()
@@ -142,7 +142,7 @@ def test_calibration_counts_every_detection_from_the_floor_up(marks, floor):
         assert found.error is None and found.bias is None
 
 
-def test_calibration_of_scores_that_are_true_and_of_boasting_ones():
+def test_calibration_of_honest_and_of_overconfident_scores():
     true = [(0.25, i < 1) for i in range(4)] + [(0.75, i < 3) for i in range(4)]
     assert calibration(true, 0.0).error == pytest.approx(0)
     boasting = calibration([(0.95, False), (0.95, True)], 0.0)
@@ -178,7 +178,7 @@ def test_what_a_method_passes(energy, redrawn, deletion, passes):
     assert found["gradcam"].curves_won == (1 if deletion < 0.2 else 0)
 
 
-def test_boxes_over_half_of_the_image_do_not_decide():
+def test_boxes_over_half_of_the_image_do_not_count():
     """No map could have twice the random map's energy there."""
     large, small = explanation("gradcam", 0.7, 0.6, 0.1), explanation("gradcam", 0.5, 0.1, 0.1)
     both = summarize([Explained(None, [large, small], {})])  # pyright: ignore[reportArgumentType]

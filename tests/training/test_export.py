@@ -110,7 +110,7 @@ def test_the_script_of_the_docs_finds_what_predict_finds_without_torch(run, writ
         assert [float(edge) for edge in edges] == pytest.approx(box, abs=0.2)
 
 
-def test_what_torch_does_not_find_is_not_written(run, written, monkeypatch, tmp_path):
+def test_an_export_that_differs_from_torch_is_not_written(run, written, monkeypatch, tmp_path):
     opened = open_model(run)
     monkeypatch.setattr(exporting, "_write", lambda *given: _stand_in(written, given[2]))
     images = write_images(tmp_path / "images")
@@ -123,7 +123,7 @@ def test_what_torch_does_not_find_is_not_written(run, written, monkeypatch, tmp_
     assert not list(tmp_path.glob("*.onnx*")) and not list(tmp_path.glob(".*.part"))
 
 
-def test_another_resize_is_seen(run, written, monkeypatch, tmp_path):
+def test_a_different_resize_is_detected(run, written, monkeypatch, tmp_path):
     """Without the image processor's anti-aliasing, boxes on images of the canvas's size are right, on others not."""
     opened = open_model(run)
     before = opened.processor.__call__
@@ -189,7 +189,7 @@ class TestRefusals:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 30))
-def test_differences_do_not_mind_the_order(seed, count):
+def test_differences_ignore_the_order(seed, count):
     rng = np.random.default_rng(seed)
     boxes, scores, labels = rng.random((count, 4)) * 50, rng.random(count), rng.integers(0, 3, count)
     order = rng.permutation(count)

@@ -19,7 +19,7 @@ from training.scoring.prediction_page import (
 )
 
 
-def test_operating_point_maximises_f1():
+def test_operating_point_maximizes_f1():
     targets = [{"boxes": [[0, 0, 10, 10], [50, 50, 60, 60]], "labels": [0, 0]}, {"boxes": [], "labels": []}]
     predictions = [
         {"boxes": [[0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]], "labels": [0, 0, 0], "scores": [0.9, 0.3, 0.6]},
@@ -36,7 +36,7 @@ def test_operating_point_without_anything():
 
 
 @pytest.mark.parametrize("name", ["made/1", "<script>alert(1)</script>"])
-def test_page_needs_nothing_else(tmp_path, name):
+def test_page_is_self_contained(tmp_path, name):
     row = drawn_row(1)
     prediction = {"boxes": [[1, 1, 9, 9], [2, 2, 8, 8]], "labels": [0, 1], "scores": [0.8, 0.1]}
     picture = Picture(name, row["bytes"], row["width"], row["height"], row, prediction)

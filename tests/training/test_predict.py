@@ -58,7 +58,7 @@ def as_numbers(one) -> tuple:
     return one.size, np.round(one.boxes, 2).tolist(), np.round(one.scores, 4).tolist(), one.labels
 
 
-def test_finds_what_transformers_finds(run, images):
+def test_detections_equal_those_of_transformers(run, images):
     opened = open_model(run)
     for one in detections_in(run, images).detections:
         pixels = np.array(Image.open(one.image.file))
@@ -105,7 +105,7 @@ def test_what_is_found_in_an_image_does_not_depend_on_the_others(run, images, tm
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 @pytest.mark.parametrize("tiles", [None, Tiling((50, 60))])
-def test_broken_images_cost_nothing_but_themselves(run, images, batch_size, tiles):
+def test_broken_images_affect_only_themselves(run, images, batch_size, tiles):
     whole = detections_in(run, images, tiles=tiles).detections
     (images / "0a.png").write_text("no image", encoding="utf-8")
     content = (images / "1.png").read_bytes()
@@ -258,7 +258,7 @@ class TestRefusals:
         left = [path.name for path in (tmp_path / "found" / "overlays").rglob("*.jpg")]
         assert left == ["1.png.jpg"]
 
-    def test_nothing_to_look_at(self, run, tmp_path, capsys):
+    def test_no_images(self, run, tmp_path, capsys):
         (tmp_path / "empty").mkdir()
         assert main([str(run), str(tmp_path / "empty"), "--output", str(tmp_path / "o")]) == 1
         assert main([str(run), str(tmp_path / "missing"), "--output", str(tmp_path / "o")]) == 1

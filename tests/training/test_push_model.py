@@ -59,7 +59,7 @@ def in_another_process(hub: RunningHub, token: str, code: str, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_there_and_back(hub, chosen, run, tmp_path):
+def test_round_trip(hub, chosen, run, tmp_path):
     token = str(chosen.token)
     images = write_images(tmp_path / "images", 1)
     code = f"""
@@ -143,7 +143,7 @@ class TestRefusals:
         assert "is a public repository. Nothing was sent" in capsys.readouterr().err
         assert chosen.list_repo_files("plant/open") == []
 
-    def test_a_hub_that_makes_public_ones(self, chosen, run, monkeypatch, capsys):
+    def test_a_hub_that_creates_public_repositories(self, chosen, run, monkeypatch, capsys):
         create = HfApi.create_repo
         monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **o: create(self, name, **{**o, "private": False}))
         assert self.push(run) == 1
@@ -222,7 +222,7 @@ class TestCard:
         assert "--references TEMPLATES" in text and "pipeline(" not in text
         assert "None was chosen" in text
 
-    def test_twice_is_as_good_as_once(self, run):
+    def test_pushing_twice_equals_pushing_once(self, run):
         once = card_of(run).content
         assert card_of(run, once).content == once
 

@@ -93,7 +93,7 @@ def test_without_a_file_the_recipe_of_the_source(name):
     assert with_config(["--dataset_name", name], "demo.yaml")[0] == str(CONFIGS / "neu_det.yaml")
 
 
-def test_without_a_file_the_default_or_the_run_to_go_on_with(config, tmp_path):
+def test_without_a_file_the_default_or_the_resumed_run_is_used(config, tmp_path):
     assert with_config([str(config), "--seed", "1"], "demo.yaml") == [str(config), "--seed", "1"]
     resume = ["--output_dir", str(tmp_path), "--resume_from_checkpoint", "latest"]
     assert with_config(resume, "demo.yaml")[0] == str(CONFIGS / "demo.yaml")
@@ -102,7 +102,7 @@ def test_without_a_file_the_default_or_the_run_to_go_on_with(config, tmp_path):
     assert with_config(resume[:2], "demo.yaml")[0] == str(CONFIGS / "demo.yaml")
 
 
-def test_differences_from_the_run_to_go_on_with(config, tmp_path):
+def test_differences_from_the_resumed_run(config, tmp_path):
     save(parse([str(config)]), tmp_path / "run.yaml")
     assert differences(parse([str(config), "--resume_from_checkpoint", "latest"]), tmp_path / "run.yaml") == []
     (line,) = differences(parse([str(config), "--learning_rate", "0.5"]), tmp_path / "run.yaml")
@@ -130,7 +130,7 @@ def test_saved_settings_start_the_same_run(config, tmp_path):
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_configs_are_valid_and_tell_their_memory(file):
+def test_shipped_configs_are_valid_and_state_their_memory(file):
     settings = parse([str(file)])
     assert settings.canvas
     assert isinstance(settings, Settings)

@@ -36,7 +36,7 @@ def halves(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["defect", "class"])
-def test_a_classifier_trains_scores_and_answers_in_a_pipeline(tmp_path, halves, capsys, target):
+def test_a_classifier_trains_scores_and_runs_in_a_pipeline(tmp_path, halves, capsys, target):
     config = tmp_path / "c.yaml"
     config.write_text(f"dataset_name: {halves}\noutput_dir: {tmp_path / 'run'}\n{TINY}", encoding="utf-8")
     options = ["--task", "classification", "--target", target, "--max_train_steps", "3", "--eval_steps", "3"]
@@ -70,7 +70,7 @@ def test_a_classifiers_processor_repeats_the_loaders_preprocessing(tmp_path):
     assert classifier_processor(model).data_config == processor.data_config
 
 
-def test_scores_of_answers():
+def test_scores_of_predictions():
     answers = [("a", 0, [0.9, 0.1]), ("b", 1, [0.4, 0.6]), ("c", 1, [0.7, 0.3]), ("d", 0, [0.8, 0.2])]
     assert scores_of(answers, "defect") == pytest.approx(
         {"score": 1.0, "accuracy": 0.75, "f1": 2 / 3, "auroc": 1.0, "images": 4}
@@ -79,7 +79,7 @@ def test_scores_of_answers():
     assert alone["auroc"] == -1 and alone["score"] == alone["f1"] == 0
 
 
-def test_a_pair_model_says_so_and_refuses_to_go_on_otherwise(tmp_path, capsys):
+def test_a_pair_model_is_marked_and_refuses_to_resume_without_pairs(tmp_path, capsys):
     from radikal_datasets import build_hub_folder
     from radikal_datasets.samples import make_sample
 
@@ -115,7 +115,7 @@ def test_sets_are_combined(tmp_path):
     assert all(name.startswith(("one_", "two_")) for name in classes) and len({n[:3] for n in classes}) == 2
 
 
-def test_a_run_ends_early_when_nothing_gets_better(tiny_config, tmp_path, monkeypatch, capsys):
+def test_a_run_stops_early_without_improvement(tiny_config, tmp_path, monkeypatch, capsys):
     from training.tasks import detection
 
     scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
@@ -134,7 +134,7 @@ def test_a_run_ends_early_when_nothing_gets_better(tiny_config, tmp_path, monkey
     assert Progress(worse_in_a_row=2).should_stop_early(2)
 
 
-def test_plain_augmentation_leaves_out_what_no_image_looks_like():
+def test_plain_augmentation_leaves_out_unrealistic_transforms():
     settings = Settings(dataset_name="x", mosaic=0.5, erase=0.5, copy_paste=0.5, noise=0.01)
     whole, plain = augmentation(settings), augmentation(settings, plain=True)
     assert (whole.mosaic, whole.erase, whole.copy_paste) == (0.5, 0.5, 0.5)
@@ -143,7 +143,7 @@ def test_plain_augmentation_leaves_out_what_no_image_looks_like():
 
 
 @pytest.mark.parametrize(("name", "value"), [("task", "segmentation"), ("channels", "bgr"), ("multi_scale", 1.5)])
-def test_values_that_cannot_be(name, value):
+def test_invalid_values(name, value):
     with pytest.raises(SettingsError, match=f"{name} is"):
         Settings(dataset_name="x", **{name: value})
 

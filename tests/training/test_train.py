@@ -44,7 +44,7 @@ def assert_same_run(left: Path, right: Path) -> None:
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_run_leaves_what_it_should(tiny_config, tmp_path, capsys):
+def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
     """Two accumulated batches a step, scores in mid-epoch, and --max_train_steps over epochs."""
     extra = [
         "--max_train_steps",
@@ -235,7 +235,7 @@ def test_output_among_the_images_is_refused(tiny_config, tiny_data, capsys, insi
     assert sorted(tiny_data.rglob("*")) == before
 
 
-def test_splits_that_are_not_there(tiny_config, tmp_path, capsys):
+def test_missing_splits(tiny_config, tmp_path, capsys):
     """Without validation and test the run trains, says so, and ends well."""
     data = write_hub_folder(tmp_path / "d", {"train": [drawn_row(i) for i in range(5)]})
     assert train.main([str(tiny_config), "--dataset_name", str(data), "--max_train_steps", "2"]) == 0
