@@ -28,7 +28,7 @@ _LAYOUT = Layout(width=1064, high=254, wide=518, narrowest=256, gap=8, shrink=Tr
 def preview_sheet(builder: InspectionBuilder) -> bytes | None:
     """A JPEG of up to eight images, every class in turn and one that is defect-free; None where none can be decoded.
 
-    The same tree gives the same bytes (with the same Pillow). An image that can't be decoded is passed over.
+    The same tree gives the same bytes (with the same Pillow). An image that cannot be decoded is skipped.
     """
     splits = builder.index().splits
     examples = [example for rows in splits.values() for example in rows]
@@ -77,7 +77,7 @@ def _decoded(
                 image.draft("RGB", (2 * _LAYOUT.high, 2 * _LAYOUT.high))  # a large JPEG is decoded at a fraction of it
                 picture = to_rgb(image)
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
-            logger.info("%s: not in the preview: %s", example.image, error)
+            logger.info("%s is left out of the preview, because it cannot be decoded: %s", example.image, error)
             continue
         scale = min(_LAYOUT.high / picture.height, _LAYOUT.wide / picture.width)
         if round(min(picture.size) * scale) == 0:  # a line of a hundred times its height

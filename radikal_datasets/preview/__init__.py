@@ -1,1 +1,1 @@
-"""Contact sheets and galleries of a set's images with their ground truth."""
+"""Contact sheets and galleries of a dataset's images with their ground truth."""

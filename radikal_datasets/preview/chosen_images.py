@@ -1,4 +1,4 @@
-"""Which images of a set a preview shows, and those images, decoded one at a time."""
+"""Choose the images that a preview shows, and decode them one at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS = ("image_id", "image", "boxes", "labels", "masks", "reference", "annot
 
 @dataclass(frozen=True)
 class _Place:
-    """Where one image is: row `row` of `dataset`; `kind` is the class it was chosen for."""
+    """Location of one image: row `row` of `dataset`; `kind` is the class it was chosen for."""
 
     image_id: str
     title: str
@@ -38,13 +38,13 @@ class _Place:
 
 @dataclass(frozen=True)
 class Choice:
-    """The images chosen, in the order of sets, splits and classes.
+    """The chosen images, in the order of datasets, splits and classes.
 
     Attributes:
-        names: the classes' names of all sets, each once.
-        titles, splits: of the sets that were looked at.
-        total: images that could have been chosen.
-        seed: of the choice.
+        names: class names of all datasets, each once.
+        titles, splits: of the datasets that were searched.
+        total: number of images that could have been chosen.
+        seed: of the random choice.
     """
 
     names: list[str]
@@ -55,12 +55,12 @@ class Choice:
     places: list[_Place]
 
     def heading(self) -> str:
-        """The sets, by name if they are few."""
+        """Return the names of the first three datasets, and how many more there are."""
         more = len(self.titles) - 3
         return ", ".join(self.titles[:3]) + (f" and {more} more" if more > 0 else "")
 
     def images(self) -> Iterator[AnnotatedImage]:
-        """Every chosen image; one that can't be decoded is passed over, with a warning."""
+        """Yield every chosen image; those that cannot be decoded are skipped with a warning."""
         number = {name: i for i, name in enumerate(self.names)}
         for place in self.places:
             row = next(rows(place.dataset.select([place.row]), _COLUMNS))
@@ -78,7 +78,7 @@ class Choice:
                     annotated=row["annotated"],
                 )
             except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
-                logger.warning("%s: not in the preview, it can't be decoded: %s", place.image_id, error)
+                logger.warning("%s is left out of the preview, because it cannot be decoded: %s", place.image_id, error)
 
 
 def choose(
@@ -89,30 +89,30 @@ def choose(
     images: int = 24,
     seed: int = 0,
 ) -> Choice:
-    """Images taken in turn from every class (defect-free ones count as a class) and every split of every set.
+    """Choose images in turn from every class (defect-free counts as a class) and every split of every dataset.
 
-    The same sets and seed give the same choice. An image that several sets hold is in the first of them alone.
+    The same datasets and seed give the same choice. An image in several datasets counts only for the first of them.
 
     Args:
-        sets: as `opened.open_sets` gives them.
-        split: this one alone.
-        classes: images that hold one of these alone; `defect-free` is one, too.
-        images: how many, at most.
+        sets: as `loading.sets.open_sets` yields them.
+        split: choose from this split only.
+        classes: choose only images with at least one of these; `defect-free` is allowed too.
+        images: maximum number of images.
 
     Raises:
         ChoiceError: no such split or class, or no image of that class in that split.
     """
     found, names, titles, splits = _found(sets)
     if split is not None and split not in splits:
-        raise ChoiceError(f"no split {split!r} in {', '.join(titles)}; there are: {', '.join(splits)}")
+        raise ChoiceError(f"{', '.join(titles)} has no split {split!r}. Choose one of: {', '.join(splits)}.")
     kinds = [*names, *(kind for kind in (DEFECT_FREE, NOT_ANNOTATED) if any(kind == place.kind for place in found))]
     if wrong := [name for name in classes if name not in kinds]:
-        raise ChoiceError(f"no class {wrong[0]!r} in {', '.join(titles)}; there are: {', '.join(kinds)}")
+        raise ChoiceError(f"{', '.join(titles)} has no class {wrong[0]!r}. Choose one of: {', '.join(kinds)}.")
     allowed = {place.image_id for place in found if not classes or place.kind in classes}
     found = [place for place in found if place.image_id in allowed and split in (None, place.split)]
     if not found:
-        raise ChoiceError(f"no image of class {' or '.join(classes) or 'any'} in split {split or 'any'}")
-    # An image found for a class asked for stands under it, not under another that it holds as well.
+        raise ChoiceError(f"There is no image of class {' or '.join(classes) or 'any'} in split {split or 'any'}.")
+    # An image chosen for a requested class is listed under it, not under another of its classes.
     cells = [place for place in found if not classes or place.kind in classes]
     taken = _in_turn(cells, images, seed, titles, splits, kinds)
     order = {place.image_id: i for i, place in enumerate(found)}
@@ -128,7 +128,7 @@ def choose(
 
 
 def _found(sets: Iterable[tuple[str, DatasetDict]]) -> tuple[list[_Place], list[str], list[str], list[str]]:
-    """One place for every class of every image; then all class names, titles and splits, each once, in order."""
+    """Return one location per class of every image; then all class names, titles and splits, each once, in order."""
     places: list[_Place] = []
     names: dict[str, None] = {}
     titles: dict[str, None] = {}
@@ -152,11 +152,11 @@ def _found(sets: Iterable[tuple[str, DatasetDict]]) -> tuple[list[_Place], list[
 def _in_turn(
     cells: list[_Place], images: int, seed: int, titles: Sequence[str], splits: Sequence[str], kinds: Sequence[str]
 ) -> list[_Place]:
-    """At most `images`, each once: one of every (set, class), splits by turns, then of the next split, and so on."""
+    """Return at most `images`, each once: one per (dataset, class), splits in turn, then of the next, and so on."""
     queues: dict[tuple[str, str, str], list[_Place]] = {}
     for place in sorted(cells, key=lambda place: _hash(seed, place.image_id)):
         queues.setdefault((place.title, place.kind, place.split), []).append(place)
-    # Defect-free first; set after set starts at the next class, so that a few images show many of both.
+    # Defect-free first; each dataset starts at the next class, so that a few images cover many datasets and classes.
     first = sorted(kinds, key=lambda kind: kind != DEFECT_FREE)
     there = {key[:2] for key in queues}
     by_set = [[(title, kind) for kind in first if (title, kind) in there] for title in titles]
@@ -184,8 +184,8 @@ def _hash(seed: int, image_id: str) -> bytes:
 
 
 def _opened(file: dict[str, Any]) -> Image.Image:
-    if file["bytes"] is None:  # never a file that a set merely names
-        raise ValueError(f"no bytes, only the path {file['path']}")
+    if file["bytes"] is None:  # never open a file that the dataset merely names
+        raise ValueError(f"the row has no bytes, only the path {file['path']}")
     image = Image.open(BytesIO(file["bytes"]))
     image.load()
     return image

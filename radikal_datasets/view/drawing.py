@@ -1,7 +1,7 @@
-"""Boxes, masks and class names drawn on an image, so that color-blind people can tell the classes apart too.
+"""Boxes, masks and class names drawn on an image, distinguishable for color-blind people too.
 
-Every class has a look: one of seven colors, a pattern of its box's line where there are more classes than colors, and
-a code of a few letters that stands at each of its boxes (`Cr` for crazing). The code alone identifies a class.
+Every class has a look: one of seven colors, a line pattern once there are more classes than colors, and a code of a
+few letters at each of its boxes (`Cr` for crazing). The code alone identifies a class.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .palette import HALO, ON_IMAGES, ink
 
-#: Lengths of stroke and gap, in widths of the line; no lengths: a whole line.
+#: Lengths of stroke and gap in line widths; empty: a solid line.
 PATTERNS: tuple[tuple[int, ...], ...] = ((), (4, 2), (1, 2), (6, 2, 1, 2))
 #: How much of a mask's color covers the pixels below.
 MASK_OPACITY = 0.4
@@ -25,7 +25,7 @@ MASK_OPACITY = 0.4
 
 @dataclass(frozen=True)
 class Look:
-    """How one class is drawn: colors as `#rrggbb`, `ink` the text's on `color`, `pattern` one of `PATTERNS`."""
+    """How one class is drawn: colors as `#rrggbb`, `ink` the color of text on `color`, `pattern` one of `PATTERNS`."""
 
     name: str
     code: str
@@ -35,7 +35,7 @@ class Look:
 
 
 def looks(names: Sequence[str]) -> list[Look]:
-    """The look of every class, in order. Codes are unique; color and pattern together are, up to 28 classes."""
+    """Return the look of every class, in order. Codes are unique; color and pattern together are, up to 28 classes."""
     return [
         Look(name, code, color, ink(color), PATTERNS[i // len(ON_IMAGES) % len(PATTERNS)])
         for i, (name, code) in enumerate(zip(names, _codes(names), strict=True))
@@ -53,23 +53,23 @@ def draw(
     *,
     edge: int | None = None,
 ) -> Image.Image:
-    """A new RGB image with all of it drawn; `image` stays as it is.
+    """Return a new RGB image with everything drawn; `image` is unchanged.
 
-    Masks are translucent fills, boxes lines of one width around their pixels (a small defect is not painted over), and
-    at each box stands its class's code, after it the score with two digits.
+    Masks are translucent fills; boxes are lines of one width around their pixels, so that a small defect is not painted
+    over. Each box has its class's code, followed by the score with two digits.
 
     Args:
-        image: any mode; what is deeper than 8 bits is stretched to its own darkest and lightest value.
+        image: any mode; images deeper than 8 bits are stretched from their darkest to their lightest value.
         boxes: (n, 4) xyxy, pixels of `image`, 0-based, half-open.
         labels: (n,) indices into `names`.
         names: the classes' names; see `looks` for how each is drawn.
         masks: n of `image`'s size, or (height, width) arrays: inside where not 0. None, or empty: no masks.
         scores: (n,) fractions, or None.
-        edge: longer edge of the result, pixels; lines and letters keep their size. None: as large as `image`.
+        edge: longer edge of the result, pixels; line width and text size do not change. None: the size of `image`.
 
     Raises:
-        ValueError: not as many labels, masks or scores as boxes; a label that is none of `names`; a mask of another
-            size than the image.
+        ValueError: not as many labels, masks or scores as boxes; a label that is not an index into `names`; a mask
+            that differs in size from the image.
     """
     masks = masks if masks is not None and len(masks) else None
     _check(image, boxes, labels, names, masks, scores)
@@ -117,7 +117,7 @@ def outline(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An 8-bit RGB copy; deeper gray levels are stretched from their darkest to their lightest."""
+    """Return an 8-bit RGB copy; deeper gray levels are stretched from their darkest to their lightest."""
     if image.mode[0] in "IF":
         values = np.asarray(image, np.float64)
         low, high = float(values.min()), float(values.max())
@@ -126,12 +126,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def line_width(size: tuple[int, int]) -> int:
-    """Width of a box's line on an image of this size, pixels, without its halo."""
+    """Return the width of box lines on an image of this size, in pixels, without the halo."""
     return max(2, round(max(size) / 400))
 
 
 def swatch(style: Look, size: tuple[int, int] = (40, 22)) -> Image.Image:
-    """A small image for a legend: the class's code on its color, within its line."""
+    """Return a small image for a legend: the class's code on its color, framed in its line pattern."""
     picture = Image.new("RGB", size, style.color)
     canvas = ImageDraw.Draw(picture)
     _rectangle(canvas, (1, 1, size[0] - 2, size[1] - 2), style.color, style.pattern, 2)
@@ -141,7 +141,7 @@ def swatch(style: Look, size: tuple[int, int] = (40, 22)) -> Image.Image:
 
 @cache
 def font(size: int) -> Any:
-    """Pillow's own letters, so that no file is looked for; size in pixels."""
+    """Return Pillow's built-in font, which needs no font file; size in pixels."""
     return ImageFont.load_default(size)
 
 
@@ -160,12 +160,12 @@ def _check(image: Image.Image, boxes: Any, labels: Any, names: Sequence[str], ma
 def _resized(picture: Image.Image, edge: int) -> Image.Image:
     scale = edge / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # Enlarged pixels stay pixels, so that nobody takes an interpolated edge for the image's own.
+    # Enlarged pixels stay visible as squares, so that an interpolated edge is not mistaken for one of the image.
     return picture.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS)
 
 
 def _fill(picture: Image.Image, mask: Image.Image | np.ndarray, color: str) -> None:
-    """Blend the color in where the mask is not 0; a mask made smaller keeps its thinnest parts as fainter ones."""
+    """Blend the color in where the mask is not 0; in a smaller mask, thin parts become fainter but do not vanish."""
     values = np.where(np.asarray(mask) != 0, round(255 * MASK_OPACITY), 0).astype(np.uint8)
     alpha = Image.fromarray(values)
     if alpha.size != picture.size:
@@ -174,7 +174,7 @@ def _fill(picture: Image.Image, mask: Image.Image | np.ndarray, color: str) -> N
 
 
 def _around(box: np.ndarray, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """First and last pixel of the line's outer edge: line and halo outside the box where the image has room."""
+    """Return the first and last pixel of the line's outer edge; the line is outside the box where there is room."""
     x_min, y_min = (max(0, int(value) - width - 1) for value in np.floor(box[:2]))
     x_max, y_max = (min(end - 1, int(value) + width) for value, end in zip(np.ceil(box[2:]), size, strict=True))
     return x_min, y_min, max(x_max, x_min), max(y_max, y_min)
@@ -203,7 +203,7 @@ def _rectangle(
 
 
 def _strokes(length: int, pattern: Sequence[int], width: int) -> Iterator[tuple[int, int]]:
-    """First and last pixel of every stroke along a line of this length."""
+    """Yield the first and last pixel of every stroke along a line of this length."""
     at, part = 0, 0
     while at < length:
         step = pattern[part % len(pattern)] * width
@@ -220,13 +220,13 @@ def _tag(
     others: tuple[Sequence[Sequence[float]], Sequence[Sequence[float]]],
     size: tuple[int, int],
 ) -> tuple[float, float, float, float]:
-    """Write the text at or in the box, inside the image, where it hides the fewest other texts, then other boxes.
+    """Write the text at or in the box, inside the image, where it covers the fewest other texts, then other boxes.
 
     Args:
-        others: the texts' places and all boxes, as (x_min, y_min, x_max, y_max).
+        others: the rectangles of earlier texts, and all boxes, as (x_min, y_min, x_max, y_max).
 
     Returns:
-        The text's place.
+        The text's rectangle.
     """
     letters = font(max(11, round(max(size) / 45)))
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=letters)
@@ -246,7 +246,7 @@ def _tag(
     ]
     places = [(x, y, x + wide, y + high) for x, y in corners]
     inside = [p for p in places if p[0] >= 0 and p[1] >= 0 and p[2] <= size[0] and p[3] <= size[1]]
-    # Its own box is among the boxes: a place in it is taken where all outside are worse.
+    # Its own box is among the boxes, so the text goes inside only if every position outside is worse.
     hidden = [tuple(sum(_overlap(place, other) for other in some) for some in others) for place in inside]
     if inside:
         x, y = inside[hidden.index(min(hidden))][:2]
@@ -262,9 +262,9 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _codes(names: Sequence[str]) -> list[str]:
-    """Unique short names: of one word its first two letters, of several their initials; digits are kept.
+    """Return unique short names: the first two letters of one word, the initials of several; digits are kept.
 
-    The second of two equal ones gets more letters of its last word, and where that does not help, a number.
+    The second of two equal codes gets more letters of its last word; if that does not help, a number.
     """
     codes: list[str] = []
     for name in names:

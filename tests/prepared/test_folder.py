@@ -357,7 +357,7 @@ def test_a_preview_is_small_reproducible_and_skips_undecodable_images(
         path.write_bytes(data)
     with caplog.at_level(logging.INFO):
         build_hub_folder("mvtec_ad", "bottle", data_dir=tree, output_dir=out)
-    assert "not in the preview" in caplog.text
+    assert "left out of the preview" in caplog.text
     with PIL.Image.open(out / "previews" / "bottle.jpg") as sheet:
         assert sheet.width == 264 + 8  # the defect-free one is left
     for path in (tree / "bottle").rglob("*/good/*.png"):

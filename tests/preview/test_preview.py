@@ -188,8 +188,8 @@ def test_only_what_was_asked_for() -> None:
     assert all(1 in picture.labels for picture in choice.images())
     assert choose(made, classes=[DEFECT_FREE, "long_crack"], images=99).total == 18
     for options, told in (
-        ({"split": "tset"}, "no split 'tset' in made; there are: train, test"),
-        ({"classes": ["crack"]}, "no class 'crack' in made; there are: hole, long_crack, defect-free"),
+        ({"split": "tset"}, "made has no split 'tset'. Choose one of: train, test"),
+        ({"classes": ["crack"]}, "made has no class 'crack'. Choose one of: hole, long_crack, defect-free"),
         ({"classes": [DEFECT_FREE], "split": "few"}, "no image of class defect-free in split few"),
     ):
         with pytest.raises(ChoiceError, match=told):
@@ -218,7 +218,7 @@ def test_undecodable_images_are_skipped_and_reported(caplog: pytest.LogCaptureFi
     choice = choose([sets(train=[bad, named, row("good", [0])])])
     with caplog.at_level("WARNING"):
         assert [picture.image_id for picture in choice.images()] == ["good"]
-    assert "bad: not in the preview" in caplog.text and "only the path /etc/hostname" in caplog.text
+    assert "bad is left out of the preview" in caplog.text and "only the path /etc/hostname" in caplog.text
 
 
 def test_other_folders_are_refused() -> None:
@@ -255,14 +255,14 @@ def test_odd_shapes_stay_on_the_sheet(size: tuple[int, int]) -> None:
 
 
 def test_a_contact_sheet_is_bounded(sample_tree, tmp_path: Path) -> None:
-    with pytest.raises(ChoiceError, match="401 images for one sheet; it holds 400 at most"):
+    with pytest.raises(ChoiceError, match="401 images do not fit on one contact sheet; the maximum is 400"):
         write_preview("neu_det", data_dir=sample_tree("neu_det"), output=tmp_path / "sheet.png", images=401)
     assert not (tmp_path / "sheet.png").exists()
 
 
 def test_forbidden_output_locations(sample_tree) -> None:
     tree = sample_tree("neu_det")
-    with pytest.raises(OutputError, match=r"ends in \.png"):
+    with pytest.raises(OutputError, match=r"must end in \.png"):
         write_preview("neu_det", data_dir=tree, output=Path("sheet.jpg"))
     with pytest.raises(OutputError, match="is inside the raw tree"):
         write_preview("neu_det", data_dir=tree, output=tree / "sheet.png")
@@ -284,7 +284,7 @@ def test_the_command_line(sample_tree, tmp_path: Path) -> None:
     assert [file.name for file in sheet.parent.iterdir()] == ["sheet.png"]
     done = run("deeppcb", "--data-dir", sample_tree("deeppcb"), "--class", "opne", "--output", sheet)
     assert done.returncode == 2
-    assert "no class 'opne' in deeppcb; there are: open, short" in done.stderr.replace("\n", " ")
+    assert "deeppcb has no class 'opne'. Choose one of: open, short" in done.stderr.replace("\n", " ")
 
 
 @pytest.mark.realdata
