@@ -178,7 +178,7 @@ def test_explanations(tmp_path: Path) -> None:
     maps = {name: np.full((32, 32), 0.5, np.float32) for name in TITLES}
     one = Explanation(detection, box, 0.2, 0.1, 0.6, maps, scores)
     case = Case(
-        name=EVIL, pixels=torch.zeros(1, 3, 32, 32), size=(32, 32), truth=[(box, 0)], detections=[detection],
+        name=EVIL, pixels=torch.zeros(1, 3, 32, 32), size=(32, 32), ground_truth=[(box, 0)], detections=[detection],
         partners=[box], paired=False,
     )  # fmt: skip
     explained = Explained(case, [one], {"scoring": 1.0})
