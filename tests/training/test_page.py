@@ -143,9 +143,9 @@ def test_a_page_of_a_classifiers_errors_shows_the_most_confident_first(tmp_path)
 def test_the_large_view_has_both_sides_and_results_are_filters(tmp_path):
     row = drawn_row(1)
     size = {"width": row["width"], "height": row["height"]}
-    wrong = Picture("wrong", row["bytes"], **size, truth=TWO, prediction=ONE)
+    wrong = Picture("wrong", row["bytes"], **size, ground_truth=TWO, prediction=ONE)
     none = {"boxes": [], "labels": [], "scores": []}
-    right = Picture("right", row["bytes"], **size, truth={"boxes": [], "labels": []}, prediction=none)
+    right = Picture("right", row["bytes"], **size, ground_truth={"boxes": [], "labels": []}, prediction=none)
     page = tmp_path / "page.html"
     write_prediction_page(
         page, title="T", numbers={}, pictures=[wrong, right], class_names=["hole", "scratch"], threshold=0.5
