@@ -155,7 +155,8 @@ def own_protocol(output: Path) -> dict[str, float]:
     def found(split: str) -> tuple[list[Any], list[Any]]:
         loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
         assert loader is not None
-        return predictions_and_ground_truth(model, processor, loader, accelerator)
+        _, predictions, targets = predictions_and_ground_truth(model, processor, loader, accelerator)
+        return predictions, targets
 
     threshold = best_threshold(*found("validation"))
     return protocol_scores(*found("test"), threshold)

@@ -41,7 +41,13 @@ def test_an_overlay_draws_each_box_once_with_a_halo() -> None:
     assert drawn.count('class="halo"') == drawn.count('class="line c') == 2
     assert drawn.count("<title>hole</title>") == 2 and drawn.count('class="masks"') == 1
     assert drawn.count(ESCAPED) == 2
+    assert drawn.rindex('class="halo"') < drawn.index('class="line')  # a box never hides another one's line
     assert "<svg" not in overlay((100, 50), "data:x")
+
+
+def test_texts_of_two_boxes_at_the_same_place_are_above_and_below() -> None:
+    drawn = overlay((100, 100), "data:x", [Mark((10, 40, 30, 60), "c0", "a"), Mark((11, 41, 31, 60), "c1", "b")])
+    assert re.findall(r'class="tag c\d" style="([^"]*)"', drawn) == ["left:10.0%;bottom:60.0%", "left:11.0%;top:60.0%"]
 
 
 def test_looks_are_the_style_of_their_classes() -> None:
