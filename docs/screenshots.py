@@ -81,8 +81,8 @@ def statistics(work: Path, demo: Path) -> None:
 
 def predictions(work: Path, demo: Path) -> None:
     """The demo's page: predictions beside the ground truth."""
-    page = _page(demo / "index.html", 1280, 1300)
-    _save(page.crop((0, 485, 1280, 1300)), "predictions")  # the images, below the text
+    page = _page(demo / "index.html", 1280, 1600)
+    _save(page.crop((0, 720, 1280, 1580)), "predictions")  # the images, below the text
 
 
 def report(work: Path, demo: Path) -> None:
