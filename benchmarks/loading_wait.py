@@ -63,9 +63,16 @@ def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
     kinds = {"none": None, "default": Augmentation(), f"all true to {source}": Augmentation.for_source(source)}
     for kind, augment in kinds.items():
         loader = partial(
-            DetectionLoader, repeated, batch_size, size, device=device, augment=augment, threads=threads,
-            mean=routes.GRAY_MEAN, std=routes.GRAY_STD,
-        )  # fmt: skip
+            DetectionLoader,
+            repeated,
+            batch_size,
+            size,
+            device=device,
+            augment=augment,
+            threads=threads,
+            mean=routes.GRAY_MEAN,
+            std=routes.GRAY_STD,
+        )
         batches, parts = iter(loader()), []
         for _ in range(warm_up + steps):
             began, batch, arrived, done = now(), next(batches), time.perf_counter(), now()
@@ -74,12 +81,19 @@ def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
         blocked, copied, train = (sum(column) / steps * 1e3 for column in zip(*parts[warm_up:], strict=True))
         kept = itertools.islice(itertools.cycle([*itertools.islice(loader(), 4)]), warm_up + steps)
         free, loaded, alone = milliseconds(kept, step), milliseconds(loader(), step), milliseconds(loader(), id)
-        found.append({
-            "augmentation": kind, "blocked in next(), ms": blocked, "its work on the device, ms": copied,
-            "step, ms": train, "wait, %": 100 * blocked / (blocked + copied + train),
-            "with its work, %": 100 * (blocked + copied) / (blocked + copied + train),
-            "free running, kept batches, ms": free, "free running, loader, ms": loaded,
-            "data cost, %": 100 * (loaded / free - 1), "loader alone, images/s": batch_size / alone * 1e3,
-        })  # fmt: skip
+        found.append(
+            {
+                "augmentation": kind,
+                "blocked in next(), ms": blocked,
+                "its work on the device, ms": copied,
+                "step, ms": train,
+                "wait, %": 100 * blocked / (blocked + copied + train),
+                "with its work, %": 100 * (blocked + copied) / (blocked + copied + train),
+                "free running, kept batches, ms": free,
+                "free running, loader, ms": loaded,
+                "data cost, %": 100 * (loaded / free - 1),
+                "loader alone, images/s": batch_size / alone * 1e3,
+            }
+        )
         print(found[-1], file=sys.stderr, flush=True)
     return found

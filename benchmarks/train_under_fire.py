@@ -23,10 +23,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = {
-    "image_size": "64", "backbone": "test_resnet", "num_queries": "20", "per_device_train_batch_size": "3",
-    "gradient_accumulation_steps": "2", "multi_scale": "0.5", "mosaic": "0.5", "noise": "0.05", "plain_epochs": "2",
-    "eval_steps": "20", "checkpointing_steps": "7", "num_threads": "1", "draw_curves": "false", "report_to": "none",
-}  # fmt: skip
+    "image_size": "64",
+    "backbone": "test_resnet",
+    "num_queries": "20",
+    "per_device_train_batch_size": "3",
+    "gradient_accumulation_steps": "2",
+    "multi_scale": "0.5",
+    "mosaic": "0.5",
+    "noise": "0.05",
+    "plain_epochs": "2",
+    "eval_steps": "20",
+    "checkpointing_steps": "7",
+    "num_threads": "1",
+    "draw_curves": "false",
+    "report_to": "none",
+}
 
 
 def command(data: Path, run: Path, steps: int, *more: str) -> list[str]:
@@ -52,9 +63,13 @@ def killed_run(data: Path, run: Path, steps: int, kills: int, seed: int) -> list
         there = sorted(run.glob("checkpoint-*"))
         more = ["--resume_from_checkpoint", "latest"] if there else ["--overwrite_output_dir", "true"]
         process = subprocess.Popen(
-            command(data, run, steps, *more), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, start_new_session=True,
-        )  # fmt: skip
+            command(data, run, steps, *more),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         assert process.stdout is not None
         for line in process.stdout:  # the loop begins after this line
             if "checkpoint every" in line:

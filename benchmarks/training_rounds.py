@@ -18,9 +18,17 @@ from typing import Any, TextIO
 import torch
 
 WAIT, FORWARD, LOSS, BACKWARD, CLIP, STEP, AVERAGE, POST, METRIC, OTHER = (
-    "data wait", "forward", "loss", "backward", "clipping", "optimizer", "moving average", "post-processing", "metric",
+    "data wait",
+    "forward",
+    "loss",
+    "backward",
+    "clipping",
+    "optimizer",
+    "moving average",
+    "post-processing",
+    "metric",
     "other",
-)  # fmt: skip
+)
 
 
 class Clock:
@@ -114,16 +122,20 @@ class Rounds:
         """Ends the timed part of a round, and times its evaluation."""
         _settle()
         self._found = {
-            "images": self._images, "seconds": time.perf_counter() - self._began, "parts": self.clock.take(),
+            "images": self._images,
+            "seconds": time.perf_counter() - self._began,
+            "parts": self.clock.take(),
             "processor seconds": processor_seconds() - self._processor_began,
-        }  # fmt: skip
+        }
         began, processor_began = time.perf_counter(), time.process_time()
         scores = evaluate()
         _settle()
         self._found |= {
-            "evaluation": time.perf_counter() - began, "evaluation parts": self.clock.take(),
-            "evaluation's processor seconds": time.process_time() - processor_began, "map_50": scores["map_50"],
-        }  # fmt: skip
+            "evaluation": time.perf_counter() - began,
+            "evaluation parts": self.clock.take(),
+            "evaluation's processor seconds": time.process_time() - processor_began,
+            "map_50": scores["map_50"],
+        }
         return scores
 
     def _next_round(self) -> None:

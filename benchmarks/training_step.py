@@ -78,11 +78,18 @@ def settings_of(task: dict[str, Any]) -> Any:
     from training.run.settings import Settings
 
     return Settings(
-        dataset_name="radikal_datasets/neu_det", data_dir=task["data_dir"], model_name_or_path=task["model_dir"],
-        image_size=task["edge"], per_device_train_batch_size=task["batch"], dataloader_num_workers=task["threads"],
-        output_dir=task["output_dir"], max_train_steps=1_000_000, eval_steps=task["warm_up"] + task["steps"],
-        checkpointing_steps=1_000_000, report_to="none",
-    )  # fmt: skip
+        dataset_name="radikal_datasets/neu_det",
+        data_dir=task["data_dir"],
+        model_name_or_path=task["model_dir"],
+        image_size=task["edge"],
+        per_device_train_batch_size=task["batch"],
+        dataloader_num_workers=task["threads"],
+        output_dir=task["output_dir"],
+        max_train_steps=1_000_000,
+        eval_steps=task["warm_up"] + task["steps"],
+        checkpointing_steps=1_000_000,
+        report_to="none",
+    )
 
 
 def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
@@ -174,10 +181,17 @@ def prepare_model(task: dict[str, Any]) -> None:
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Side -> its rounds."""
     common: dict[str, Any] = {
-        "data_dir": str(options.data_dir), "model_dir": str(folder / "model"), "output_dir": str(folder / "run"),
-        "size": options.model_size, "edge": options.image_size, "batch": options.batch, "threads": options.threads,
-        "warm_up": options.warm_up, "steps": options.steps, "augment": not options.plain_example,
-    }  # fmt: skip
+        "data_dir": str(options.data_dir),
+        "model_dir": str(folder / "model"),
+        "output_dir": str(folder / "run"),
+        "size": options.model_size,
+        "edge": options.image_size,
+        "batch": options.batch,
+        "threads": options.threads,
+        "warm_up": options.warm_up,
+        "steps": options.steps,
+        "augment": not options.plain_example,
+    }
     prepare_model(common)
     tasks = {OURS: None, **{f"example, {count} workers": count for count in options.workers}}
     sides = {name: Side({**common, "workers": workers}) for name, workers in tasks.items()}

@@ -19,11 +19,25 @@ from benchmarks.accuracy_table import cell, groups, mean_and_deviation, read_run
 def made_run(seed: int = 0, map_50: float = 0.5, **other: Any) -> dict[str, Any]:
     scores = {"map": map_50 / 2, "map_50": map_50}
     return {
-        "set": "neu_det", "form": "reduced", "form_is": "small", "seed": seed, "commit": "c" * 40, "dirty": False,
-        "config_hash": "abcd", "hardware": {"cpu": "EPYC", "cores": 2, "gpu": None}, "differences": None,
-        "finished": "2026-11-24T10:00:00+00:00", "minutes": 3.0, "images_per_second": 10.0, "steps": 9, "best_step": 6,
-        "validation": scores, "test": scores, "deeppcb_protocol": None, **other,
-    }  # fmt: skip
+        "set": "neu_det",
+        "form": "reduced",
+        "form_is": "small",
+        "seed": seed,
+        "commit": "c" * 40,
+        "dirty": False,
+        "config_hash": "abcd",
+        "hardware": {"cpu": "EPYC", "cores": 2, "gpu": None},
+        "differences": None,
+        "finished": "2026-11-24T10:00:00+00:00",
+        "minutes": 3.0,
+        "images_per_second": 10.0,
+        "steps": 9,
+        "best_step": 6,
+        "validation": scores,
+        "test": scores,
+        "deeppcb_protocol": None,
+        **other,
+    }
 
 
 def summary(runs: list[dict[str, Any]]) -> list[list[str]]:

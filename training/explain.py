@@ -99,14 +99,24 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         f"those above the threshold, {threshold:.2f}": calibration(matches, threshold),
     }
     write_index(
-        output / "index.html", title=f"Explanations of {run.resolve().name}", threshold=origin, split=options.split,
-        summary=summary, calibrations=calibrations, entries=entries,
-    )  # fmt: skip
+        output / "index.html",
+        title=f"Explanations of {run.resolve().name}",
+        threshold=origin,
+        split=options.split,
+        summary=summary,
+        calibrations=calibrations,
+        entries=entries,
+    )
     numbers = {
-        "run": str(run), "threshold": threshold, "threshold_from": origin, "options": dataclasses.asdict(options),
-        "device": str(detector_run.accelerator.device), "summary": summary.to_dict(),
-        "calibration": {name: one.to_dict() for name, one in calibrations.items()}, "images": images,
-    }  # fmt: skip
+        "run": str(run),
+        "threshold": threshold,
+        "threshold_from": origin,
+        "options": dataclasses.asdict(options),
+        "device": str(detector_run.accelerator.device),
+        "summary": summary.to_dict(),
+        "calibration": {name: one.to_dict() for name, one in calibrations.items()},
+        "images": images,
+    }
     (output / NUMBERS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     return summary
 
@@ -144,9 +154,10 @@ def _explain_images(
         images.append(_numbers(done, files, names))
         # The maps are on disk; for hundreds of images neither maps nor pixels should stay in memory.
         kept = dataclasses.replace(
-            done, explanations=[dataclasses.replace(one, maps={}) for one in done.explanations],
+            done,
+            explanations=[dataclasses.replace(one, maps={}) for one in done.explanations],
             case=dataclasses.replace(case, pixels=case.pixels.new_empty(0)),
-        )  # fmt: skip
+        )
         entries.append(Entry(kept, files.page, annotated_image(done, normalization)))
         tqdm.write(_line(done))
     return entries, images
@@ -191,19 +202,25 @@ def _line(done: Explained) -> str:
 def _numbers(done: Explained, files: Files, names: list[str]) -> dict[str, Any]:
     case = done.case
     return {
-        "name": case.name, "seconds": done.seconds, **dataclasses.asdict(files),
+        "name": case.name,
+        "seconds": done.seconds,
+        **dataclasses.asdict(files),
         "input_size": list(case.pixels.shape[-2:]),
         "truth": [{"box": box, "label": names[label]} for box, label in case.ground_truth],
         "detections": [
             {
-                "box": one.detection.box, "label": names[one.detection.label], "score": one.detection.score,
-                "true_box": one.partner, "true_area": one.area, "score_on_blurred": one.hidden_score,
+                "box": one.detection.box,
+                "label": names[one.detection.label],
+                "score": one.detection.score,
+                "true_box": one.partner,
+                "true_area": one.area,
+                "score_on_blurred": one.hidden_score,
                 "agreement": one.agreement,
                 "maps": {name: dataclasses.asdict(scores) for name, scores in one.scores.items()},
             }
             for one in done.explanations
         ],
-    }  # fmt: skip
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:

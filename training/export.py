@@ -152,9 +152,16 @@ def _write(
         try:
             with _quiet(), _exportable(opened.model):
                 program: Any = torch.onnx.export(
-                    detector, examples, dynamo=True, verbose=False, optimize=optimize, input_names=names,
-                    output_names=["boxes", "scores", "labels"], dynamic_shapes=tuple(sizes), opset_version=opset,
-                )  # fmt: skip
+                    detector,
+                    examples,
+                    dynamo=True,
+                    verbose=False,
+                    optimize=optimize,
+                    input_names=names,
+                    output_names=["boxes", "scores", "labels"],
+                    dynamic_shapes=tuple(sizes),
+                    opset_version=opset,
+                )
                 program.save(str(file))
             model = onnx.load(file)
             onnx.helper.set_model_props(model, metadata(opened))

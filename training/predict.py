@@ -126,9 +126,14 @@ def main(arguments: list[str] | None = None) -> int:
         tiles = tiling(opened, known.tile_size, known.tile_overlap)
         started = time.perf_counter()
         result = predict(
-            opened, images, known.output, threshold,
-            tiles=tiles, batch_size=known.batch_size, overlays=known.overlays,
-        )  # fmt: skip
+            opened,
+            images,
+            known.output,
+            threshold,
+            tiles=tiles,
+            batch_size=known.batch_size,
+            overlays=known.overlays,
+        )
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -114,11 +114,8 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
     total_steps = settings.max_train_steps or max(1, round(steps_an_epoch * settings.num_train_epochs))
     eval_steps = settings.eval_steps or steps_an_epoch
     checkpoint_steps = settings.checkpointing_steps or steps_an_epoch
-    backbone_rate = settings.backbone_learning_rate
-    groups = parameter_groups(
-        model, settings.learning_rate, settings.learning_rate if backbone_rate is None else backbone_rate,
-        settings.weight_decay,
-    )  # fmt: skip
+    rate, backbone_rate = settings.learning_rate, settings.backbone_learning_rate
+    groups = parameter_groups(model, rate, rate if backbone_rate is None else backbone_rate, settings.weight_decay)
     # Fused costs a third on a CPU. On a GPU it would take a step that the GradScaler means to skip on itself, unseen.
     optimizer = torch.optim.AdamW(groups, fused=accelerator.device.type == "cpu")
     # Not prepared: accelerate would step it once a rank; here a step is an optimizer step whatever the number of ranks.
@@ -162,9 +159,12 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
 
     # --- the loop ---------------------------------------------------------------------------------------------------
     bar = tqdm(
-        total=total_steps, initial=progress.step, unit="step", disable=not accelerator.is_main_process,
+        total=total_steps,
+        initial=progress.step,
+        unit="step",
+        disable=not accelerator.is_main_process,
         mininterval=0.5 if sys.stderr.isatty() else 30,
-    )  # fmt: skip
+    )
     plain_from = total_steps - round(settings.plain_epochs * steps_an_epoch)
     augments = augmentation(settings), augmentation(settings, plain=True)
     steps = accumulation_steps(
@@ -276,14 +276,13 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
         "report": reports,
         "config": {**vars(settings), "precision": precision, "device": accelerator.device.type},
         "training": {
-            "steps": progress.step, "best_step": progress.best_step, "seconds": round(progress.seconds, 1),
-            "images_per_second": round(progress.images / max(progress.seconds, 1e-9), 2),
-            "processes": accelerator.num_processes, "skipped_steps": progress.skipped,
-            "scaler_skips": progress.scaler_skips, "parameters": parameters,
-            "wait_share": round(progress.wait_seconds / max(progress.seconds, 1e-9), 4),
-            "peak_gpu_memory_mib": peak_gpu_memory_mib(), "history": progress.history,
+            **progress.counts_and_rates(),
+            "processes": accelerator.num_processes,
+            "parameters": parameters,
+            "peak_gpu_memory_mib": peak_gpu_memory_mib(),
+            "history": progress.history,
         },
-    }  # fmt: skip
+    }
     if accelerator.is_main_process:
         write_atomically(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     accelerator.print(

@@ -89,9 +89,14 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
     # A class's color depends on its number alone: the looks of the longest list serve all sets.
     classes = max((found.images.classes for found in sets.values()), key=len)
     write_page(
-        file, "leaks.html", _PACKAGE, title=f"{heading}: leaks and mistakes", sets=shown, overview=table(header, rows),
+        file,
+        "leaks.html",
+        _PACKAGE,
+        title=f"{heading}: leaks and mistakes",
+        sets=shown,
+        overview=table(header, rows),
         looks=looks(classes),
-    )  # fmt: skip
+    )
 
 
 def _set(found: Leaks) -> Markup:

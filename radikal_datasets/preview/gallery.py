@@ -47,14 +47,20 @@ def write_gallery(file: Path, choice: Choice) -> int:
         "The letters at a box stand for its class."
     )
     write_viewer(
-        file, "gallery.html", "radikal_datasets.preview", title=choice.heading(), figures=figures, looks=styles,
+        file,
+        "gallery.html",
+        "radikal_datasets.preview",
+        title=choice.heading(),
+        figures=figures,
+        looks=styles,
         filters=[
             Filter("Class", "class", classes, swatches=True, always=True),
             Filter("Split", "split", {str(i): split for i, split in enumerate(choice.splits)}),
             Filter("Set", "set", {str(i): title for i, title in enumerate(choice.titles)}),
         ],
-        layers=sorted(layers), about=about,
-    )  # fmt: skip
+        layers=sorted(layers),
+        about=about,
+    )
     return len(figures)
 
 
@@ -85,9 +91,12 @@ def _figure(picture: AnnotatedImage, choice: Choice, styles: Sequence[Look], bud
             "set": [str(choice.titles.index(picture.title))],
         },
         about={
-            "name": picture.image_id, "split": picture.split, "counts": picture.counts(), "described": described,
+            "name": picture.image_id,
+            "split": picture.split,
+            "counts": picture.counts(),
+            "described": described,
         },
-    )  # fmt: skip
+    )
 
 
 def _masks(picture: AnnotatedImage, styles: Sequence[Look], edge: int) -> str:

@@ -178,9 +178,13 @@ def places_figures(found: Statistics) -> Markup:
         for label in order[:_MOST_MAPS]
     ]
     return render(
-        "positions.html", _PACKAGE, summary=summary, splits=maps, classes=by_class if len(order) > 1 else [],
+        "positions.html",
+        _PACKAGE,
+        summary=summary,
+        splits=maps,
+        classes=by_class if len(order) > 1 else [],
         frequent=len(order) if len(order) > _MOST_MAPS else 0,
-    )  # fmt: skip
+    )
 
 
 def _map(name: str, values: np.ndarray, top: float, aspect: float) -> dict[str, Any]:

@@ -55,9 +55,14 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
     shown = [{"title": title, "images": _images(one.overall), "body": _set(one)} for title, one in sets.items()]
     heading = next(iter(sets)) if len(sets) == 1 else name
     write_page(
-        file, "statistics.html", _PACKAGE, title=f"{heading}: statistics", sets=shown, overview=table(header, rows),
+        file,
+        "statistics.html",
+        _PACKAGE,
+        title=f"{heading}: statistics",
+        sets=shown,
+        overview=table(header, rows),
         shades=SHADES,
-    )  # fmt: skip
+    )
 
 
 def _set(found: Statistics) -> Markup:
@@ -78,9 +83,11 @@ def _set(found: Statistics) -> Markup:
         sizes=[figures.sizes_figure(overall), figures.size_table_figure(overall)] if boxes else [],
         places=figures.places_figures(found) if boxes else "",
         files=[
-            figures.image_sizes_figure(overall), *figures.gray_figures(found), figures.files_figure(overall),
+            figures.image_sizes_figure(overall),
+            *figures.gray_figures(found),
+            figures.files_figure(overall),
         ],
-    )  # fmt: skip
+    )
 
 
 def _numbers(overall: SetStatistics) -> dict[str, str]:

@@ -61,9 +61,19 @@ def overlay(
         for i, mark in enumerate(marks)
     ]
     return render(
-        "overlay.html", width=width, height=height, ratio=f"{width / height:.4f}", small=max(size) < _SMALL,
-        image=image, masks=masks, marks=placed, alt=alt, layer=layer, title=title, hidden=hidden,
-    )  # fmt: skip
+        "overlay.html",
+        width=width,
+        height=height,
+        ratio=f"{width / height:.4f}",
+        small=max(size) < _SMALL,
+        image=image,
+        masks=masks,
+        marks=placed,
+        alt=alt,
+        layer=layer,
+        title=title,
+        hidden=hidden,
+    )
 
 
 def _near(one: tuple[float, float], other: tuple[float, float]) -> bool:

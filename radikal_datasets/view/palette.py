@@ -15,8 +15,17 @@ ON_IMAGES = (ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE)
 ON_PAPER = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GRAY)
 #: Quantities, from none to most: ten steps of cividis.
 SHADES = (
-    "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
-)  # fmt: skip
+    "#00224e",
+    "#123570",
+    "#3b496c",
+    "#575d6d",
+    "#707173",
+    "#8a8678",
+    "#a59c74",
+    "#c3b369",
+    "#e1cc55",
+    "#fee838",
+)
 
 #: Colors of a sheet or a plot: background, text, minor text, rules; and the outline of what is drawn on an image.
 PAPER, INK, DIM, LINE, HALO = "#ffffff", "#1c2430", "#5c6878", "#d5dae1", "#000000"

@@ -74,9 +74,17 @@ def write_viewer(
     thumb = wide * min(420, max(160, round(190 * median([figure.ratio for figure in figures] or [1]) ** 0.5)))
     shown = [(one, rows) for one in filters if (rows := _rows(one, figures))]
     write_page(
-        file, template, package, title=title, figures=figures, looks=looks, filters=shown, layers=layers, thumb=thumb,
+        file,
+        template,
+        package,
+        title=title,
+        figures=figures,
+        looks=looks,
+        filters=shown,
+        layers=layers,
+        thumb=thumb,
         **context,
-    )  # fmt: skip
+    )
 
 
 def _rows(one: Filter, figures: Sequence[Figure]) -> list[tuple[str, str, int]]:

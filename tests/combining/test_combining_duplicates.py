@@ -67,9 +67,14 @@ def test_the_most_held_out_of_exact_duplicates_is_kept(caplog: pytest.LogCapture
     found = by_id(combine([one, two]))
     splits = {image_id: split for image_id, (split, _) in found.items()}
     assert splits == {
-        "one/a": "train", "one/b": "train", "one/d": "validation",
-        "two/b": "train", "two/h": "train", "two/c": "test", "two/e": "validation",
-    }  # fmt: skip
+        "one/a": "train",
+        "one/b": "train",
+        "one/d": "validation",
+        "two/b": "train",
+        "two/h": "train",
+        "two/c": "test",
+        "two/e": "validation",
+    }
     groups = {image_id: row["group"] for image_id, (_, row) in found.items()}
     assert groups["one/b"] == groups["two/b"] == groups["two/h"] == "one/b"
     assert groups["two/c"] == "two/c"

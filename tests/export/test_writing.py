@@ -174,9 +174,17 @@ def odd_row(**changes: Any) -> dict[str, Any]:
     out = io.BytesIO()
     Image.new("L", (8, 8), 50).save(out, "PNG")
     return {
-        "image_id": "a", "image": {"bytes": out.getvalue(), "path": None}, "width": 8, "height": 8,
-        "boxes": [[1, 1, 5, 5]], "labels": [0], "masks": None, "reference": None, "annotated": True, "group": "a",
-    } | changes  # fmt: skip
+        "image_id": "a",
+        "image": {"bytes": out.getvalue(), "path": None},
+        "width": 8,
+        "height": 8,
+        "boxes": [[1, 1, 5, 5]],
+        "labels": [0],
+        "masks": None,
+        "reference": None,
+        "annotated": True,
+        "group": "a",
+    } | changes
 
 
 def folder_of(folder: Path, **splits: dict[str, Any]) -> str:
@@ -201,9 +209,17 @@ def test_two_splits_of_one_name_are_an_error() -> None:
 
 def test_a_dataset_without_ground_truth_or_columns_is_an_error(tmp_path: Path) -> None:
     row = {
-        "image_id": "a", "image": {"bytes": b"x", "path": "a.png"}, "width": 2, "height": 2, "boxes": [], "labels": [],
-        "masks": [], "reference": None, "annotated": False, "group": "a",
-    }  # fmt: skip
+        "image_id": "a",
+        "image": {"bytes": b"x", "path": "a.png"},
+        "width": 2,
+        "height": 2,
+        "boxes": [],
+        "labels": [],
+        "masks": [],
+        "reference": None,
+        "annotated": False,
+        "group": "a",
+    }
     table = datasets.Dataset.from_list([row], features=features(["dent"]))
     for name, dataset in (("unlabeled", table), ("other", table.remove_columns("annotated"))):
         (tmp_path / name).mkdir()

@@ -51,10 +51,17 @@ def row(
     annotated: bool = True,
 ) -> dict[str, Any]:
     return {
-        "image_id": name, "image": {"bytes": data, "path": f"{name}.png"}, "width": 240, "height": 240,
-        "boxes": [list(box) for box in boxes], "labels": list(labels), "masks": [], "reference": None,
-        "annotated": annotated, "group": group or name,
-    }  # fmt: skip
+        "image_id": name,
+        "image": {"bytes": data, "path": f"{name}.png"},
+        "width": 240,
+        "height": 240,
+        "boxes": [list(box) for box in boxes],
+        "labels": list(labels),
+        "masks": [],
+        "reference": None,
+        "annotated": annotated,
+        "group": group or name,
+    }
 
 
 def datasets_of(**splits: list[dict[str, Any]]) -> dict[str, Dataset]:
@@ -164,8 +171,10 @@ def test_without_leaks_does_not_guess_which_split_is_held_out():
 def test_annotations_that_differ_in_one_direction_are_reported():
     first = row("a", FILES[0], [(10, 10, 50, 40), (60, 60, 90, 90)], (0, 1))
     exchanged = row("b", FILES[0], [(10, 10, 50, 40), (60, 60, 90, 90)], (1, 0))
-    doubled = [row(name, FILES[1], boxes, (0, 0)) for name, boxes in (
-        ("c", [(10, 10, 50, 40), (10, 10, 50, 39)]), ("d", [(10, 10, 50, 40), (90, 90, 99, 99)]))]  # fmt: skip
+    doubled = [
+        row(name, FILES[1], boxes, (0, 0))
+        for name, boxes in (("c", [(10, 10, 50, 40), (10, 10, 50, 39)]), ("d", [(10, 10, 50, 40), (90, 90, 99, 99)]))
+    ]
     told = [pair.conflict for pair in found_in(train=[first, exchanged, *doubled]).conflicts]
     assert len(told) == 2 and all("lowest IoU 0.00" in conflict for conflict in told)
 

@@ -25,8 +25,12 @@ def test_real_neu_det(real_data: Callable[[str], Path]):
     assert counts["class_not_name"] == 123
     # Seen by eye: its images are cut from larger ones, and many overlap.
     near = {frozenset((p.first.image_id, p.second.image_id)) for p in found.pairs if p.kind == "near_identical"}
-    for one, other in (("pitted_surface_171", "pitted_surface_292"), ("patches_199", "patches_201"),
-                       ("crazing_132", "crazing_134"), ("inclusion_184", "inclusion_209")):  # fmt: skip
+    for one, other in (
+        ("pitted_surface_171", "pitted_surface_292"),
+        ("patches_199", "patches_201"),
+        ("crazing_132", "crazing_134"),
+        ("inclusion_184", "inclusion_209"),
+    ):
         assert frozenset((f"neu_det/{one}", f"neu_det/{other}")) in near
 
 

@@ -34,9 +34,15 @@ seeds = st.integers(0, 2**31)
 
 
 def make_batch(
-    seed: int, count: int = 3, canvas: tuple[int, int] = (72, 90), masks: bool = True, padding: bool = True,
-    per_image: int = 1, planes: int = 1, margin: int = 3,
-) -> Batch:  # fmt: skip
+    seed: int,
+    count: int = 3,
+    canvas: tuple[int, int] = (72, 90),
+    masks: bool = True,
+    padding: bool = True,
+    per_image: int = 1,
+    planes: int = 1,
+    margin: int = 3,
+) -> Batch:
     """Dark images with bright rectangles that don't touch; labels count through; padding is noise."""
     rng = np.random.default_rng(seed)
     images = rng.uniform(0, 255, (count, planes, *canvas)).astype(np.float32)

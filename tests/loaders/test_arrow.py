@@ -62,8 +62,12 @@ def test_rows_are_those_of_datasets(view):
     for row, (record, boxes, labels) in enumerate(records(np.arange(len(dataset)))):
         name = int(record.image_id.split("/")[1])
         assert (
-            record.image_id, bytes(record.image), record.size, boxes.tolist(), labels.tolist(),
-        ) == expected(dataset, row)  # fmt: skip
+            record.image_id,
+            bytes(record.image),
+            record.size,
+            boxes.tolist(),
+            labels.tolist(),
+        ) == expected(dataset, row)
         assert [bytes(mask) for mask in record.masks] == [b"mask %d" % name] * len(boxes)
         assert record.reference is None if name % 4 == 3 else bytes(record.reference) == b"reference %d" % name
         assert boxes.shape == (len(labels), 4) and boxes.dtype == np.float32
@@ -160,8 +164,9 @@ def test_a_split_without_rows_has_no_records():
     records = TableRecords(SPLIT.select([]), masks=True, reference=True)
     empty = TableRecords(
         datasets.Dataset.from_dict({name: [] for name in SPLIT.features}, features=SPLIT.features),
-        masks=True, reference=True,
-    )  # fmt: skip
+        masks=True,
+        reference=True,
+    )
     assert records.count == empty.count == len(empty.annotated) == 0
 
 

@@ -36,9 +36,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=seeds, count=st.integers(1, 5), padding=st.booleans(),
-    canvas=st.sampled_from([(72, 72), (72, 90), (81, 64)]), per_image=st.integers(0, 3), planes=st.sampled_from([1, 3]),
-)  # fmt: skip
+    seed=seeds,
+    count=st.integers(1, 5),
+    padding=st.booleans(),
+    canvas=st.sampled_from([(72, 72), (72, 90), (81, 64)]),
+    per_image=st.integers(0, 3),
+    planes=st.sampled_from([1, 3]),
+)
 def test_masks_and_boxes_cover_what_is_bright(case, seed, count, padding, canvas, per_image, planes):
     batch = make_batch(seed, count, canvas, True, padding, per_image, planes)
     # Whatever is left of an object keeps its box: bright pixels without a mask are then an error.
@@ -177,8 +181,10 @@ def test_flips_and_rotations_are_exact_and_all_occur():
     assert by_turn[0] == 0 and min(by_turn[1:]) > 10
     flipped = replace(NOTHING, flip_horizontal=1.0)(batch, seeded(0))
     assert torch.equal(flipped.images[0, 0], image.flip(1))
-    assert torch.equal(flipped.boxes, torch.stack([30 - batch.boxes[:, 2], batch.boxes[:, 1],
-                                                   30 - batch.boxes[:, 0], batch.boxes[:, 3]], 1))  # fmt: skip
+    assert torch.equal(
+        flipped.boxes,
+        torch.stack([30 - batch.boxes[:, 2], batch.boxes[:, 1], 30 - batch.boxes[:, 0], batch.boxes[:, 3]], 1),
+    )
     oblong = make_batch(3, 20, padding=False)
     turned = replace(NOTHING, turn=1.0)(oblong, seeded(0))
     assert torch.equal(turned.images, oblong.images.flip(2, 3))

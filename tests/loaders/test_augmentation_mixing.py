@@ -49,8 +49,8 @@ def test_mosaic_holds_its_own_image_and_three_of_the_batch(seed, count, canvas, 
         for label, box in zip(labels, boxes, strict=True):
             offset = box[:2] - batch.boxes[label, :2] / 2
             # Masks draw a box in to whole pixels.
-            assert min((offset - torch.tensor(corner)).abs().max() for corner in
-                       [(0, 0), (width, 0), (0, height), (width, height)]) <= 0.5  # fmt: skip
+            corners = torch.tensor([(0, 0), (width, 0), (0, height), (width, height)])
+            assert (offset - corners).abs().amax(1).min() <= 0.5
             assert (box[2:] - box[:2] - sizes[label]).abs().max() <= 1
         assert len(boxes) == len(np.unique(boxes, axis=0)) <= 4
     if count == chance == 1:

@@ -53,7 +53,7 @@ FILES = {
     "png 1 bit": encoded(picture("1"), "PNG"),
     "bmp": encoded(picture("RGB"), "BMP"),
     "tiff": encoded(picture("CMYK"), "TIFF"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -175,7 +175,7 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     "data",
     [b"", b"\xff", b"\xff\xd8\xff", bytes(FILES["jpeg gray"][:200]), bytes(FILES["png gray"][:300]), bomb(), None],
-)  # fmt: skip
+)
 def test_broken_files_are_named(data):
     record = Record("made/7", None if data is None else memoryview(data), (4, 4))
     with pytest.raises(UnreadableImageError, match="made/7"):

@@ -179,8 +179,9 @@ def test_gray_is_the_same_as_three_planes(drawn_split):
         options = {"shuffle": False, "mean": mean, "std": std}
         for gray, color in zip(
             DetectionLoader(drawn_split, 4, 40, channels="gray", **options),
-            DetectionLoader(drawn_split, 4, 40, channels="rgb", **options), strict=True,
-        ):  # fmt: skip
+            DetectionLoader(drawn_split, 4, 40, channels="rgb", **options),
+            strict=True,
+        ):
             assert gray["pixel_values"].shape == color["pixel_values"].shape
             torch.testing.assert_close(gray["pixel_values"], color["pixel_values"], rtol=0, atol=0)
 
@@ -238,9 +239,14 @@ def test_template_of_another_size_is_resized_to_the_image(tiles):
 
 def test_difference_is_recomputed_after_augmentation():
     loader = DetectionLoader(
-        pair_split(), 4, (30, 40), channels="pair", mean=(0.0,) * 3, std=(1 / 255,) * 3,
+        pair_split(),
+        4,
+        (30, 40),
+        channels="pair",
+        mean=(0.0,) * 3,
+        std=(1 / 255,) * 3,
         augment=Augmentation(scale=0.5, brightness=0.3, noise=0.05),
-    )  # fmt: skip
+    )
     (batch,) = loader
     image, template, difference = batch["pixel_values"].unbind(1)
     torch.testing.assert_close(difference, (image - template).abs(), atol=1e-3, rtol=0)

@@ -76,9 +76,11 @@ def test_private_hub(folder, tmp_path):
     with running_hub(tmp_path / "hub") as hub:
         hub.add_user("ann", ["radikal_datasets"])
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "RADIKAL"))} | {
-            "HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token("ann"), "HF_HOME": str(tmp_path / "home"),
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": hub.token("ann"),
+            "HF_HOME": str(tmp_path / "home"),
             "PYTHONPATH": str(ROOT),
-        }  # fmt: skip
+        }
         done = subprocess.run(
             [sys.executable, "-c", HUB, str(folder)], env=environment, capture_output=True, text=True, timeout=300
         )

@@ -123,10 +123,13 @@ def truth_as_predictions(size, boxes, labels, tiling, noise=0.0, seed=0):
     for window in tiling.windows(size):
         shown, kept = tiling.visible(boxes, window)
         yield {
-            "image_id": "made", "window": window, "image_size": size,
-            "boxes": shown + rng.uniform(-noise, noise, shown.shape), "labels": labels[kept],
+            "image_id": "made",
+            "window": window,
+            "image_size": size,
+            "boxes": shown + rng.uniform(-noise, noise, shown.shape),
+            "labels": labels[kept],
             "scores": rng.uniform(0.6, 1.0, len(kept)),
-        }  # fmt: skip
+        }
 
 
 @settings(max_examples=200, deadline=None)
@@ -152,9 +155,13 @@ def test_perfect_predictions_on_tiles_equal_the_ground_truth_of_the_image(data):
 
 def tile(left, boxes, scores, labels=None):
     return {
-        "image_id": "made", "window": (0, left, 100, 100), "image_size": (100, 180), "boxes": boxes, "scores": scores,
+        "image_id": "made",
+        "window": (0, left, 100, 100),
+        "image_size": (100, 180),
+        "boxes": boxes,
+        "scores": scores,
         "labels": labels or [0] * len(boxes),
-    }  # fmt: skip
+    }
 
 
 def test_a_truncated_box_yields_to_the_complete_one_even_with_a_better_score():

@@ -84,11 +84,19 @@ def write_coco(root: Path, images: list[Truth]) -> None:
             {"id": i, "file_name": t.path, "width": t.size[0], "height": t.size[1]} for i, t in enumerate(images, 1)
         ],
         "annotations": [
-            {"id": 1000 * i + j, "image_id": i, "category_id": CLASSES.index(name) + 1, "iscrowd": 0,
-             "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]], "segmentation": [], "area": 1}
-            for i, t in enumerate(images, 1) for j, (name, b) in enumerate(t.boxes)
+            {
+                "id": 1000 * i + j,
+                "image_id": i,
+                "category_id": CLASSES.index(name) + 1,
+                "iscrowd": 0,
+                "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]],
+                "segmentation": [],
+                "area": 1,
+            }
+            for i, t in enumerate(images, 1)
+            for j, (name, b) in enumerate(t.boxes)
         ],
-    }  # fmt: skip
+    }
     (root / "annotations").mkdir(exist_ok=True)
     (root / "annotations" / "instances_default.json").write_text(json.dumps(data), encoding="utf-8")
 
@@ -144,15 +152,24 @@ def write_label_studio(root: Path, images: list[Truth]) -> None:
         w, h = truth.size
         results = [
             {
-                "id": f"r{i}", "type": "rectanglelabels", "from_name": "label", "to_name": "image",
-                "original_width": w, "original_height": h, "image_rotation": 0,
+                "id": f"r{i}",
+                "type": "rectanglelabels",
+                "from_name": "label",
+                "to_name": "image",
+                "original_width": w,
+                "original_height": h,
+                "image_rotation": 0,
                 "value": {
-                    "x": b[0] / w * 100, "y": b[1] / h * 100, "width": (b[2] - b[0]) / w * 100,
-                    "height": (b[3] - b[1]) / h * 100, "rotation": 0, "rectanglelabels": [name],
+                    "x": b[0] / w * 100,
+                    "y": b[1] / h * 100,
+                    "width": (b[2] - b[0]) / w * 100,
+                    "height": (b[3] - b[1]) / h * 100,
+                    "rotation": 0,
+                    "rectanglelabels": [name],
                 },
             }
             for i, (name, b) in enumerate(truth.boxes)
-        ]  # fmt: skip
+        ]
         tasks.append(
             {
                 "id": number,

@@ -19,10 +19,11 @@ def sheet(image: Image.Image, box: Box) -> np.ndarray | None:
     image.save(out, "PNG")
     example = Example("a", "a.png", image.width, image.height, [Instance("dent", box)])
     builder: Any = SimpleNamespace(
-        index=lambda: SimpleNamespace(splits={"train": [example]}), class_names=["dent"],
+        index=lambda: SimpleNamespace(splits={"train": [example]}),
+        class_names=["dent"],
         config=SimpleNamespace(name="c"),
         tree=SimpleNamespace(read=lambda path: out.getvalue()),
-    )  # fmt: skip
+    )
     found = preview_sheet(builder)
     return None if found is None else np.asarray(Image.open(io.BytesIO(found)).convert("L"))
 

@@ -38,10 +38,17 @@ def row(image_id: str, labels: list[int], annotated: bool = True, size: tuple[in
     mask = np.zeros((size[1], size[0]), np.uint8)
     mask[20:40, 20:40] = 255
     return {
-        "image_id": image_id, "image": png(noise), "width": size[0], "height": size[1],
-        "boxes": [BOX for _ in labels], "labels": labels, "masks": [png(mask) for _ in labels],
-        "reference": png(noise // 2), "annotated": annotated, "group": image_id,
-    }  # fmt: skip
+        "image_id": image_id,
+        "image": png(noise),
+        "width": size[0],
+        "height": size[1],
+        "boxes": [BOX for _ in labels],
+        "labels": labels,
+        "masks": [png(mask) for _ in labels],
+        "reference": png(noise // 2),
+        "annotated": annotated,
+        "group": image_id,
+    }
 
 
 def made(**splits: list[dict[str, Any]]) -> Choice:
@@ -142,8 +149,14 @@ def test_filters(page: Path) -> None:
     assert found["nothing"] == [] and found["said"] and not found["said_after"]
     assert found["told"] == ["12 images", "4 of 12 images"]
     assert found["chips"] == [
-        "defect-free 2", "not annotated 1", "Hohole 6", "Crcrack 4", "train 7", "test 4", "unlabeled 1",
-    ]  # fmt: skip
+        "defect-free 2",
+        "not annotated 1",
+        "Hohole 6",
+        "Crcrack 4",
+        "train 7",
+        "test 4",
+        "unlabeled 1",
+    ]
 
 
 def test_keys(page: Path) -> None:
@@ -181,9 +194,15 @@ def test_keys(page: Path) -> None:
     assert found["large"] == [order[0], "1 of 12", order[1], order[-1], order[-1], order[0], order[0], order[1]]
     all_of_them = [True, True, True]
     assert found["layers"] == [
-        all_of_them, [False, True, True], [False, False, True], [False, False, False], [True, False, False],
-        [True, True, False], all_of_them, all_of_them,
-    ]  # fmt: skip
+        all_of_them,
+        [False, True, True],
+        [False, False, True],
+        [False, False, False],
+        [True, False, False],
+        [True, True, False],
+        all_of_them,
+        all_of_them,
+    ]
     assert found["pressed"] == ["false", "false"]
     assert found["closed"] is None and found["back_on"] == 1
     cracks = ids(classes=(1,))

@@ -34,9 +34,17 @@ def png(size: tuple[int, int] = (60, 40), mode: str = "L", color: object = 128) 
 def row(image_id: str, labels: list[int], **changed: object) -> dict[str, object]:
     boxes = [[5.0 + 10 * i, 8, 12 + 10 * i, 20] for i in range(len(labels))]
     plain = {
-        "image_id": image_id, "image": png(), "width": 60, "height": 40, "boxes": boxes, "labels": labels, "masks": [],
-        "reference": None, "annotated": True, "group": image_id,
-    }  # fmt: skip
+        "image_id": image_id,
+        "image": png(),
+        "width": 60,
+        "height": 40,
+        "boxes": boxes,
+        "labels": labels,
+        "masks": [],
+        "reference": None,
+        "annotated": True,
+        "group": image_id,
+    }
     return {**plain, **changed}
 
 
@@ -59,8 +67,11 @@ def test_styles_differ_even_if_colors_repeat() -> None:
     assert len({(look.color, look.pattern) for look in found}) == 28
     assert looks(["crazing", "pitted_surface", "defect_12"])[0].code == "Cr"
     assert [look.code for look in looks(["pitted_surface", "defect_12", "Pin_hole", "pin_hol"])] == [
-        "PS", "D12", "PH", "PHo",
-    ]  # fmt: skip
+        "PS",
+        "D12",
+        "PH",
+        "PHo",
+    ]
 
 
 @given(st.data())
@@ -208,8 +219,10 @@ def test_several_sets_share_names_and_no_image() -> None:
     choice = choose([one, two])
     assert choice.names == ["hole", "long_crack", "dent"]
     assert [(p.title, p.image_id, p.labels) for p in choice.images()] == [
-        ("one", "a", [0]), ("one", "b", [1]), ("two", "c", [2, 0]),
-    ]  # fmt: skip
+        ("one", "a", [0]),
+        ("one", "b", [1]),
+        ("two", "c", [2, 0]),
+    ]
 
 
 def test_undecodable_images_are_skipped_and_reported(caplog: pytest.LogCaptureFixture) -> None:

@@ -44,10 +44,17 @@ def row(
 ) -> dict[str, Any]:
     """A row; `size` is what the columns say, whatever the image in `data` has."""
     return {
-        "image_id": "x", "image": {"bytes": data, "path": "x.png"}, "width": size[0], "height": size[1],
-        "boxes": [list(box) for box in boxes], "labels": list(labels), "masks": [], "reference": None,
-        "annotated": annotated, "group": "x",
-    }  # fmt: skip
+        "image_id": "x",
+        "image": {"bytes": data, "path": "x.png"},
+        "width": size[0],
+        "height": size[1],
+        "boxes": [list(box) for box in boxes],
+        "labels": list(labels),
+        "masks": [],
+        "reference": None,
+        "annotated": annotated,
+        "group": "x",
+    }
 
 
 def split_of(rows: Sequence[dict[str, Any]], classes: Sequence[str] = CLASSES) -> Dataset:
@@ -138,8 +145,11 @@ def test_image_sizes_and_files() -> None:
     assert found.image_sizes[0] == (64, 32, 2)
     assert set(found.image_sizes) == {(64, 32, 2), (8, 8, 1), (64, 64, 1)}
     assert found.files == {
-        "JPEG": (1, len(jpeg)), "PNG": (1, len(GRAY)), "other": (1, 13), "not embedded": (1, 0),
-    }  # fmt: skip
+        "JPEG": (1, len(jpeg)),
+        "PNG": (1, len(GRAY)),
+        "other": (1, 13),
+        "not embedded": (1, 0),
+    }
     assert found.undecodable == 2
     assert len(found.columns.gray) == 2
 
@@ -153,7 +163,7 @@ def test_image_sizes_and_files() -> None:
         (encoded(Image.fromarray(np.full((3, 5), 40 * 256 + 200, np.uint16))), 40),
         (encoded(Image.new("1", (5, 3), 1)), 255),
     ],
-)  # fmt: skip
+)
 def test_gray_levels_of_every_kind_of_image(data: bytes, level: int) -> None:
     found = of(train=[row(data=data)]).overall
     assert found.gray_histogram is not None
@@ -220,9 +230,13 @@ def test_neu_det(real_data: Callable[[str], Path]) -> None:
     assert found.overall.images == {"all": 1800, "annotated": 1800, "defect_free": 0, "unannotated": 0}
     boxes = dict(zip(found.classes, found.overall.class_boxes.tolist(), strict=True))
     assert boxes == {
-        "crazing": 688, "inclusion": 1010, "patches": 880, "pitted_surface": 432, "rolled-in_scale": 628,
+        "crazing": 688,
+        "inclusion": 1010,
+        "patches": 880,
+        "pitted_surface": 432,
+        "rolled-in_scale": 628,
         "scratches": 548,
-    }  # fmt: skip
+    }
     assert found.overall.image_sizes == [(200, 200, 1800)]
     assert found.overall.undecodable == 0
     assert [notice.kind for notice in found.notices] == ["no_defect_free"]

@@ -74,5 +74,9 @@ def launch(*arguments: str, launcher: tuple[str, ...] = (), **options) -> subpro
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     return subprocess.Popen(
         [*start, str(ROOT / "training" / "train.py"), *arguments],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )

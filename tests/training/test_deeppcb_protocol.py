@@ -123,8 +123,12 @@ def test_boxes_are_rounded_to_integer_pixels():
 def test_nothing_found_and_nothing_to_find():
     nothing = found([], [], [])
     assert protocol_scores([nothing], [true([[0, 0, 5, 5]], [1])]) == {
-        "ap": 0, "f_score": 0, "precision": 0, "recall": 0, "score_threshold": 0,
-    }  # fmt: skip
+        "ap": 0,
+        "f_score": 0,
+        "precision": 0,
+        "recall": 0,
+        "score_threshold": 0,
+    }
     assert protocol_scores([found([[0, 0, 5, 5]], [0], [0.5])], [true([], [])])["ap"] == -1
     assert best_threshold([nothing], [true([[0, 0, 5, 5]], [1])]) == 1
 
@@ -176,8 +180,12 @@ def test_a_threshold_takes_the_score_that_set_it():
     metric = DeepPCBProtocol(keep_in_memory=True)
     one = {"boxes": [[0, 0, 9, 9]], "labels": [0]}
     assert metric.compute(predictions=[{**one, "scores": [0.7]}], references=[one], score_threshold=0.7) == {
-        "ap": 1, "f_score": 1, "precision": 1, "recall": 1, "score_threshold": 0.7,
-    }  # fmt: skip
+        "ap": 1,
+        "f_score": 1,
+        "precision": 1,
+        "recall": 1,
+        "score_threshold": 0.7,
+    }
 
 
 @pytest.fixture

@@ -26,10 +26,15 @@ def detector(model_type: str = "rt_detr_v2") -> Detector:
     torch.manual_seed(0)
     return Detector(
         build_model(
-            model_type, NAMES, size="nano", backbone="test_resnet", image_size=(64, 64), num_queries=12,
+            model_type,
+            NAMES,
+            size="nano",
+            backbone="test_resnet",
+            image_size=(64, 64),
+            num_queries=12,
             decoder_layers=2,
         )
-    )  # fmt: skip
+    )
 
 
 def noise(height: int = 64, width: int = 64) -> torch.Tensor:

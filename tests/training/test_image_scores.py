@@ -20,9 +20,14 @@ def test_the_score_of_an_image_is_that_of_its_most_confident_detection():
     scores, defective = highest_scores(predictions, targets)
     assert scores.tolist() == [0.7, 0.0, 0.4] and defective.tolist() == [True, True, False]
     assert image_scores(scores, defective, 0.4) == {
-        "auroc": 0.5, "f1": 0.5, "precision": 0.5, "recall": 0.5, "threshold": 0.4, "good_images": 1,
+        "auroc": 0.5,
+        "f1": 0.5,
+        "precision": 0.5,
+        "recall": 0.5,
+        "threshold": 0.4,
+        "good_images": 1,
         "defective_images": 2,
-    }  # fmt: skip
+    }
 
 
 def test_no_images_at_all():

@@ -177,13 +177,22 @@ def test_rates_are_per_100_parts():
     predictions = [found([A], [0], [0.9]), NOTHING, found([B, C], [0, 0], [0.8, 0.7]), found([B], [0], [0.1])]
     result = inspect_parts(predictions, targets, 0.5).as_dict()
     counts = {
-        "parts": 4, "bad_parts": 2, "found": 1, "missed": 2, "false_calls": 2, "bad_parts_with_a_miss": 2,
-        "bad_parts_passed": 1, "good_parts_called": 1,
-    }  # fmt: skip
+        "parts": 4,
+        "bad_parts": 2,
+        "found": 1,
+        "missed": 2,
+        "false_calls": 2,
+        "bad_parts_with_a_miss": 2,
+        "bad_parts_passed": 1,
+        "good_parts_called": 1,
+    }
     rates = {
-        "misses_per_100_parts": 50, "false_calls_per_100_parts": 50, "bad_parts_with_a_miss_per_100_parts": 50,
-        "bad_parts_passed_per_100_parts": 25, "good_parts_called_per_100_parts": 25,
-    }  # fmt: skip
+        "misses_per_100_parts": 50,
+        "false_calls_per_100_parts": 50,
+        "bad_parts_with_a_miss_per_100_parts": 50,
+        "bad_parts_passed_per_100_parts": 25,
+        "good_parts_called_per_100_parts": 25,
+    }
     assert result == {"threshold": 0.5, "f1": pytest.approx(1 / 3), **counts, **rates}
 
 

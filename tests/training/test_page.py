@@ -41,9 +41,14 @@ def test_page_is_self_contained(tmp_path, name):
     prediction = {"boxes": [[1, 1, 9, 9], [2, 2, 8, 8]], "labels": [0, 1], "scores": [0.8, 0.1]}
     picture = Picture(name, row["bytes"], row["width"], row["height"], row, prediction)
     write_prediction_page(
-        tmp_path / "p.html", title="T", note="synthetic", numbers={"mAP50": "0.9"}, pictures=[picture],
-        class_names=["hole", "scratch"], threshold=0.5,
-    )  # fmt: skip
+        tmp_path / "p.html",
+        title="T",
+        note="synthetic",
+        numbers={"mAP50": "0.9"},
+        pictures=[picture],
+        class_names=["hole", "scratch"],
+        threshold=0.5,
+    )
     text = (tmp_path / "p.html").read_text()
     assert "synthetic" in text and text.count("<script") == 1 and "alert(1)</script>" not in text
     assert len(re.findall('<rect class="line', text)) == 2  # one true, one predicted above the threshold
@@ -168,6 +173,9 @@ def test_the_large_view_has_both_sides_and_results_are_filters(tmp_path):
     assert found["all"] == ["wrong", "right"] and found["correct"] == ["right"] and found["false"] == ["wrong"]
     assert found["titles"] == ["ground truth", "predictions"] and found["beside"] == 1
     assert found["tags"] == [
-        ["Ho", "tag found"], ["Sc", "tag missed"], ["Ho 0.90", "tag found"], ["Ho 0.80", "tag false"],
-    ]  # fmt: skip
+        ["Ho", "tag found"],
+        ["Sc", "tag missed"],
+        ["Ho 0.90", "tag found"],
+        ["Ho 0.80", "tag false"],
+    ]
     assert found["hidden"] and found["still"]

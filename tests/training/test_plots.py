@@ -84,8 +84,9 @@ def test_full_report(tmp_path):
     assert (point["found"], point["missed"], point["false_calls"]) == (2, 1, 2)
     assert report["image_level"]["auroc"] == 0.75
     assert report["confusion_matrix"] == {
-        "classes": [*NAMES, "background"], "counts": [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]],
-    }  # fmt: skip
+        "classes": [*NAMES, "background"],
+        "counts": [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]],
+    }
     assert report["deeppcb_protocol"]["f_score"] == pytest.approx(4 / 7)
     text = summary(report)
     assert "2 of 2" not in text and "1 of 2 bad parts have a missed defect, 0 pass as good" in text

@@ -87,8 +87,12 @@ def test_every_kind_of_file_gives_the_same(run, tmp_path):
     (folder / "notes.txt").write_text("no image", encoding="utf-8")
     found = detections_in(run, tmp_path / "images").detections
     assert [one.image.name for one in found] == [
-        "deeper/deep.png", "deeper/deep.tif", "deeper/gray.PNG", "deeper/gray.bmp", "deeper/rgb.png",
-    ]  # fmt: skip
+        "deeper/deep.png",
+        "deeper/deep.tif",
+        "deeper/gray.PNG",
+        "deeper/gray.bmp",
+        "deeper/rgb.png",
+    ]
     assert all(as_numbers(one) == as_numbers(found[0]) for one in found)
 
 
@@ -195,8 +199,9 @@ class TestPairs:
         opened = open_model(pair_run)
         pictures = find_references(find_images([folder], pairs=True), None)
         assert [(one.name, one.reference.name) for one in pictures] == [
-            ("0_test.png", "0_temp.png"), ("1_test.png", "1_temp.png"),
-        ]  # fmt: skip
+            ("0_test.png", "0_temp.png"),
+            ("1_test.png", "1_temp.png"),
+        ]
         found = detect_defects(opened, pictures, 0.0).detections
         rows = [
             {"image_id": str(i), "bytes": one.file.read_bytes(), "width": 140, "height": 100, "boxes": [], "labels": []}

@@ -49,8 +49,10 @@ def chosen(hub, monkeypatch, tmp_path):
 
 def in_another_process(hub: RunningHub, token: str, code: str, tmp_path: Path) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "RADIKAL"))} | {
-        "HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HOME": str(tmp_path / "home"),
-    }  # fmt: skip
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": token,
+        "HF_HOME": str(tmp_path / "home"),
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -85,8 +87,11 @@ assert main(["plant/model", {str(images)!r}, "--output", {str(tmp_path / "found"
     assert api.model_info("plant/model").private is True
     assert [one.title for one in api.list_repo_commits("plant/model")] == ["rt_detr_v2 with its card", "initial commit"]
     assert sorted(api.list_repo_files("plant/model")) == [
-        "README.md", "config.json", "model.safetensors", "preprocessor_config.json",
-    ]  # fmt: skip
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
 
 
 def test_a_second_push_keeps_what_people_wrote_and_removes_old_weights(chosen, run):
@@ -191,11 +196,20 @@ class TestCard:
         assert data["license"] == "other" and "neu-det" in data["license_name"]
         assert {one.metric_type: one.metric_value for one in card.data.eval_results or []}["map"] == 0.456
         for text in (
-            ", ".join(NAMES), "96 x 64 pixels", "no license text exists", "**0.400**, chosen on validation",
-            "7.5 missed defects and 2.5 false positives per 100 images", "Trained on cpu", "60 steps in 2 minutes",
-            'pipeline("object-detection", "plant/model")', "threshold=0.400", "HF_ENDPOINT=http://hub:1",
-            "It finds almost no dent", "| test | 0.456 |", "| `image_size` | `[64, 96]` |",
-        ):  # fmt: skip
+            ", ".join(NAMES),
+            "96 x 64 pixels",
+            "no license text exists",
+            "**0.400**, chosen on validation",
+            "7.5 missed defects and 2.5 false positives per 100 images",
+            "Trained on cpu",
+            "60 steps in 2 minutes",
+            'pipeline("object-detection", "plant/model")',
+            "threshold=0.400",
+            "HF_ENDPOINT=http://hub:1",
+            "It finds almost no dent",
+            "| test | 0.456 |",
+            "| `image_size` | `[64, 96]` |",
+        ):
             assert text in card.text, text
 
     def test_names_no_folder_of_this_machine(self, tmp_path):

@@ -362,8 +362,10 @@ def test_two_processes_share_the_work(tiny_config, tmp_path):
     script = str(ROOT / "training" / "train.py")
     process = subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", script, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     _, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     metrics = metrics_of(tmp_path / "run")

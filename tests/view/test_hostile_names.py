@@ -65,10 +65,17 @@ def row(number: int, seed: int, boxes: list[list[float]] | None = None) -> dict[
     boxes = [[16.0, 15, 48, 45], [2.0, 2, 3, 60]] if boxes is None else boxes
     picture = {"bytes": png(seed), "path": None}
     return {
-        "image_id": f"{EVIL} {number}", "image": picture, "width": 80, "height": 64, "boxes": boxes,
-        "labels": [i % 2 for i in range(len(boxes))], "masks": [picture for _ in boxes], "reference": picture,
-        "annotated": True, "group": f"{EVIL} {number % 2}",
-    }  # fmt: skip
+        "image_id": f"{EVIL} {number}",
+        "image": picture,
+        "width": 80,
+        "height": 64,
+        "boxes": boxes,
+        "labels": [i % 2 for i in range(len(boxes))],
+        "masks": [picture for _ in boxes],
+        "reference": picture,
+        "annotated": True,
+        "group": f"{EVIL} {number % 2}",
+    }
 
 
 @pytest.fixture
@@ -129,9 +136,16 @@ def test_prediction_pages(splits: DatasetDict, tmp_path: Path) -> None:
     check((tmp_path / "split" / "index.html").read_text("utf-8"), scripts=1, names=5)
     picture = Picture(EVIL, png(1), 80, 64, targets[0], predictions[0])
     write_prediction_page(
-        tmp_path / "page.html", title=EVIL, numbers={EVIL: EVIL}, pictures=[picture], class_names=NAMES,
-        threshold=0.5, note=EVIL, about=EVIL, links={EVIL: EVIL},
-    )  # fmt: skip
+        tmp_path / "page.html",
+        title=EVIL,
+        numbers={EVIL: EVIL},
+        pictures=[picture],
+        class_names=NAMES,
+        threshold=0.5,
+        note=EVIL,
+        about=EVIL,
+        links={EVIL: EVIL},
+    )
     check((tmp_path / "page.html").read_text("utf-8"), scripts=1, names=8)
     assert write_class_page(tmp_path, EVIL, split, [(one, 0, [0.3, 0.7]) for one in ids], NAMES)
     check((tmp_path / "index.html").read_text("utf-8"), scripts=1, names=8)
@@ -178,18 +192,27 @@ def test_explanations(tmp_path: Path) -> None:
     maps = {name: np.full((32, 32), 0.5, np.float32) for name in TITLES}
     one = Explanation(detection, box, 0.2, 0.1, 0.6, maps, scores)
     case = Case(
-        name=EVIL, pixels=torch.zeros(1, 3, 32, 32), size=(32, 32), ground_truth=[(box, 0)], detections=[detection],
-        partners=[box], paired=False,
-    )  # fmt: skip
+        name=EVIL,
+        pixels=torch.zeros(1, 3, 32, 32),
+        size=(32, 32),
+        ground_truth=[(box, 0)],
+        detections=[detection],
+        partners=[box],
+        paired=False,
+    )
     explained = Explained(case, [one], {"scoring": 1.0})
     normalization = {"mean": [0.5] * 3, "std": [0.2] * 3}
     files = write_image(tmp_path, "stem", explained, NAMES, normalization, ("before", None))
     check((tmp_path / files.page).read_text("utf-8"), names=4)
     write_index(
-        tmp_path / "index.html", title=EVIL, threshold=EVIL, split=EVIL, summary=summarize([explained]),
+        tmp_path / "index.html",
+        title=EVIL,
+        threshold=EVIL,
+        split=EVIL,
+        summary=summarize([explained]),
         calibrations={EVIL: calibration([(0.9, True), (0.2, False)], 0.1), f"{EVIL} none": calibration([], 0.1)},
         entries=[Entry(explained, files.page, Image.new("RGB", (32, 32)))],
-    )  # fmt: skip
+    )
     check((tmp_path / "index.html").read_text("utf-8"), names=6)
 
 

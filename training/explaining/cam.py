@@ -22,16 +22,24 @@ class SignedEigenCAM(EigenCAM):
     """
 
     def get_cam_image(
-        self, input_tensor: Any, target_layer: Any, target_category: Any, activations: np.ndarray, grads: Any,
+        self,
+        input_tensor: Any,
+        target_layer: Any,
+        target_category: Any,
+        activations: np.ndarray,
+        grads: Any,
         eigen_smooth: Any,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Project the features (B, C, H, W) onto their first principal component, (B, H, W)."""
         return get_2d_projection_with_sign_correction(activations)
 
 
 CAM_METHODS: dict[str, Any] = {
-    "gradcam": GradCAM, "hirescam": HiResCAM, "layercam": LayerCAM, "eigencam": SignedEigenCAM,
-}  # fmt: skip
+    "gradcam": GradCAM,
+    "hirescam": HiResCAM,
+    "layercam": LayerCAM,
+    "eigencam": SignedEigenCAM,
+}
 
 
 def cam_map(

@@ -127,7 +127,7 @@ def _predicted(detector_run: DetectorRun, splits: Any, split: str) -> Iterator[t
 
 def _case(
     detector_run: DetectorRun, batch: Any, i: int, name: str, prediction: dict[str, Any], threshold: float, most: int
-) -> Case:  # fmt: skip
+) -> Case:
     # Cloned: the loader writes its next batch into the same memory.
     pixels = batch["pixel_values"][i : i + 1].clone()
     height, width = pixels.shape[-2:]

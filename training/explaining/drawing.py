@@ -48,7 +48,7 @@ def overlay(image: Image.Image, values: np.ndarray) -> Image.Image:
 
 def with_boxes(
     image: Image.Image, shape: tuple[int, int], ground_truth: Iterable[Box], detected: Iterable[Box]
-) -> Image.Image:  # fmt: skip
+) -> Image.Image:
     """A copy with true boxes dashed and detected ones drawn through.
 
     Args:

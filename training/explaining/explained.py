@@ -100,9 +100,7 @@ def explain(
     if others:
         seconds["redrawing"] = time.perf_counter() - started
     started = time.perf_counter()
-    explanations = [
-        _scored(detector, case, hidden, effort, i, mine, redrawn[i]) for i, mine in enumerate(maps)
-    ]  # fmt: skip
+    explanations = [_scored(detector, case, hidden, effort, i, mine, redrawn[i]) for i, mine in enumerate(maps)]
     seconds["scoring"] = time.perf_counter() - started
     return Explained(case, explanations, seconds)
 
@@ -120,9 +118,7 @@ def _redrawn(
     """
     found: list[dict[str, dict[str, float]]] = [{method: {} for method in mine} for mine in maps]
     for part, other in others.items():
-        moved = [
-            dataclasses.replace(one, query=best_query(other, case.pixels, one)) for one in case.detections
-        ]  # fmt: skip
+        moved = [dataclasses.replace(one, query=best_query(other, case.pixels, one)) for one in case.detections]
         theirs, _ = maps_of(other, case.pixels, hidden, moved, list(maps[0]) if maps else [], effort)
         for mine, others_map, result in zip(maps, theirs, found, strict=True):
             for method, values in mine.items():

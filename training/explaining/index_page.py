@@ -30,9 +30,15 @@ class Entry:
 
 
 def write_index(
-    file: Path, *, title: str, threshold: str, split: str, summary: Summary, calibrations: dict[str, Calibration],
+    file: Path,
+    *,
+    title: str,
+    threshold: str,
+    split: str,
+    summary: Summary,
+    calibrations: dict[str, Calibration],
     entries: Sequence[Entry],
-) -> None:  # fmt: skip
+) -> None:
     """Write the index page.
 
     Args:
@@ -48,16 +54,26 @@ def write_index(
     passing = [TITLES[one.name] for one in summary.methods if all(one.passes.get(test) for test in TESTS)]
     methods = [one for one in summary.methods if one.name not in BASELINES]
     write_page(
-        file, "explanations.html", PACKAGE, title=title, threshold=threshold, split=split, numbers=numbers,
-        palette=palette, tests=TESTS, summary=summary, hidden_score=number(summary.hidden_score),
+        file,
+        "explanations.html",
+        PACKAGE,
+        title=title,
+        threshold=threshold,
+        split=split,
+        numbers=numbers,
+        palette=palette,
+        tests=TESTS,
+        summary=summary,
+        hidden_score=number(summary.hidden_score),
         verdicts=[(TITLES[one.name], [_verdict(one, test) for test in TESTS]) for one in methods],
         passing=f"All three: {', '.join(passing)}." if passing else "No method passes all three.",
-        least_ratio=f"{LEAST_RATIO:g}", least_won=f"{100 * LEAST_WON:.0f}",
+        least_ratio=f"{LEAST_RATIO:g}",
+        least_won=f"{100 * LEAST_WON:.0f}",
         highest_correlation=f"{HIGHEST_CORRELATION:g}",
         methods=table(_HEADER, [_row(one) for one in summary.methods]),
         calibrations=[_calibration(name, one) for name, one in calibrations.items()],
         images=[_figure(one) for one in entries],
-    )  # fmt: skip
+    )
 
 
 def _verdict(one: MethodSummary, test: str) -> dict[str, Any]:
@@ -72,17 +88,30 @@ def _verdict(one: MethodSummary, test: str) -> dict[str, Any]:
 
 
 _HEADER = [
-    "map", "energy in true box", "times random", "points into true box", "deletion", "insertion",
-    "redrawn decoder", "redrawn backbone", "seconds per image",
-]  # fmt: skip
+    "map",
+    "energy in true box",
+    "times random",
+    "points into true box",
+    "deletion",
+    "insertion",
+    "redrawn decoder",
+    "redrawn backbone",
+    "seconds per image",
+]
 
 
 def _row(one: MethodSummary) -> list[object]:
     return [
-        TITLES[one.name], number(one.energy), number(one.ratio), number(one.pointing), number(one.deletion),
-        number(one.insertion), number(one.redrawn.get("decoder")), number(one.redrawn.get("backbone")),
+        TITLES[one.name],
+        number(one.energy),
+        number(one.ratio),
+        number(one.pointing),
+        number(one.deletion),
+        number(one.insertion),
+        number(one.redrawn.get("decoder")),
+        number(one.redrawn.get("backbone")),
         number(one.seconds, 2),
-    ]  # fmt: skip
+    ]
 
 
 def _calibration(name: str, one: Calibration) -> dict[str, Any]:

@@ -32,9 +32,13 @@ class Files:
 
 
 def write_image(
-    folder: Path, stem: str, explained: Explained, names: list[str], normalization: Mapping[str, Any],
+    folder: Path,
+    stem: str,
+    explained: Explained,
+    names: list[str],
+    normalization: Mapping[str, Any],
     neighbors: tuple[str | None, str | None],
-) -> Files:  # fmt: skip
+) -> Files:
     """Write the page, the overlays as PNG and the maps as one .npz file.
 
     In the .npz file, `d1_gradcam` is the Grad-CAM of the first detection: float16 (H, W), 0 to 1, in pixels of the
@@ -65,9 +69,14 @@ def write_image(
     np.savez_compressed(folder / maps, **arrays)
     page = f"images/{stem}.html"
     write_page(
-        folder / page, "explained_image.html", PACKAGE, title=explained.case.name, sections=sections, palette=palette,
+        folder / page,
+        "explained_image.html",
+        PACKAGE,
+        title=explained.case.name,
+        sections=sections,
+        palette=palette,
         **_about(explained, names, plain, neighbors),
-    )  # fmt: skip
+    )
     return Files(page, maps, overlays)
 
 
@@ -103,8 +112,13 @@ def _about(
     }
     true = ", ".join(names[label] for _, label in case.ground_truth) or "no defect"
     return {
-        "links": links, "numbers": numbers, "image": embedded(drawn), "width": width, "height": height, "classes": true,
-    }  # fmt: skip
+        "links": links,
+        "numbers": numbers,
+        "image": embedded(drawn),
+        "width": width,
+        "height": height,
+        "classes": true,
+    }
 
 
 def _section(one: Explanation, names: list[str], figures: list[dict[str, str]]) -> dict[str, Any]:
@@ -117,9 +131,13 @@ def _section(one: Explanation, names: list[str], figures: list[dict[str, str]]) 
         text.append("Without a true box, energy and pointing are undefined.")
     scores = table(_HEADER, [_row(name, scores) for name, scores in one.scores.items()])
     return {
-        "name": names[one.detection.label], "score": one.detection.score, "verdict": verdict, "text": " ".join(text),
-        "figures": figures, "scores": scores,
-    }  # fmt: skip
+        "name": names[one.detection.label],
+        "score": one.detection.score,
+        "verdict": verdict,
+        "text": " ".join(text),
+        "figures": figures,
+        "scores": scores,
+    }
 
 
 _HEADER = ["map", "energy in true box", "energy in detected box", "points into true box", "deletion", "insertion"]
@@ -127,10 +145,13 @@ _HEADER = ["map", "energy in true box", "energy in detected box", "points into t
 
 def _row(name: str, scores: MapScores) -> list[object]:
     return [
-        TITLES[name], number(scores.energy), number(scores.energy_in_call),
+        TITLES[name],
+        number(scores.energy),
+        number(scores.energy_in_call),
         "" if scores.pointing is None else ("yes" if scores.pointing >= 0.5 else "no"),
-        number(scores.deletion), number(scores.insertion),
-    ]  # fmt: skip
+        number(scores.deletion),
+        number(scores.insertion),
+    ]
 
 
 def number(value: float | None, digits: int = 2) -> str:

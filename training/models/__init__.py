@@ -9,6 +9,18 @@ from training.models.processors import image_processor, normalization
 from training.models.sizes import SIZES, Size
 
 __all__ = [
-    "MODEL_TYPES", "SIZES", "ModelError", "Size", "build_model", "fold_gray", "fold_if_gray", "from_checkpoint",
-    "image_processor", "is_folded", "load_backbone_weights", "normalization", "trainable_norms", "unfolded_weights",
-]  # fmt: skip
+    "MODEL_TYPES",
+    "SIZES",
+    "ModelError",
+    "Size",
+    "build_model",
+    "fold_gray",
+    "fold_if_gray",
+    "from_checkpoint",
+    "image_processor",
+    "is_folded",
+    "load_backbone_weights",
+    "normalization",
+    "trainable_norms",
+    "unfolded_weights",
+]

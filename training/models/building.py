@@ -52,11 +52,15 @@ def build_model(
     )
     common: dict[str, Any] = {
         "backbone_config": features.config,
-        "encoder_ffn_dim": shape.feed_forward, "decoder_ffn_dim": shape.feed_forward,
-        "encoder_attention_heads": shape.heads, "decoder_attention_heads": shape.heads,
-        "decoder_layers": layers, "num_queries": shape.queries if num_queries is None else num_queries,
-        "id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)},
-    }  # fmt: skip
+        "encoder_ffn_dim": shape.feed_forward,
+        "decoder_ffn_dim": shape.feed_forward,
+        "encoder_attention_heads": shape.heads,
+        "decoder_attention_heads": shape.heads,
+        "decoder_layers": layers,
+        "num_queries": shape.queries if num_queries is None else num_queries,
+        "id2label": dict(enumerate(class_names)),
+        "label2id": {name: i for i, name in enumerate(class_names)},
+    }
     arguments = family.configure(shape, features, common)
     if num_denoising is not None and "num_denoising" in arguments:
         arguments["num_denoising"] = num_denoising

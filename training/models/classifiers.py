@@ -101,6 +101,9 @@ def _config(name: str, class_names: list[str], image_size: tuple[int, int], one_
 def _preprocessing(image_size: tuple[int, int]) -> dict[str, Any]:
     """Return timm's settings for resizing to this size without cropping."""
     return {
-        "input_size": [3, *image_size], "fixed_input_size": True, "interpolation": "bilinear", "crop_pct": 1.0,
+        "input_size": [3, *image_size],
+        "fixed_input_size": True,
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
         "crop_mode": "squash",
-    }  # fmt: skip
+    }

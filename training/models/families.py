@@ -128,7 +128,7 @@ FAMILIES: dict[str, Family] = {
     "d_fine": Family(DFineConfig, DFineForObjectDetection, _d_fine, (8, 16, 32), False, False),
     "deimv2": Family(Deimv2Config, Deimv2ForObjectDetection, _d_fine, (8, 16, 32), False, False),
     "dense": Family(DenseDetectorConfig, DenseDetector, _dense, (4, 8, 16, 32), False, False),
-}  # fmt: skip
+}
 MODEL_TYPES = tuple(FAMILIES)
 
 

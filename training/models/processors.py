@@ -50,8 +50,13 @@ def image_processor(
         return processor
     mean, std = (GRAY_MEAN, GRAY_STD) if gray else (IMAGENET_MEAN, IMAGENET_STD)
     return _CLASSES.get(model_type, RTDetrImageProcessor)(
-        do_resize=True, size=size, do_pad=False, do_normalize=True, image_mean=list(mean), image_std=list(std),
-    )  # fmt: skip
+        do_resize=True,
+        size=size,
+        do_pad=False,
+        do_normalize=True,
+        image_mean=list(mean),
+        image_std=list(std),
+    )
 
 
 def normalization(processor: Any) -> dict[str, Any]:

@@ -70,6 +70,18 @@ class Progress:
         """Return whether validation has not improved for `patience` scores; never if that is None."""
         return patience is not None and self.worse_in_a_row >= patience
 
+    def counts_and_rates(self) -> dict[str, Any]:
+        """Return what metrics.json says about the steps of the run and their speed."""
+        return {
+            "steps": self.step,
+            "best_step": self.best_step,
+            "seconds": round(self.seconds, 1),
+            "images_per_second": round(self.images / max(self.seconds, 1e-9), 2),
+            "skipped_steps": self.skipped,
+            "scaler_skips": self.scaler_skips,
+            "wait_share": round(self.wait_seconds / max(self.seconds, 1e-9), 4),
+        }
+
 
 def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Path | None:
     """Prepare the folder and find the checkpoint to resume from. Main process only.

@@ -57,11 +57,16 @@ def _write(file: Path, split: str, dataset: Any, predictions: Sequence[Any], cla
     values = {str(i): name for i, name in enumerate(class_names)}
     order = "the most confident errors first" if len(wrong) <= SHOWN else f"the {SHOWN} most confident errors"
     write_viewer(
-        file, "classes.html", "training.scoring", title=f"Misclassified images: {split}", figures=figures,
-        looks=looks(class_names), layers=(),
+        file,
+        "classes.html",
+        "training.scoring",
+        title=f"Misclassified images: {split}",
+        figures=figures,
+        looks=looks(class_names),
+        layers=(),
         filters=[Filter("True class", "true", values), Filter("Predicted class", "predicted", values)],
         numbers={"images": f"{len(answers):,}", "misclassified": f"{len(wrong):,}"},
         about=f"Of the {split} split: {order}. The predicted class is the one with the highest probability."
         if wrong
         else f"No image of the {split} split is misclassified.",
-    )  # fmt: skip
+    )

@@ -97,9 +97,7 @@ def pictures_of(
     """Return the chosen images with their boxes; `dataset` and `found` as for `write_split_page`."""
     image_ids, predictions, targets = found
     files = image_files(dataset, [image_ids[i] for i in chosen])
-    return [
-        Picture(image_ids[i], *file, targets[i], predictions[i]) for i, file in zip(chosen, files, strict=True)
-    ]  # fmt: skip
+    return [Picture(image_ids[i], *file, targets[i], predictions[i]) for i, file in zip(chosen, files, strict=True)]
 
 
 def error_counts(
@@ -142,9 +140,17 @@ def evenly_mixed(right: Sequence[bool], count: int) -> list[int]:
 
 
 def write_prediction_page(
-    file: Path, *, title: str, numbers: Mapping[str, str], pictures: Sequence[Picture], class_names: Sequence[str],
-    threshold: float, note: str = "", about: str = "", links: Mapping[str, str] | None = None,
-) -> None:  # fmt: skip
+    file: Path,
+    *,
+    title: str,
+    numbers: Mapping[str, str],
+    pictures: Sequence[Picture],
+    class_names: Sequence[str],
+    threshold: float,
+    note: str = "",
+    about: str = "",
+    links: Mapping[str, str] | None = None,
+) -> None:
     """Write the page; it needs no other file and no network.
 
     Args:
@@ -158,15 +164,25 @@ def write_prediction_page(
     figures = [_figure(one, class_names, [look.code for look in styles], threshold, len(pictures)) for one in pictures]
     used = sorted({int(label) for figure in figures for label in figure.keys["class"]})
     write_viewer(
-        file, "predictions.html", "training.scoring", title=title, figures=figures, looks=styles, note=note,
+        file,
+        "predictions.html",
+        "training.scoring",
+        title=title,
+        figures=figures,
+        looks=styles,
+        note=note,
         filters=[
             Filter("Images with", "result", _RESULTS),
             Filter("Class", "class", {str(i): name for i, name in enumerate(class_names)}),
         ],
-        numbers=numbers, about=about, links=links or {}, threshold=threshold,
+        numbers=numbers,
+        about=about,
+        links=links or {},
+        threshold=threshold,
         codes=[(styles[i].code, class_names[i]) for i in used],
-        colors=_COLORS, inks={name: ink(color) for name, color in _COLORS.items()},
-    )  # fmt: skip
+        colors=_COLORS,
+        inks={name: ink(color) for name, color in _COLORS.items()},
+    )
 
 
 def _figure(

@@ -101,9 +101,7 @@ class DetectionTask:
         )
         scores, point = report.pop("coco"), report["operating_point"]
         chosen_on = "validation" if threshold is not None else "these images (highest F1)"
-        write_split_page(
-            folder, folder.name, loader.dataset, found, self.class_names, point["threshold"], chosen_on
-        )  # fmt: skip
+        write_split_page(folder, folder.name, loader.dataset, found, self.class_names, point["threshold"], chosen_on)
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 
     def load(self, folder: Path) -> PreTrainedModel:

@@ -93,9 +93,10 @@ def _below(folder: Path) -> list[Path]:
     return [
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file()
+        if file.suffix.lower() in SUFFIXES
+        and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]  # fmt: skip
+    ]
 
 
 def _with_suffix(file: Path, old: str, new: str) -> Path:

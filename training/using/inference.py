@@ -118,17 +118,28 @@ def _readable(
 
 
 def _loader(
-    opened: OpenedModel, files: Sequence[ImageFile], sizes: dict[str, tuple[int, int]], batch_size: int,
-    tiles: Tiling | None, accelerator: Accelerator,
-) -> DetectionLoader:  # fmt: skip
+    opened: OpenedModel,
+    files: Sequence[ImageFile],
+    sizes: dict[str, tuple[int, int]],
+    batch_size: int,
+    tiles: Tiling | None,
+    accelerator: Accelerator,
+) -> DetectionLoader:
     resize: Any = "exact" if opened.settings is None else opened.settings.resize
     channels: Any = opened.channels
     # Not "auto": the detections in an image must not depend on the other images.
     return DetectionLoader(
-        _as_dataset(files, sizes, opened.class_names), batch_size, opened.canvas, device=accelerator.device,
-        channels=channels, shuffle=False, resize=resize, tiles=tiles, on_error="skip",
+        _as_dataset(files, sizes, opened.class_names),
+        batch_size,
+        opened.canvas,
+        device=accelerator.device,
+        channels=channels,
+        shuffle=False,
+        resize=resize,
+        tiles=tiles,
+        on_error="skip",
         **models.normalization(opened.processor),
-    )  # fmt: skip
+    )
 
 
 def _as_dataset(files: Sequence[ImageFile], sizes: dict[str, tuple[int, int]], names: list[str]) -> datasets.Dataset:

@@ -25,14 +25,30 @@ _BLOCK = "model"
 _TAGS = ("industrial-inspection", "defect-detection")
 # Paths on this machine, and settings that do not affect the model.
 _LOCAL = (
-    "data_dir", "output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "num_threads",
-    "dataloader_num_workers", "combine_with", "eval_steps", "checkpointing_steps", "checkpoints_total_limit",
-)  # fmt: skip
+    "data_dir",
+    "output_dir",
+    "overwrite_output_dir",
+    "resume_from_checkpoint",
+    "report_to",
+    "num_threads",
+    "dataloader_num_workers",
+    "combine_with",
+    "eval_steps",
+    "checkpointing_steps",
+    "checkpoints_total_limit",
+)
 _SCORES = {"map": "AP", "map_50": "AP50", "map_75": "AP75", "mar_100": "AR100"}
 # Metadata keys that are generated; all others were written by a person.
 _OUR_KEYS = {
-    "license", "license_name", "license_link", "library_name", "pipeline_tag", "tags", "datasets", "model-index",
-}  # fmt: skip
+    "license",
+    "license_name",
+    "license_link",
+    "library_name",
+    "pipeline_tag",
+    "tags",
+    "datasets",
+    "model-index",
+}
 
 
 @dataclass(frozen=True)
@@ -104,10 +120,13 @@ def model_card(trained: TrainedModel, repo_id: str, endpoint: str, older: str | 
 def _metadata(trained: TrainedModel, repo_id: str) -> dict[str, Any]:
     tags = [*_TAGS, trained.opened.model.config.model_type, *(source.name for source in trained.sources)]
     data = ModelCardData(
-        library_name="transformers", pipeline_tag="object-detection", tags=tags,
-        model_name=repo_id.partition("/")[2], eval_results=_eval_results(trained) or None,
+        library_name="transformers",
+        pipeline_tag="object-detection",
+        tags=tags,
+        model_name=repo_id.partition("/")[2],
+        eval_results=_eval_results(trained) or None,
         **_license(trained.sources),
-    )  # fmt: skip
+    )
     return data.to_dict()
 
 
@@ -124,12 +143,18 @@ def _eval_results(trained: TrainedModel) -> list[EvalResult]:
     name, title = (" and ".join(texts) for texts in ([one.name for one in trained.sets], _titles(trained)))
     return [
         EvalResult(
-            task_type="object-detection", dataset_type=name, dataset_name=title,
-            dataset_config=trained.settings.dataset_config_name, dataset_split="test",
-            metric_type=key, metric_name=metric, metric_value=round(coco[key], 4),
+            task_type="object-detection",
+            dataset_type=name,
+            dataset_name=title,
+            dataset_config=trained.settings.dataset_config_name,
+            dataset_split="test",
+            metric_type=key,
+            metric_name=metric,
+            metric_value=round(coco[key], 4),
         )
-        for key, metric in _SCORES.items() if coco.get(key, -1) >= 0
-    ]  # fmt: skip
+        for key, metric in _SCORES.items()
+        if coco.get(key, -1) >= 0
+    ]
 
 
 def _titles(trained: TrainedModel) -> list[str]:

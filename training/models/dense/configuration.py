@@ -40,9 +40,10 @@ class DenseDetectorConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         if isinstance(backbone_config, dict):
-            backbone_config = AutoConfig.for_model(backbone_config["model_type"], **{
-                key: value for key, value in backbone_config.items() if key != "model_type"
-            })  # fmt: skip
+            backbone_config = AutoConfig.for_model(
+                backbone_config["model_type"],
+                **{key: value for key, value in backbone_config.items() if key != "model_type"},
+            )
         self.backbone_config = backbone_config
         self.feature_channels = list(feature_channels or [])
         self.feature_strides = list(feature_strides or [])
