@@ -1,4 +1,4 @@
-"""Shared by all tests: no network but loopback, caches in a temporary folder, sample trees drawn once a session."""
+"""Shared by all tests: no network but loopback, caches in a temporary folder, one set of sample trees per session."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import tempfile
 from pathlib import Path
 
-# Before datasets and huggingface_hub are imported: they read these once.
+# Set before datasets and huggingface_hub are imported: they read these once.
 _CACHE = tempfile.mkdtemp(prefix="radikal-tests-")
 os.environ["HF_HOME"] = _CACHE
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
-    # Before torch is: workers, and the processes they start, that all use every core get in each other's way.
+    # Set before torch is imported: workers, and the processes they start, slow each other down if each uses every core.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 for name in ("HF_ENDPOINT", "HF_TOKEN", "RADIKAL_DATA", "RADIKAL_NAMESPACE", "RADIKAL_MIRROR", "HF_DATASETS_CACHE"):
     os.environ.pop(name, None)
@@ -29,7 +29,7 @@ import pytest  # noqa: E402
 from radikal_datasets.samples import make_sample  # noqa: E402
 
 datasets.disable_progress_bars()
-# Deadlines measure the machine, not the code; derandomize keeps CI from failing on somebody else's change.
+# Deadlines measure the machine, not the code; derandomize keeps CI from failing on an unrelated change.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci")
 
@@ -38,7 +38,7 @@ SAMPLE_IMAGES = 12
 
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that reaches for another machine fails."""
+    """Fail a test that connects to another machine."""
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
     def guarded(self: socket.socket, address: object) -> None:
@@ -63,7 +63,7 @@ def _remove_caches() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sample_tree(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`sample_tree("neu_det")` or with `broken=True`: a tree, drawn once. Do not change it: copy it."""
+    """`sample_tree("neu_det")`, or with `broken=True`: a tree, generated once. Do not modify it: copy it."""
     made: dict[tuple[str, bool], Path] = {}
 
     def get(source: str, *, broken: bool = False) -> Path:
@@ -78,7 +78,7 @@ def sample_tree(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
-    """`real_data("neu_det")`: the real images, or a skip that says where they were looked for."""
+    """`real_data("neu_det")`: the real images; otherwise skip and say where they were expected."""
     root = Path(os.environ.get("RADIKAL_REAL", Path(__file__).parents[2] / "shared" / "real"))
 
     def get(source: str) -> Path:

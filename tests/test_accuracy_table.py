@@ -1,4 +1,4 @@
-"""benchmarks/accuracy_table.py and accuracy.write: how runs add up."""
+"""benchmarks/accuracy_table.py and accuracy.write: how runs are aggregated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def made_run(seed: int = 0, map_50: float = 0.5, **other: Any) -> dict[str, Any]
 
 
 def summary(runs: list[dict[str, Any]]) -> list[list[str]]:
-    """Cells of the table of means, head first, without its ruler."""
+    """Return the cells of the table of means, header first, without the separator row."""
     lines = table(runs)
     return [[c.strip() for c in line.strip("|").split("|")] for line in [lines[0], *lines[2 : lines.index("")]]]
 
@@ -115,7 +115,7 @@ def test_a_score_that_is_undefined_is_left_out() -> None:
 
 @pytest.fixture
 def accuracy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script as a module: it finds its neighbours in benchmarks/, as where it is run."""
+    """The script as a module: it finds its sibling modules in benchmarks/, as when it is run."""
     pytest.importorskip("torch")
     monkeypatch.syspath_prepend(str(Path(accuracy_table.__file__).parent))
     import accuracy as module  # pyright: ignore[reportMissingImports]
@@ -127,7 +127,7 @@ def test_one_file_per_run(accuracy: Any, tmp_path: Path) -> None:
     runs = [made_run(0), made_run(1), made_run(0, commit="d" * 40), made_run(0, dirty=True)]
     runs += [made_run(0, differences="3 missing"), made_run(0, config_hash="other")]
     assert len({accuracy.write(run, tmp_path) for run in runs}) == len(runs)
-    accuracy.write(made_run(1, 0.8), tmp_path)  # the same again replaces it
+    accuracy.write(made_run(1, 0.8), tmp_path)  # a repeated run replaces it
     assert len(read_runs(tmp_path)) == len(runs)
     assert [run["test"]["map_50"] for run in read_runs(tmp_path) if run["seed"] == 1] == [0.8]
 

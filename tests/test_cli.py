@@ -1,4 +1,4 @@
-"""A few runs through the real command line, each in a process of its own."""
+"""A few runs through the real command line, each in a separate process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_verify_a_good_sample_exits_0_and_a_broken_one_1(source: str, sample_tre
         planted: Counter[str] = Counter()
         for trap in json.loads(tree.with_name(f"{tree.name}.traps.json").read_text())["traps"]:
             planted[trap["kind"]] += trap["count"]
-        # `all` reads the same files as its parts: count every file's problem once.
+        # `all` reads the same files as its parts: count each file's problem once.
         distinct = {tuple(sorted(p.items(), key=str)) for c in result["configs"].values() for p in c["problems"]}
         counted: Counter[str] = Counter()
         for problem in map(dict, distinct):

@@ -47,7 +47,7 @@ def test_only_what_was_measured_has_figures() -> None:
 def test_what_was_measured_is_in_the_table_of_results() -> None:
     lines = (ROOT / "benchmarks" / "results" / "accuracy.md").read_text(encoding="utf-8").splitlines()
     for name, run in MEASURED.items():
-        row = next(line for line in lines if line.startswith(f"| {name}"))  # the first table is that of the means
+        row = next(line for line in lines if line.startswith(f"| {name}"))  # the first table has the means
         cells = [cell.strip().partition(" ")[0] for cell in row.split("|")]
         assert {str(run.seeds), f"{run.map_50:.3f}", f"{run.minutes:.1f}"} <= set(cells), row
 

@@ -1,4 +1,4 @@
-"""The docs say what the code does, where that can be checked by reading both."""
+"""The docs agree with the code, where that can be checked by reading both."""
 
 from __future__ import annotations
 

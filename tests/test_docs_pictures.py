@@ -1,4 +1,4 @@
-"""Pictures of the docs: small, described, used, and on every page that is about something to look at."""
+"""Pictures in the docs: small, described, used, and on every page about something visual."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITH_PICTURE = [
 
 
 def pictures_of(page: Path) -> dict[Path, str]:
-    """Picture -> its description, of one page."""
+    """Map each picture of a page to its description."""
     found = re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     return {(page.parent / target).resolve(): text for text, target in found}
 

@@ -1,4 +1,4 @@
-"""The scripts of the pages for people who come from other tools, run as they stand there, on sample data."""
+"""The scripts in the docs for people coming from other tools, run verbatim on sample data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def script_of(page: str, title: str) -> str:
-    """The code block of that title."""
+    """Return the code block with that title."""
     text = (ROOT / "docs" / "coming-from" / page).read_text(encoding="utf-8")
     found = re.search(rf'```python title="{re.escape(title)}"\n(.*?)```', text, re.DOTALL)
     assert found, (page, title)

@@ -1,4 +1,4 @@
-"""The tree of errors."""
+"""The hierarchy of errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def _drawn(error: type[Exception], depth: int = 0) -> list[str]:
-    """The class and those below it, as the docstring of the module draws them."""
+    """The class and its subclasses, as the docstring of the module draws them."""
     below = [one for one in vars(errors).values() if isinstance(one, type) and error is one.__bases__[0]]
     others = [base.__name__ for base in error.__bases__[1:]]
     line = "  " * depth + ("* " if below else "· ") + error.__name__ + (f" ({', '.join(others)})" if others else "")

@@ -1,4 +1,4 @@
-"""What holds for all six sources and all their configurations, on the made-up trees."""
+"""What holds for all six sources and all their configurations, on the sample trees."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from radikal_datasets.splits import UNLABELED
 from .conftest import SAMPLE_IMAGES
 
 CONFIGS = [(source.name, config) for source in list_sources() for config in source.config_names]
-# Every config of these differs in its classes alone: a few stand for all where a test writes files.
+# The configurations of these differ only in their classes: where a test writes files, a few stand for all.
 SOME = [pair for pair in CONFIGS if pair[1] in ("default", "castings", "baggage", "transistor", "class8", "all")]
 
 
 def stored(row: dict) -> dict:
-    """A streamed row holds decoded pictures; their bytes are compared elsewhere."""
+    """A streamed row contains decoded images; their bytes are compared elsewhere."""
     return {key: value for key, value in row.items() if key not in ("image", "reference", "masks")}
 
 
@@ -85,7 +85,7 @@ def test_masks_fit_their_boxes_and_images(source: str, sample_tree: Callable[...
                 assert pixels.shape == (row["height"], row["width"])
                 assert set(np.unique(pixels)) == {0, 255}
                 ys, xs = np.nonzero(pixels)
-                # A polygon's box is its hull, to fractions of a pixel; a mask file's is exact.
+                # A polygon's box is its bounding box, to fractions of a pixel; a mask file's is exact.
                 found = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
                 assert np.allclose(found, (x_min, y_min, x_max, y_max), atol=1.0)
 
@@ -128,7 +128,7 @@ def test_ids_and_splits_are_the_same_from_folder_parent_and_archive(
 def test_removing_any_image_moves_at_most_two_others(
     source: str, data: st.DataObject, sample_tree: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Through the whole builder, with its groups, tables and strata."""
+    """Through the entire builder, with its groups, tables and strata."""
     config = source_info(source).config_names[0]
     cache = tmp_path_factory.mktemp("cache")
 
@@ -137,7 +137,7 @@ def test_removing_any_image_moves_at_most_two_others(
 
     whole = builder()
     examples = [example for rows in whole.index().splits.values() for example in rows]
-    # Twins are named after one of themselves; any other group is one the source names (a series, a board).
+    # Exact duplicates are named after one of them; any other group is one the source names (a series, a board).
     ids = {example.image_id for example in examples}
     places = {e.image_id: e.image_id if e.group in ids else e.group for e in examples}
     before = whole._assign_splits(examples, places, config)

@@ -1,4 +1,4 @@
-"""Atomic writes, and outputs among the inputs."""
+"""Atomic writes, and outputs that lie among the inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""benchmarks/frozen_splits.py: the lists in the repository, and what a check of somebody's data tells."""
+"""benchmarks/frozen_splits.py: the lists in the repository, and what a check of a user's data reports."""
 
 from __future__ import annotations
 
@@ -124,6 +124,6 @@ def test_todays_builder_gives_the_frozen_splits(name: str, real_data: Callable[[
     source, config = frozen_splits.SETS[name]
     splits = load_dataset(source, config, data_dir=str(real_data(name)), cache_dir=str(tmp_path))
     told = compare(read(name), frozen_splits.of_splits(splits))
-    # Of DeepPCB a part is at hand: what is there must be where it was.
+    # Only a part of DeepPCB is available: its images must be in their frozen splits.
     told.missing = [] if name == "deeppcb" else told.missing
     assert not told, told.lines()[:5]

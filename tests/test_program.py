@@ -1,4 +1,4 @@
-"""The one program: help without heavy imports, both spellings of options, nearest names, and what is in the way."""
+"""The command-line program: help without heavy imports, both option spellings, nearest names, existing outputs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ print(f"\\nSECONDS {time.process_time()} {heavy}")
     assert done.returncode == 0, done.stderr
     seconds, heavy = _timed(done.stdout)
     assert heavy == "[]"
-    assert seconds < 2  # 0.25 alone on this machine; others may be busy
+    assert seconds < 2  # 0.25 on this machine when idle; others may be busy
 
 
 def _timed(text: str) -> tuple[float, str]:

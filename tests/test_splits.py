@@ -27,7 +27,7 @@ def unit_lists(draw: st.DrawFn, max_size: int = 60, max_images: int = 1) -> list
 
 
 def twins(names: list[str]) -> splits.Unit:
-    """Byte-identical images of one class: named after the smallest id, counted once, each with its own place."""
+    """Byte-identical images of one class: the group is named after the smallest id and counted once."""
     return splits.Unit(min(names), tuple(sorted(names)), 1, frozenset("a"))
 
 
@@ -53,7 +53,7 @@ def test_removing_one_image_moves_at_most_two_other_groups(
 
 
 def test_removing_one_image_moves_at_most_two_for_every_size_and_place() -> None:
-    """Every stratum size up to 60 and every member of it, not only what hypothesis happens to draw."""
+    """Every stratum size up to 60 and each of its members, not only what hypothesis happens to draw."""
     for count in range(1, 61):
         units = [unit(f"g{number:04d}", "a") for number in range(count)]
         before = splits.cut("s", units, CLASSES)

@@ -9,7 +9,7 @@ MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
 
 def flood_fill(mask: np.ndarray) -> set[frozenset[tuple[int, int]]]:
-    """The components as sets of (row, column), the slow and plain way."""
+    """Return the components as sets of (row, column), by a slow and simple method."""
     left = {(int(row), int(column)) for row, column in np.argwhere(mask)}
     found = set()
     while left:

@@ -96,10 +96,10 @@ def test_line_without_a_readable_image_number_invalidates_the_series(word):
 
 @pytest.mark.parametrize("keep", range(1, len(FIVE.rstrip())))
 def test_truncated_file_invalidates_the_series(keep):
-    """Wherever the second line ends, but for its own end: rows of any image may be missing."""
+    """A table truncated anywhere within its second line: rows of any image may be missing."""
     last = FIVE[:keep]
     if not last.strip():
-        assert parse(FIVE + last).row_count() == 1  # cut between two lines: nothing shows it
+        assert parse(FIVE + last).row_count() == 1  # truncated between two lines: nothing reveals it
         return
     with pytest.raises(MalformedAnnotationError):
         parse(FIVE + last)
@@ -181,7 +181,7 @@ def test_sparse_table_is_malformed():
 
 
 def check(parser, data):
-    """Any input gives objects of finite boxes, or the one error."""
+    """Any input gives objects with finite boxes or raises the one documented error."""
     try:
         truth = parser(data, "x")
     except MalformedAnnotationError as error:

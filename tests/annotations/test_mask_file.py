@@ -29,7 +29,7 @@ def test_instances_are_the_components_and_reproduce_the_mask(tmp_path):
     instances = mask_instances(tree, "mask.png", "crack", 5, 4, report)
     assert [(i.label, i.box) for i in instances] == [("crack", (1, 0, 3, 2)), ("crack", (4, 2, 5, 4))]
     assert report.counts() == {}
-    for instance in pickle.loads(pickle.dumps(instances)):  # they travel to worker processes
+    for instance in pickle.loads(pickle.dumps(instances)):  # they are pickled for worker processes
         labels = instance.mask.source.labels(tree, 5, 4)
         assert labels.shape == (4, 5)
         drawn = labels == instance.mask.component

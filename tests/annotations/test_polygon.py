@@ -45,7 +45,7 @@ def test_diamond_over_the_left_edge():
 
 
 def test_hull_of_what_is_inside_is_smaller_than_the_clipped_hull():
-    """A diamond off a corner: its whole hull reaches into the image, the diamond itself does not."""
+    """A diamond off a corner: its bounding box reaches into the image, the diamond itself does not."""
     diamond = [(-10.0, -1.0), (-1.0, -10.0), (8.0, -1.0), (-1.0, 8.0)]
     assert hull(clip_polygon(diamond, WIDTH, HEIGHT)) == (0, 0, 7, 7)
     assert clip_polygon([(x - 8, y - 8) for x, y in diamond], WIDTH, HEIGHT) == []

@@ -14,7 +14,7 @@ masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=1
 
 
 def naive_decode(text: str, width: int, height: int) -> np.ndarray:
-    """Pixel by pixel, as the competition's page describes it."""
+    """Decode pixel by pixel, as the competition's page describes it."""
     mask = np.zeros((height, width), dtype=bool)
     numbers = [int(field) for field in text.split()]
     for start, length in zip(numbers[::2], numbers[1::2], strict=True):
@@ -25,7 +25,7 @@ def naive_decode(text: str, width: int, height: int) -> np.ndarray:
 
 
 def test_counts_from_one_in_column_order():
-    mask = decode("3 4", width=4, height=3)  # the foot of the first column and all of the second
+    mask = decode("3 4", width=4, height=3)  # the bottom of the first column and all of the second
     assert mask.shape == (3, 4)
     assert np.argwhere(mask).tolist() == [[0, 1], [1, 1], [2, 0], [2, 1]]
 
@@ -70,11 +70,11 @@ def test_components_equal_those_of_the_decoded_mask(mask):
 
 
 def test_components_touch_at_corners_and_across_columns():
-    # "3 4" of a 3 x 4 image is one instance although its run goes over a column's foot; "1 1 5 1" touches at a corner.
+    # "3 4" in a 3 x 4 image is one instance although its run spans two columns; "1 1 5 1" touches at a corner.
     assert components("3 4", 4, 3)[1] == [(0, 0, 2, 3)]
     assert components("1 1 5 1", 4, 3)[1] == [(0, 0, 2, 2)]
     assert components("1 1 10 1", 4, 3)[1] == [(0, 0, 1, 1), (3, 0, 4, 1)]
-    # Neighbours in the code, but in two columns that do not touch.
+    # Neighbors in the run-length code, but in two columns that do not touch.
     assert len(components("3 2", 4, 3)[1]) == 2
 
 

@@ -1,4 +1,4 @@
-"""`combine` on made-up trees of several sources, and on small sets made in memory where a case needs one."""
+"""`combine` on sample trees of several sources, and on small in-memory datasets where a case needs one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def picture(shade: int, size: int = 8) -> bytes:
 
 
 def made(name: str, rows: list[dict], classes: list[str]) -> Dataset:
-    """Rows may give id, shade, boxes, labels, masks, annotated, group; an image has as many bytes as any other."""
+    """Rows may give id, shade, boxes, labels, masks, annotated and group; all images have the same number of bytes."""
     full = []
     for number, row in enumerate(rows):
         image_id = f"{name}/{row.get('id', number)}"
@@ -73,7 +73,7 @@ def by_id(splits: DatasetDict) -> dict[str, tuple[str, dict]]:
 
 
 def truth(splits: DatasetDict) -> dict[str, tuple]:
-    """image_id -> what the set says of it, with class names."""
+    """Map each image_id to its annotations in the dataset, with class names."""
     return {
         image_id: (split, row["boxes"], [names[n] for n in row["labels"]], row["masks"], row["image"], row["group"])
         for image_id, (split, row) in by_id(splits).items()
@@ -107,7 +107,7 @@ def test_image_bytes_stay_in_the_mapped_files(loaded: Callable[..., DatasetDict]
     new = {chunk.field("bytes").buffers()[2].address for chunk in combined["train"].data.column("image").chunks}
     assert new == addresses
     sent = pickle.dumps(combined["train"])
-    assert len(sent) < 300_000  # as to a DataLoader's worker
+    assert len(sent) < 300_000  # as for a DataLoader worker
     assert undecoded(pickle.loads(sent)) == undecoded(combined["train"])
     assert pickle.loads(sent).column_names == combined["train"].column_names
 
@@ -225,9 +225,9 @@ def test_hidden_rows_stay_hidden(loaded: Callable[..., DatasetDict], how: str) -
         key: value[1] for key, value in (truth(some) | truth(other)).items()
     }
     assert combined["train"][1]["image"].tobytes() == some["train"][1]["image"].tobytes()
-    # Found by its bytes among sliced and mapped rows: the same image under another name.
+    # The same image under another name is found by its bytes among sliced and mapped rows.
     counts = Counter(row["group"] for row in undecoded(some["train"]))
-    row = next(row for row in undecoded(some["train"]) if counts[row["group"]] == 1)  # NEU's sample has twins itself
+    row = next(row for row in undecoded(some["train"]) if counts[row["group"]] == 1)  # not NEU's own duplicates
     copy = Dataset.from_list([row | {"image_id": "copy/0", "group": "copy/0"}], features=some["train"].features)
     found = set(by_id(combine([some, DatasetDict(test=copy)])))
     assert found == set(by_id(some)) - {row["image_id"]} | {"copy/0"}

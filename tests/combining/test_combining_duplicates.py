@@ -1,4 +1,4 @@
-"""Images that two sources have: found by `combine`, and in one split of it."""
+"""Images that two sources share: `combine` finds them and puts them in one split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.combining.test_combining import NEU, PCB, by_id, made, picture, undec
 def test_exact_duplicates_across_sources_are_found_in_raw_trees(
     sample_tree: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two boards' files copied over NEU's: one training image on a test image, one on a training image."""
+    """Copy two boards' files over NEU's: one training image over a test image, one over a training image."""
     tree = tmp_path / "neu"
     shutil.copytree(sample_tree("neu_det"), tree)
     raw = {"path": PCB, "data_dir": sample_tree("deeppcb"), "cache_dir": tmp_path}
@@ -105,7 +105,7 @@ def test_no_image_of_two_sources_is_in_two_splits(images: list[tuple[int, str, i
             copies = {name: split for name, split in copies.items() if split == best}
             assert len({found[name][1]["group"] for name in copies}) == 1
         assert {name: found[name][0] for name in copies} == copies
-    for n, (one, _, _, group) in enumerate(images):  # what was together stays together
+    for n, (one, _, _, group) in enumerate(images):  # images that shared a group still share one
         alike = [f"{one}/{m}" for m, other in enumerate(images) if (other[0], other[3]) == (one, group)]
         assert len({found[name][1]["group"] for name in [f"{one}/{n}", *alike] if name in found}) <= 1
 

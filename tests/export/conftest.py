@@ -1,4 +1,4 @@
-"""Shared by the tests of exports: the truth of a set, read without them, and exports made once."""
+"""Shared by the tests of exports: the ground truth of a dataset, read without the exporters, and exports made once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from radikal_datasets.export import export_sets
 from radikal_datasets.loading.sets import open_sets, rows
 
-#: A configuration of every source, and all there are of GDXray: the others are alike.
+#: One configuration of every source, and all of GDXray's: the others are alike.
 SETS = [
     ("neu_det", None),
     ("deeppcb", None),
@@ -33,7 +33,7 @@ Named = list[tuple[str, tuple[float, ...]]]
 
 @dataclass
 class Truth:
-    """What a reader should give back of one image."""
+    """What a reader should return for one image."""
 
     split: str
     size: tuple[int, int]
@@ -44,7 +44,7 @@ class Truth:
 
 @dataclass
 class Export:
-    """An export, and the truth of what is in it by image_id."""
+    """An export, and the ground truth of its images by image_id."""
 
     folder: Path
     truth: dict[str, Truth]
@@ -74,7 +74,7 @@ def read_annotation(source: str, config: str | None, tree: Path) -> tuple[dict[s
 def exported(
     sample_tree: Callable[..., Path], real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Export]:
-    """`exported("neu_det", None, "coco")`, or `"real/neu_det"`: made once. Do not change it."""
+    """`exported("neu_det", None, "coco")`, or `"real/neu_det"`: made once. Do not modify it."""
     made: dict[tuple[str, str | None, str], Export] = {}
 
     def get(source: str, config: str | None, format: str) -> Export:
@@ -82,7 +82,7 @@ def exported(
         if key not in made:
             name = source.removeprefix("real/")
             tree = sample_tree(name) if name == source else real_data(name)
-            folder = tmp_path_factory.mktemp("exports") / "VOCdevkit" / "VOC2012"  # where torchvision looks
+            folder = tmp_path_factory.mktemp("exports") / "VOCdevkit" / "VOC2012"  # where torchvision looks for it
             export_sets(name, config, format=format, output=folder, data_dir=tree)
             made[key] = Export(folder, *read_annotation(name, config, tree))
         return made[key]
@@ -91,7 +91,7 @@ def exported(
 
 
 def check_same(found: dict[str, Named], truth: dict[str, Truth], off: float = 0.5) -> None:
-    """Each image has the same boxes, each edge at most `off` pixels away, with the same classes, in any order."""
+    """Check that each image has the same boxes, edges at most `off` pixels away, and the same classes, in any order."""
     assert found.keys() == truth.keys()
     for image_id, named in found.items():
         left = list(truth[image_id].named)

@@ -1,6 +1,6 @@
 """COCO, YOLO and VOC, read back by supervision where it is installed.
 
-It brings another OpenCV and is not in [dev]: docs/exports.md tells how to run these.
+It brings another OpenCV and is not in [dev]: docs/exports.md says how to run these.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names of files, whole or not at all, what is left out and said; and the command."""
+"""File names, atomic writes, what is left out and reported, and the command."""
 
 from __future__ import annotations
 

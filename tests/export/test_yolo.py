@@ -1,6 +1,6 @@
 """YOLO files, read back line by line, and by ultralytics' own label reader where it is installed.
 
-ultralytics brings another OpenCV and is not in [dev]: docs/exports.md tells how to run these.
+ultralytics brings another OpenCV and is not in [dev]: docs/exports.md says how to run these.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def test_read_back(source: str, config: str | None, exported: Callable[..., Expo
 def test_ultralytics_reads_the_same(
     source: str, config: str | None, exported: Callable[..., Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("YOLO_OFFLINE", "true")  # or it asks a name server whether it is online when it is imported
+    monkeypatch.setenv("YOLO_OFFLINE", "true")  # otherwise it asks a name server on import whether it is online
     utils = pytest.importorskip("ultralytics.data.utils")
     export, found = exported(source, config, "yolo"), {}
     data = utils.check_det_dataset(str(export.folder / "data.yaml"), autodownload=False)

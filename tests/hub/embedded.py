@@ -1,4 +1,4 @@
-"""The embedded Hub as a process of its own, for tests that talk to it by its address."""
+"""The embedded Hub as a separate process, for tests that talk to it by its address."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class RunningHub:
 
     @property
     def url(self) -> str:
-        """What goes into HF_ENDPOINT."""
+        """The value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.port}"
 
     def add_user(self, name: str, orgs: Sequence[str] = ()) -> None:
-        """Adds a user, a member of these organizations, which are made if they are not there."""
+        """Add a user as a member of these organizations, which are created if they do not exist."""
         Database(self.root).add_user(name, orgs)
 
     def token(self, user: str, role: str = "write") -> str:
-        """A new token."""
+        """Create a token."""
         return Database(self.root).add_token(user, role)
 
     def start(self) -> None:
-        """Starts the server, and returns when it answers."""
+        """Start the server, and return when it answers."""
         command = [sys.executable, "-m", "radikal_datasets.hub_server", "serve"]
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root.parent / f"{self.root.name}.log").open("ab") as log:
@@ -54,7 +54,7 @@ class RunningHub:
         self.process.wait()
 
     def stop(self) -> None:
-        """As Ctrl-C does; SIGKILL where that takes long."""
+        """Stop as Ctrl-C does; SIGKILL if that takes too long."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.terminate()
@@ -65,7 +65,7 @@ class RunningHub:
 
     @property
     def log(self) -> str:
-        """What the server wrote, over all its starts."""
+        """What the server has logged, over all its starts."""
         return (self.root.parent / f"{self.root.name}.log").read_text(encoding="utf-8", errors="replace")
 
     def _wait(self) -> None:
@@ -89,7 +89,7 @@ class RunningHub:
 
 @contextmanager
 def running_hub(root: Path, port: int | None = None) -> Iterator[RunningHub]:
-    """Serves `root`, at a free port if none is given, until the block ends."""
+    """Serve `root` until the block ends, on a free port if none is given."""
     hub = RunningHub(root, port or free_port())
     hub.start()
     try:
@@ -99,7 +99,7 @@ def running_hub(root: Path, port: int | None = None) -> Iterator[RunningHub]:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens at."""
+    """A port of the loopback interface on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

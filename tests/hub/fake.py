@@ -1,4 +1,4 @@
-"""A Hub that misbehaves as it is told to, and what stands between a Hub and its clients: TLS, a proxy."""
+"""A Hub that misbehaves as configured, and what stands between a Hub and its clients: TLS, a proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import huggingface_hub.constants
 import huggingface_hub.hf_api
 import pytest
 
-#: method, path, headers, body -> status, headers, body; None: close the connection without a word.
+#: method, path, headers, body -> status, headers, body; None: close the connection without an answer.
 Answer = tuple[int, dict[str, str], object]
 Behaviour = Callable[[str, str, dict[str, str], bytes], Answer | None]
 
@@ -37,7 +37,7 @@ _CHANGED_IN_ENVIRONMENT = ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CH
 
 
 def use_hub(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path | None = None) -> None:
-    """Points this process at a Hub, online, until the test ends; all that `stay_at_endpoint` changes is put back."""
+    """Point this process at a Hub, online, until the test ends; then restore what `stay_at_endpoint` changes."""
     for module, names in _CHANGED_IN_PLACE:
         for name in names:
             monkeypatch.setattr(module, name, getattr(module, name))
@@ -59,12 +59,12 @@ def offline(monkeypatch: pytest.MonkeyPatch, on: bool = True) -> None:
 
 
 class FakeHub:
-    """Answers as `behave` says; keeps what was asked in `asked`, as (method, path, authorization)."""
+    """Answer as `behave` says, and record each request in `asked` as (method, path, authorization)."""
 
     def __init__(self, behave: Behaviour):
         self.behave = behave
         self.asked: list[tuple[str, str, str | None]] = []
-        self.date: str | None = None  # what it says the time is
+        self.date: str | None = None  # the time that it reports
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -101,13 +101,13 @@ class FakeHub:
 
     @property
     def url(self) -> str:
-        """What goes into HF_ENDPOINT."""
+        """The value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server.server_address[1]}"
 
 
 @contextmanager
 def fake_hub(behave: Behaviour) -> Iterator[FakeHub]:
-    """Serves until the block ends."""
+    """Serve until the block ends."""
     hub = FakeHub(behave)
     with _served(hub.server):
         yield hub
@@ -126,7 +126,7 @@ def _served(server: ThreadingHTTPServer) -> Iterator[None]:
 
 
 class SmallHub:
-    """The behaviour of a good Hub, as far as `doctor` looks: change an attribute to make it a bad one."""
+    """The behavior of a correct Hub, as far as `doctor` checks it: change an attribute to break it."""
 
     def __init__(self) -> None:
         self.token = "hf_good"
@@ -137,7 +137,7 @@ class SmallHub:
         self.parquet = "lfs"
         self.xet = False
         self.fault: int | None = None
-        self.silent_about: str | None = None  # part of a path: closes the connection
+        self.silent_about: str | None = None  # part of a path: close the connection there
         self.slow = 0.0  # seconds before each answer
 
     def __call__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer | None:
@@ -191,7 +191,7 @@ class SmallHub:
 
 
 def make_authority(folder: Path) -> tuple[Path, Path]:
-    """Files of a certificate authority, and of a certificate with its key for 127.0.0.1, made by `openssl`."""
+    """Files of a certificate authority, and of a certificate and key for 127.0.0.1, made by `openssl`."""
     authority, chain = folder / "authority.pem", folder / "server.pem"
 
     def openssl(*arguments: str) -> None:
@@ -208,7 +208,7 @@ def make_authority(folder: Path) -> tuple[Path, Path]:
 
 
 class _Forwarding(BaseHTTPRequestHandler):
-    """Passes a request on to `server.target` (host, port), whatever host the client wanted."""
+    """Forward a request to `server.target` (host, port), whatever host the client asked for."""
 
     protocol_version = "HTTP/1.1"
 
@@ -239,7 +239,7 @@ class _Forwarding(BaseHTTPRequestHandler):
 
 @contextmanager
 def front(port: int, chain: Path | None = None) -> Iterator[tuple[str, list[str]]]:
-    """An HTTP proxy, or with `chain` a TLS front, before a Hub: its address, and the hosts that were asked for."""
+    """An HTTP proxy, or with `chain` a TLS frontend, in front of a Hub: its address, and the hosts requested."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Forwarding)
     server.daemon_threads = True
     server.target, server.asked = ("127.0.0.1", port), []  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
-"""Run as a program: pushes, loads and streams, and prints who was looked up or connected to; others are refused.
+"""Run as a program: push, load and stream, and print which hosts were looked up or connected to; others are refused.
 
-Arguments: a prepared folder; a repository; `ours` or `stock`, whether `radikal_datasets` has a part in it.
+Arguments: a prepared folder; a repository; `ours` or `stock`: with or without `radikal_datasets`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ hosts: set[str] = set()
 
 
 def watch(event: str, arguments: tuple) -> None:
-    """Sees every look-up and connection of this process, whichever library makes it."""
+    """Record every lookup and connection of this process, whichever library makes it."""
     if event == "socket.getaddrinfo":
         host = str(arguments[0])
     elif event == "socket.connect" and isinstance(arguments[1], tuple):
@@ -20,7 +20,7 @@ def watch(event: str, arguments: tuple) -> None:
     else:
         return
     hosts.add(host)
-    if host != "127.0.0.1":  # nothing leaves this machine; what comes after it goes on
+    if host != "127.0.0.1":  # nothing leaves this machine; the rest continues
         raise OSError(f"a test reached for {host}")
 
 
@@ -31,7 +31,7 @@ import huggingface_hub  # noqa: E402
 from datasets import load_dataset  # noqa: E402
 
 folder, repo, door = sys.argv[1:4]
-if door == "ours":  # after the libraries, as in many a notebook
+if door == "ours":  # after the libraries, as in many notebooks
     import radikal_datasets
     from radikal_datasets.hub.push import push_to_hub
 

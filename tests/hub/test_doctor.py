@@ -58,7 +58,7 @@ def test_a_hub_that_ignores_visibility_is_caught_before_anything_else(hub: FakeH
     found = by_name(diagnose("hf_good"))
     assert found["private repository"].ok is False
     assert "PUBLIC" in found["private repository"].found
-    assert found["large files"].ok is None  # not a request more to the public repository
+    assert found["large files"].ok is None  # no further request to the public repository
     assert behaviour.repositories == {}
     assert not any("preupload" in path for _, path, _ in hub.asked)
 
@@ -190,7 +190,7 @@ def test_all_requests_carry_the_token_or_none_does_and_one_client_sends_them(hub
     before = get_session().timeout
     diagnose("hf_good")
     assert {authorization for _, _, authorization in hub.asked} == {"Bearer hf_good"}
-    assert get_session().timeout == before  # put back
+    assert get_session().timeout == before  # restored
 
 
 def test_a_proxy_is_named_without_its_password(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Pushing to the embedded Hub, in this process; what other Hubs do wrong is made up on its client."""
+"""Pushing to the embedded Hub, in this process; faults of other Hubs are simulated in its client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.hub.fake import use_hub
 
 @pytest.fixture
 def at_hub(hub: RunningHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunningHub:
-    """Points all clients of this process at the embedded Hub, as user ann."""
+    """Point all clients of this process at the embedded Hub, as user ann."""
     use_hub(monkeypatch, hub.url + "/", tmp_path)
     monkeypatch.setenv("HF_TOKEN", hub.token("ann"))
     monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", tmp_path / "home")
@@ -49,7 +49,7 @@ def at_hub(hub: RunningHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 @pytest.fixture(scope="module")
 def prepared(sample_tree: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """class1 and class2 of the DAGM sample. Do not change it: copy it."""
+    """class1 and class2 of the DAGM sample. Do not modify it: copy it."""
     output = tmp_path_factory.mktemp("prepared") / "dagm2007"
     return build_hub_folder("dagm2007", ["class1", "class2"], data_dir=sample_tree("dagm2007"), output_dir=output)
 
@@ -65,7 +65,7 @@ def http_error(status: int) -> HfHubHTTPError:
 
 
 def sent_objects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collects the addresses that objects are sent to."""
+    """Collect the addresses that objects are sent to."""
     sent: list[str] = []
     request = httpx.Client.request
 
@@ -189,7 +189,7 @@ def test_nothing_is_sent_to_a_public_repository(
     with pytest.raises(NotPrivateError, match=r"is a public repository\. Nothing was sent"):
         push_to_hub(folder, "ann/open")
     assert api.list_repo_files("ann/open", repo_type="dataset") == []
-    # A Hub that does not know `visibility` makes a public one and answers 200.
+    # A Hub that does not know `visibility` creates a public repository and answers 200.
     create = HfApi.create_repo
     monkeypatch.setattr(HfApi, "create_repo", lambda self, *a, **k: create(self, *a, **{**k, "private": False}))
     sent = sent_objects(monkeypatch)

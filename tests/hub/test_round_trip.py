@@ -1,4 +1,4 @@
-"""Every source's sample through the embedded Hub: pushed by us, read by stock clients that have never heard of us."""
+"""Every source's sample through the embedded Hub: pushed by this package, read by stock clients without it."""
 
 from __future__ import annotations
 

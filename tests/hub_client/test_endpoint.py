@@ -31,13 +31,13 @@ REPO = "plant/castings"
 
 @pytest.fixture(autouse=True)
 def _fresh_client() -> Iterator[None]:
-    """The client reads certificates and proxies once, when it is made."""
+    """The client reads certificates and proxies once, when it is created."""
     huggingface_hub.close_session()
     yield
     huggingface_hub.close_session()
 
 
-# ---- which Hub, who we are ----
+# ---- which Hub, which user ----
 
 
 @pytest.mark.parametrize("written", ["http://hub.plant", "http://hub.plant/", "http://hub.plant// "])
@@ -131,7 +131,7 @@ def test_a_token_that_cannot_be_one_is_refused_unquoted(token: str) -> None:
 
 
 def asked(hub: Hub) -> HubError:
-    """What our users see when `dataset_info` fails."""
+    """Return what a user sees when `dataset_info` fails."""
     with pytest.raises((HfHubHTTPError, OSError, huggingface_hub.utils.httpx.HTTPError)) as caught:
         hub.api.dataset_info(REPO, timeout=0.5)
     error = hub.error(caught.value, REPO)
@@ -222,7 +222,7 @@ def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_hub_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as silent:  # takes connections, never says a word
+    with socket.socket() as silent:  # accepts connections, never answers
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         use_hub(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -280,7 +280,7 @@ def test_a_configured_certificate_authority_is_trusted(
 ) -> None:
     with front(good_hub, authority[1]) as (url, _):
         use_hub(monkeypatch, url)
-        huggingface_hub.utils.get_session()  # one made before we are asked for has read the old settings
+        huggingface_hub.utils.get_session()  # a client created before has read the old settings
         if variable == "SSL_CERT_FILE":
             huggingface_hub.close_session()
         monkeypatch.setenv(variable, str(authority[0]))

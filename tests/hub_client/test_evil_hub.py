@@ -37,7 +37,7 @@ def parquet() -> bytes:
 
 @dataclass
 class EvilHub:
-    """Answers as a Hub does, except where a field says otherwise; None: the header is left out."""
+    """Answer as a Hub does, except where a field says otherwise; None: the header is left out."""
 
     files: dict[str, bytes]
     sha: Any = GOOD
@@ -85,7 +85,7 @@ def _entry(name: str, data: bytes) -> dict[str, Any]:
 
 @dataclass
 class Machine:
-    """A user's machine: `victim` is a file of theirs, `cache` all that a client may change; `hub` is asked."""
+    """A user's machine: `victim` is one of their files, `cache` is all that a client may change, `hub` is its Hub."""
 
     home: Path
     hub: EvilHub
@@ -100,12 +100,12 @@ class Machine:
         return self.home / ".bashrc"
 
     def others(self) -> dict[str, str]:
-        """Everything outside of the cache, to see that it stays."""
+        """Everything outside the cache, to check that it is unchanged."""
         paths = [path for path in self.home.rglob("*") if self.cache not in (path, *path.parents)]
         return {str(path): path.read_text() if path.is_file() else "" for path in paths}
 
     def from_cache(self, target: Path | None = None, above: int = 4) -> str:
-        """`target`, by default the victim, from so many folders below the home: ``../../..``."""
+        """Path of `target`, by default the victim, from that many folders below the home: ``../../..``."""
         return "../" * above + str((target or self.victim).relative_to(self.home))
 
 
@@ -135,7 +135,7 @@ def load_ours() -> Any:
 
 
 def load_source() -> Any:
-    """By plain `datasets`, through the wrapper that this package puts around it."""
+    """Load with plain `datasets`, through this package's wrapper."""
     return datasets.load_dataset("radikal_datasets/neu_det", split="train")
 
 
@@ -150,7 +150,7 @@ def model() -> Any:
 
 
 def refused(machine: Machine, load: Load, match: str) -> None:
-    """The named error, with the Hub in it and what to do; nothing but the cache was touched."""
+    """Expect the error, with the Hub and what to do in its message; nothing but the cache was touched."""
     before = machine.others()
     with pytest.raises(HubContentError, match=match) as caught:
         load()
@@ -235,7 +235,7 @@ def test_a_file_without_a_commit(machine: Machine) -> None:
 
 @pytest.mark.parametrize("header", ["../../../../../.profile", TEXT, OTHER])
 def test_a_missing_file_of_another_commit(machine: Machine, header: str) -> None:
-    """The clients note in their cache, under that commit, that the file is not there."""
+    """The clients record in their cache, under that commit, that the file does not exist."""
     machine.hub.header_of_missing = header
     del machine.hub.files["README.md"]
     refused(machine, load_ours, "commit")

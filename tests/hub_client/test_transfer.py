@@ -16,7 +16,7 @@ def http_error(status: int, headers: dict[str, str] | None = None) -> HfHubHTTPE
 
 
 def wrapped(error: Exception) -> RuntimeError:
-    """As huggingface_hub wraps what went wrong while a file was sent."""
+    """Wrap an error during a file transfer as huggingface_hub does."""
     outer = RuntimeError("Error while uploading 'x' to the Hub.")
     outer.__cause__ = error
     return outer
@@ -72,7 +72,7 @@ def test_permanent_errors_are_not_retried(error: Exception) -> None:
 
 
 def test_a_connection_cut_while_a_response_was_handled_is_retried() -> None:
-    """A repository is made because the Hub says that there is none, and the Hub dies meanwhile."""
+    """The repository is created because the Hub says that there is none, and the Hub dies in the meantime."""
     try:
         try:
             raise http_error(404)
@@ -115,7 +115,7 @@ def test_the_xet_switch_is_restored() -> None:
 
 
 def test_requests_stay_bounded_after_a_failed_connection() -> None:
-    """huggingface_hub throws its client away then, and with it what was set on it."""
+    """huggingface_hub then discards its client, and with it the settings made on it."""
     before, seen = get_session().timeout, []
 
     def call() -> None:

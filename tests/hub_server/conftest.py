@@ -28,7 +28,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One process for all tests that don't kill it: give repositories names of their own."""
+    """One process for all tests that don't kill it: give each test's repositories unique names."""
     with running_hub(tmp_path_factory.mktemp("embedded") / "hub") as hub:
         hub.add_user("ann", ["plant"])
         hub.add_user("bob")

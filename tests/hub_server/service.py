@@ -1,4 +1,4 @@
-"""The embedded Hub's routes, called without a process (starlette's TestClient), in a few words."""
+"""The embedded Hub's routes, called without a process (starlette's TestClient), as short helpers."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ class Service:
     tokens: dict[str, str]
 
     def call(self, method: str, path: str, who: str | None = "ann", **options: Any) -> httpx.Response:
-        """A request of a user, of "reader" (ann's token that may only read), or of nobody (None)."""
+        """Send a request as a user, as "reader" (ann's read-only token), or anonymously (None)."""
         headers = options.pop("headers", {})
         if who is not None:
             headers = {"Authorization": f"Bearer {self.tokens.get(who, who)}", **headers}
         return self.client.request(method, f"{ADDRESS}{path}", headers=headers, follow_redirects=False, **options)
 
     def create(self, name: str, who: str = "ann", **wish: Any) -> str:
-        """Makes a dataset `who/name`; returns its first commit."""
+        """Create the dataset `who/name` and return its first commit."""
         response = self.call("POST", "/api/repos/create", who, json={"name": name, "type": "dataset", **wish})
         assert response.status_code == 200, response.text
         return self.tip(f"{wish.get('organization') or who}/{name}", who)
 
     def tip(self, repository: str, who: str = "ann") -> str:
-        """The newest commit of main."""
+        """Return the newest commit of main."""
         return self.call("GET", f"/api/datasets/{repository}", who).json()["sha"]
 
     def commit(
         self, repository: str, *changes: dict[str, Any], who: str | None = "ann", parent: str | None = None
     ) -> httpx.Response:
-        """A commit to main."""
+        """Commit to main."""
         header = {"summary": "test", "description": ""} | ({"parentCommit": parent} if parent else {})
         lines = [{"key": "header", "value": header}, *changes]
         return self.call(
@@ -60,7 +60,7 @@ class Service:
         )
 
     def upload_address(self, repository: str, content: bytes, who: str = "ann") -> str | None:
-        """Where the contents are to be sent; None where the Hub has them."""
+        """Return where to send the contents; None if the Hub has them."""
         objects = [{"oid": sha256(content), "size": len(content)}]
         wish = {"operation": "upload", "transfers": ["basic"], "objects": objects, "hash_algo": "sha256"}
         response = self.call("POST", f"/datasets/{repository}.git/info/lfs/objects/batch", who, json=wish)
@@ -69,7 +69,7 @@ class Service:
         return actions["upload"]["href"].removeprefix(ADDRESS) if actions else None
 
     def upload(self, repository: str, content: bytes) -> None:
-        """Sends a large object."""
+        """Send a large object."""
         address = self.upload_address(repository, content)
         assert address is not None
         assert self.call("PUT", address, None, content=content).status_code == 200
@@ -85,13 +85,13 @@ def sha256(content: bytes) -> str:
 
 
 def regular(path: str, content: bytes) -> dict[str, Any]:
-    """A small file of a commit."""
+    """Return the commit operation for a small file."""
     encoded = base64.b64encode(content).decode()
     return {"key": "file", "value": {"path": path, "content": encoded, "encoding": "base64"}}
 
 
 def large(path: str, content: bytes) -> dict[str, Any]:
-    """A large file of a commit, by its hash."""
+    """Return the commit operation for a large file, by its hash."""
     return {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": sha256(content), "size": len(content)}}
 
 

@@ -1,4 +1,4 @@
-"""Who may do what, and that a private repository looks the same as none to everybody else."""
+"""Who may do what, and that for everyone else a private repository looks like a missing one."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_another_users_namespace_is_refused(service: Service, wish: dict[str, st
     response = service.call("POST", "/api/repos/create", json={"name": "x", "type": "dataset", **wish})
     assert response.status_code == 403
     assert wish["organization"] in response.headers["X-Error-Message"]
-    assert "plant" in response.headers["X-Error-Message"]  # what would do
+    assert "plant" in response.headers["X-Error-Message"]  # what would be accepted
 
 
 def test_only_owners_delete(service: Service) -> None:

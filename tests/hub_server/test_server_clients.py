@@ -1,4 +1,4 @@
-"""Stock huggingface_hub, datasets and `hf`, as users have them, against the embedded Hub in a process of its own."""
+"""Stock huggingface_hub, datasets and `hf`, as users have them, against the embedded Hub in a separate process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TINY_PNG = bytes.fromhex(
 
 @pytest.fixture
 def api(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HfApi]:
-    """`api("ann")`: the client of a user; `api(None)`: of nobody."""
+    """`api("ann")`: the client of a user; `api(None)`: an anonymous one."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "ENDPOINT", server.hub.url)
@@ -53,7 +53,7 @@ def api(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HfApi]
 
 
 def stock(server: Server, home: Path, command: list[str], user: str = "ann") -> str:
-    """Runs a command in an environment that has only this Hub; returns what it printed."""
+    """Run a command in an environment that has only this Hub, and return what it printed."""
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGINGFACE"))}
     environment = {
         "HF_ENDPOINT": server.hub.url,

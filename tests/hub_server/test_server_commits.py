@@ -1,4 +1,4 @@
-"""Commits: all or nothing, in order, and made only of what was sent to the very repository."""
+"""Commits: atomic, in order, and made only of objects that were sent to the same repository."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_commit_on_an_old_parent_is_refused(service: Service) -> None:
     assert second in response.headers["X-Error-Message"]
     assert service.tip("ann/x") == second
     assert service.tree("ann/x") == ["a.txt"]
-    assert service.commit("ann/x", regular("b.txt", b"2")).status_code == 200  # no parent named: on top
+    assert service.commit("ann/x", regular("b.txt", b"2")).status_code == 200  # no parent given: on top
     assert service.tree("ann/x") == ["a.txt", "b.txt"]
 
 

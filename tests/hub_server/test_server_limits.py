@@ -87,7 +87,7 @@ def test_a_flush_that_finds_the_disk_full(service: Service, monkeypatch: pytest.
 
 
 def test_a_database_on_a_full_disk_keeps_the_last_commit(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite's own page limit gives its own "database or disk is full", rollback and all."""
+    """SQLite's page limit gives its own "database or disk is full" error, rollback included."""
     first = service.create("x")
     connect = sqlite3.connect
 
@@ -219,7 +219,7 @@ def test_partial_uploads_of_a_killed_server_are_removed_at_the_next_start(tmp_pa
         assert list((hub.root / "incoming").iterdir()) == []
         assert list(ObjectStore(hub.root).all()) == []
         connection = http.client.HTTPConnection("127.0.0.1", hub.port)
-        connection.request("PUT", path, body=content)  # the address is still good: the push goes on
+        connection.request("PUT", path, body=content)  # the address is still valid: the push continues
         assert connection.getresponse().status == 200
         connection.close()
         assert ObjectStore(hub.root).is_intact(sha256(content))

@@ -1,4 +1,4 @@
-"""Whatever is sent: never a fault of the server, never a word of a private repository, nothing outside the root."""
+"""Whatever is sent: never a server error, nothing from a private repository, nothing from outside the root."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Were all parts of a request odd at once, none would get past the first check."""
+    """If all parts of a request were odd at once, none would get past the first check."""
     return st.sampled_from([usual] * 14 + [odd]).flatmap(lambda strategy: strategy)
 
 
@@ -44,7 +44,7 @@ def one_of(words: str) -> st.SearchStrategy[Any]:
     return st.sampled_from(words.split())
 
 
-# Half a surrogate pair fits into JSON, but into no UTF-8.
+# Half a surrogate pair is valid in JSON, but not in UTF-8.
 texts = st.text(st.characters() | st.sampled_from("\ud800\udfff\0\n"), max_size=20)
 segments = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9).map(
     lambda text: quote(text, safe="")
@@ -265,7 +265,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(guarded: Service, path: str
 
 
 def test_the_state_is_unchanged_afterwards(guarded: Service) -> None:
-    """Runs last of this module, over what the requests above have left."""
+    """Runs last in this module, on what the requests above have left."""
     assert guarded.call("GET", "/datasets/ann/x/resolve/main/a.txt").content == SECRET
     assert guarded.call("GET", "/api/datasets/ann/x").json()["private"] is True
     assert guarded.tree("ann/x") == ["a.txt", "b/c.bin"]

@@ -1,4 +1,4 @@
-"""What `verify --deep` finds: on sets made for it, on every sample, on real images, and through the command line."""
+"""What `verify --deep` finds: in constructed datasets, every sample and real images, and through the command line."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_iou_is_that_of_counted_pixels(one, other):
     assert iou(np.array([one], float), np.array([other], float))[0, 0] == pytest.approx(expected)
 
 
-# ---- samples: all that was planted, nothing invented ----
+# ---- samples: all that was planted, no false pair ----
 
 
 @pytest.mark.parametrize("broken", [False, True])

@@ -1,4 +1,4 @@
-"""What `verify --deep` finds in real sets: all that is known, and what was seen by eye."""
+"""What `verify --deep` finds in real datasets: all that is known, and what was seen by eye."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_real_neu_det(real_data: Callable[[str], Path]):
 
 @pytest.fixture(scope="module")
 def castings() -> tuple[Path, dict[str, Dataset]]:
-    """The whole GDXray castings: a folder that holds `Castings`, named by RADIKAL_GDXRAY."""
-    root = os.environ.get("RADIKAL_GDXRAY")  # its license forbids passing it on: not in shared/real
+    """The complete GDXray castings: the folder that contains `Castings`, named by RADIKAL_GDXRAY."""
+    root = os.environ.get("RADIKAL_GDXRAY")  # its license forbids redistribution: not in shared/real
     if not root or not Path(root, "Castings").is_dir():
         pytest.skip("no real GDXray: set RADIKAL_GDXRAY to a folder that holds Castings")
     ((_, splits),) = open_sets("gdxray", "castings", data_dir=root)

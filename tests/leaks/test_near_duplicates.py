@@ -1,4 +1,4 @@
-"""Copies that were changed are found, and pictures that only resemble one another are not."""
+"""Modified copies are found, and images that only resemble one another are not."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_changed_copies(how):
 def test_every_flip_and_rotation(turned):
     values = surface(1)
     other = np.ascontiguousarray(values)
-    # `turned` says what is done to the second to fit the first.
+    # `turned` is the transform that maps the second image to the first.
     back = {"turned by 90°": "turned by 270°", "turned by 270°": "turned by 90°"}.get(str(turned), str(turned))
     found = searched([image(surface(seed)) for seed in range(2, 6)] + [image(values), image(ORIENTATIONS[back](other))])
     assert [(m.first, m.second, m.turned) for m in found.pairs] == [(4, 5, turned)]
@@ -91,7 +91,7 @@ def test_overlapping_parts_of_one_surface(shift):
 
 
 def part(seed: int) -> np.ndarray:
-    """One part in one place, photographed again: only the noise is another."""
+    """The same part in the same place, photographed again: only the noise differs."""
     values = np.full((EDGE, EDGE), 60.0)
     values[40:200, 60:110] = 150
     values[90:120, 30:220] = 200
@@ -161,7 +161,7 @@ def test_thumbnails_of_any_mode():
     gray = image(surface(0))
     for other in (gray.convert("RGB"), gray.convert("RGBA"), gray.convert("LA")):
         np.testing.assert_array_equal(thumbnail(other), thumbnail(gray))
-    # Deeper gray levels are stretched: the same picture, in other light.
+    # Higher bit depths are stretched: the same image in different light.
     deep = Image.fromarray(np.asarray(gray).astype(np.uint16) * 100)
     assert pairs(searched([gray, deep, *(image(surface(seed)) for seed in range(1, 5))])) == [(0, 1)]
     assert thumbnail(Image.new("1", (7, 300))).shape == (128, 128)
@@ -185,7 +185,7 @@ def test_refined_finds_scale_and_shift(down, right, y, x):
     center = 63.5
     offset: Any = [center - down * center + y, center - right * center + x]
     moved = ndimage.affine_transform(values, np.array([down, right]), offset, order=3, mode="reflect")
-    # As near as the search before it comes: a step of shift of COARSE, and half a step of scale.
+    # As close as the preceding search gets: one shift step of COARSE, and half a scale step.
     start = Placed(0, 1, 0, 1.0, 1 + 0.5 * (down + right - 2), (round(y / 2), round(x / 2)))
     fit = refined(fine_structure(values), fine_structure(moved), start)
     assert fit is not None

@@ -1,4 +1,4 @@
-"""Batches for the tests of augmentation, and what must hold of every batch."""
+"""Batches for the tests of augmentation, and what must hold for every batch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from loaders.augmentation import boxes as boxes_
 DARK, BRIGHT = 20.0, 235.0
 FIELDS = [field.name for field in fields(Augmentation)]
 CHANGES = [name for name in FIELDS if name != "min_visible"]
-#: Nothing at all; tests switch on what they look at.
+#: No augmentation; tests switch on what they test.
 NOTHING = Augmentation(**dict.fromkeys(CHANGES, 0.0))
 EXACT = {"flip_horizontal": 1.0, "flip_vertical": 1.0, "turn": 1.0}
 MOVING = {**EXACT, "rotation": 40.0, "translate": 0.3, "scale": 0.6, "shear": 20.0}
 LIGHT = {"brightness": 0.3, "contrast": 0.3, "gamma": 0.3, "noise": 0.02, "blur": 1.0}
 STRONG = {**MOVING, **LIGHT, "mosaic": 1.0, "erase": 1.0, "copy_paste": 1.0}
-# Each by itself, flips and turns mixed, all geometry at once, and everything there is.
+# Each by itself, flips and turns mixed, all geometric transforms at once, and everything.
 CASES = {name: {name: value} for name, value in STRONG.items()}
 CASES |= {
     "flips_and_turns": dict.fromkeys(EXACT, 0.5),
@@ -43,7 +43,7 @@ def make_batch(
     planes: int = 1,
     margin: int = 3,
 ) -> Batch:
-    """Dark images with bright rectangles that don't touch; labels count through; padding is noise."""
+    """Dark images with bright rectangles that don't touch; labels are numbered consecutively; padding is noise."""
     rng = np.random.default_rng(seed)
     images = rng.uniform(0, 255, (count, planes, *canvas)).astype(np.float32)
     content, boxes, owners, drawn = [], [], [], []
@@ -85,7 +85,7 @@ def padding_of(batch: Batch) -> torch.Tensor:
 
 
 def bright_pixels(batch: Batch, index: int) -> np.ndarray:
-    """Bool (H, W): nearer to the brightest than to the darkest of the content, whatever the light did to both."""
+    """Bool (H, W): closer to the brightest than to the darkest content, whatever the gray-level changes did to both."""
     height, width = batch.content[index].tolist()
     plane = batch.images[index, 0].numpy()
     content = plane[:height, :width]
@@ -109,7 +109,7 @@ def pixels_in_boxes(batch: Batch, own: torch.Tensor) -> np.ndarray:
 
 
 def assert_sound(batch: Batch) -> None:
-    """What holds of every batch, whatever was done."""
+    """Check what holds for every batch, whatever was applied."""
     count = len(batch.boxes)
     assert batch.boxes.shape == (count, 4) and batch.boxes.dtype == torch.float32
     assert batch.labels.shape == batch.owners.shape == (count,)

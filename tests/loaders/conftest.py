@@ -70,7 +70,7 @@ def drawn_row(index: int, seed: int = 0, **changes) -> dict:
 
 
 def take(loader, count: int) -> list[dict]:
-    """The next `count` batches, from one epoch into the next."""
+    """Return the next `count` batches, across epochs."""
     taken: list[dict] = []
     while len(taken) < count:
         for batch in loader:
@@ -87,7 +87,7 @@ def drawn_split() -> datasets.Dataset:
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """Images are so small that threads cost more than they save, most of all where other tests run beside."""
+    """The images are so small that threads cost more than they save, especially beside other tests."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""Rows read straight from Arrow are the rows that `datasets` gives."""
+"""Rows read directly from Arrow are the rows that `datasets` returns."""
 
 from __future__ import annotations
 

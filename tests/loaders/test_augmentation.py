@@ -1,4 +1,4 @@
-"""Bright rectangles on dark images: after any change the truth still lies around what is bright."""
+"""Bright rectangles on dark images: after any augmentation the boxes still surround what is bright."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_box_lies_around_the_bright_pixels(case, seed, masks, padding, square):
     turned = {"rotation", "shear"} & CASES[case].keys()
     for index in range(4):
         bright = bright_pixels(after, index)
-        # One object an image, which erasing may cut in two; a mosaic has four that do not touch.
+        # One object per image, which erasing may cut in two; a mosaic has four that do not touch.
         components, found = ndimage.label(bright) if "mosaic" in CASES[case] else (bright, int(bright.any()))
         boxes = after.boxes[after.owners == index]
         assert len(boxes) <= found
@@ -75,7 +75,7 @@ def test_box_lies_around_the_bright_pixels(case, seed, masks, padding, square):
             around = torch.stack([bounds(components == number + 1) for number in range(found)])
             nearest = around[(around - box).abs().amax(1).argmin()]
             if turned and not masks:
-                # The enclosing box of the corners: of an object cut by the edge it holds more than what is left.
+                # The enclosing box of the corners: for an object cut by the edge it covers more than what is left.
                 assert (box[:2] <= nearest[:2] + 1.5).all() and (box[2:] >= nearest[2:] - 1.5).all()
             else:
                 tolerance = 0 if case in WHOLE_PIXELS else 1.5
@@ -86,9 +86,9 @@ def test_box_lies_around_the_bright_pixels(case, seed, masks, padding, square):
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds, padding=st.booleans())
 def test_pixels_move_as_far_as_boxes_to_a_fifth_of_a_pixel(case, seed, padding):
-    """The center of gravity of a whole rectangle is its box's center: half a pixel off would show."""
+    """The center of gravity of a complete rectangle is its box's center: an offset of half a pixel would show."""
     batch = make_batch(seed, 6, masks=False, padding=padding, margin=1)
-    # Of a much reduced image whole columns are skipped, and edges move with them.
+    # When an image is strongly reduced, entire columns are skipped, and edges move with them.
     strengths = {name: min(value, 0.2) if name == "scale" else value for name, value in CASES[case].items()}
     after = replace(NOTHING, **strengths)(batch, seeded(seed))
     ys, xs = torch.meshgrid(*(torch.arange(size) + 0.5 for size in after.canvas), indexing="ij")
@@ -131,7 +131,7 @@ def test_outcome_depends_on_batch_and_generator_alone(case, seed):
     assert torch.equal(torch.random.get_rng_state(), state)
     for name in ("images", "content", "boxes", "labels", "owners", "masks"):
         assert torch.equal(getattr(batch, name), getattr(original, name)), "the input was written into"
-    # Nor does it matter how the planes lie in memory.
+    # Nor does the memory layout of the planes matter.
     elsewhere = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
     for again in (augment(original, seeded(seed)), augment(elsewhere, seeded(seed))):
         torch.testing.assert_close(again.images, first.images, rtol=0, atol=1e-2)

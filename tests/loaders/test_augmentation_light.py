@@ -1,4 +1,4 @@
-"""Changes of gray levels, what is true to a source, strengths that are refused, and the device."""
+"""Gray-level changes, what is realistic for a source, strengths that are refused, and the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mosaic, copy-paste and erasing: what they bring and take, and the truth of it."""
+"""Mosaic, copy-paste and erasing: what they add and remove, and the resulting labels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_mosaic_holds_its_own_image_and_three_of_the_batch(seed, count, canvas, 
         assert set(batch.labels[batch.owners == index].tolist()) <= set(labels.tolist())
         for label, box in zip(labels, boxes, strict=True):
             offset = box[:2] - batch.boxes[label, :2] / 2
-            # Masks draw a box in to whole pixels.
+            # Masks shrink a box to integer pixels.
             corners = torch.tensor([(0, 0), (width, 0), (0, height), (width, height)])
             assert (offset - corners).abs().amax(1).min() <= 0.5
             assert (box[2:] - box[:2] - sizes[label]).abs().max() <= 1
@@ -89,7 +89,7 @@ def test_copy_paste_brings_pixels_mask_and_label_of_another_image(seed, count):
 def test_copy_paste_pastes_where_there_is_room():
     pasted = [replace(NOTHING, copy_paste=1.0)(make_batch(seed, 3), seeded(seed)) for seed in range(10)]
     assert sum(len(after.boxes) for after in pasted) > 1.5 * sum(len(make_batch(seed, 3).boxes) for seed in range(10))
-    # Below a box that fills its image nothing is pasted.
+    # Nothing is pasted under a box that fills its image.
     full = make_batch(0, 2, padding=False)
     full.boxes[full.owners == 0] = torch.tensor([0.0, 0, 90, 72])
     after = replace(NOTHING, copy_paste=1.0)(full, seeded(0))
@@ -106,7 +106,7 @@ def test_copy_paste_needs_masks():
 
 @pytest.mark.parametrize("name", [*MOVING, "mosaic", "erase"])
 def test_instances_without_mask_are_treated_by_their_box(name):
-    """Of a batch with masks some sources have none: the boxes live on."""
+    """In a batch with masks some sources have none: their boxes are kept."""
     batch = make_batch(6, 4, per_image=2)
     empty = replace(batch, masks=torch.zeros_like(batch.masks))
     after, plain = (replace(NOTHING, **{name: STRONG[name]})(b, seeded(1)) for b in (empty, replace(batch, masks=None)))

@@ -1,4 +1,4 @@
-"""Every kind of file comes out as Pillow reads it; broken ones are told."""
+"""Every kind of file is decoded as Pillow reads it; broken files are reported."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_gray_is_the_luminance(name):
     pixels, size = Decoder()(FILES[name], color=False)
     assert pixels.shape == size == (HEIGHT, WIDTH)
     theirs = np.asarray(Image.open(io.BytesIO(FILES[name])).convert("RGB").convert("L")).astype(int)
-    exact = not name.startswith("jpeg")  # a JPEG's own luminance needs no way through rounded colours
+    exact = not name.startswith("jpeg")  # a JPEG's own luminance is read without rounding to RGB first
     assert np.abs(pixels.astype(int) - theirs).max() <= (1 if exact else 3)
 
 
@@ -146,14 +146,14 @@ def test_gray_files_are_distinguished_from_color_ones():
 @example(size=(9, 9), target=(4, 4), how="fast", form="JPEG")  # libjpeg's half of 9 is 5
 @example(size=(64, 82), target=(5, 7), how="fast", form="JPEG")  # and its eighth of 82 is 11
 def test_resizing_preserves_positions(size, target, how, form):
-    """A ramp stays a ramp from edge to edge, whatever is shrunk while decoding and whatever after it."""
+    """A ramp stays a ramp from edge to edge, however much is downscaled during decoding and however much after it."""
     ramp = np.linspace(0, 255, size[1])[None].repeat(size[0], 0).round().astype(np.uint8)
     data = encoded(Image.fromarray(ramp), form, **({"quality": 98} if form == "JPEG" else {}))
     canvas, out = Canvas(target, "gray", False, how), np.zeros(target, np.uint8)
     canvas.paint(Decoder(), Record("made", data, size), out)
     middles = (np.arange(target[1]) + 0.5) / target[1] * size[1] - 0.5
     expected = np.interp(middles, np.arange(size[1]), ramp[0].astype(float))
-    step = 255 / (size[1] - 1)  # half a pixel of the file is what a kernel may see beyond the edge
+    step = 255 / (size[1] - 1)  # a kernel may reach half a pixel of the file beyond the edge
     assert np.abs(out.astype(float) - expected).max() <= 4 + step
 
 

@@ -26,7 +26,7 @@ def same(left: dict, right: dict) -> bool:
 
 
 def bright_box(plane: torch.Tensor) -> list[int]:
-    """x_min, y_min, x_max, y_max of what is nearer to white than to black in (H, W) gray levels of 0..1."""
+    """Return x_min, y_min, x_max, y_max of what is closer to white than to black in (H, W) gray levels 0..1."""
     ys, xs = torch.nonzero(plane > 0.5, as_tuple=True)
     return [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1]
 
@@ -83,7 +83,7 @@ def test_other_modes_are_read(mode):
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), epoch=st.integers(0, 5), scale=st.sampled_from([0.0, 0.3, 0.8]))
 def test_boxes_move_with_the_pixels(seed, epoch, scale):
-    """Whatever was flipped, cropped or padded: the box still lies around the white rectangle."""
+    """Whatever was flipped, cropped or padded, the box still surrounds the white rectangle."""
     split = make_split([drawn_row(1, seed)])
     augment = Augmentation(scale=scale, brightness=0, contrast=0, noise=0)
     loader = DetectionLoader(split, 1, 128, augment=augment, seed=seed)
@@ -106,7 +106,7 @@ def test_zero_strength_is_the_plain_resize(seed):
     (plain,) = DetectionLoader(split, 3, 64, seed=seed)
     (augmented,) = DetectionLoader(split, 3, 64, augment=nothing, seed=seed)
     assert plain["image_id"] == augmented["image_id"]
-    # The two are normalised by different libraries, which may round the last bit differently.
+    # The two are normalized by different libraries, which may round the last bit differently.
     torch.testing.assert_close(plain["pixel_values"], augmented["pixel_values"], rtol=1e-6, atol=1e-6)
     for one, other in zip(plain["labels"], augmented["labels"], strict=True):
         assert torch.equal(one["boxes"], other["boxes"]) and torch.equal(one["class_labels"], other["class_labels"])
@@ -144,7 +144,7 @@ def test_keep_aspect_pads_and_masks():
     assert batch["pixel_mask"][0, :32].all() and not batch["pixel_mask"][0, 32:].any()
     assert (batch["pixel_values"][0, :, 32:] == 0).all()
     assert corners(batch["labels"][0]["boxes"], 64)[0].tolist() == [0, 0, 64, 32]
-    # Predicted boxes times the canvas size are pixels of the file again.
+    # Predicted boxes times the canvas size are again pixels of the file.
     box = batch["labels"][0]["boxes"][0]
     assert (box[3] * batch["canvas_size"][0, 0]).item() == 20 and (box[2] * batch["canvas_size"][0, 1]).item() == 40
 

@@ -1,4 +1,4 @@
-"""On a GPU: the same batches as on the CPU, whatever overlaps with what."""
+"""On a GPU: the same batches as on the CPU, whatever runs at the same time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_NOISE = Augmentation(scale=0.3, turn=0.5, mosaic=0.3, noise=0.0)
 
 
 def busy() -> None:
-    """Keeps the present stream occupied, so that a copy that is not waited for would show."""
+    """Keep the current stream busy, so that a missing wait for a copy would show."""
     matrix = torch.randn(3000, 3000, device="cuda")
     for _ in range(20):
         matrix = matrix @ matrix * 1e-3

@@ -41,7 +41,7 @@ def test_ctrl_c_ends_a_loop(tmp_path):
     try:
         output, _ = process.communicate(timeout=60)
     finally:
-        process.kill()  # or its loop would slow down all tests behind it
+        process.kill()  # otherwise its loop would slow down all later tests
     assert output == "interrupted []\n" and process.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""What goes on behind a loader: threads, memory, broken images, streams, pairs, masks and resuming."""
+"""The internals of a loader: threads, memory, broken images, streams, pairs, masks and resuming."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_batches_before_a_broken_image_come_first(threads):
     assert seen == [f"made/{i}" for i in range(10)] and not loader_threads()
 
 
-@pytest.mark.parametrize("keep_aspect", [False, True])  # made in the threads that decode, or behind them
+@pytest.mark.parametrize("keep_aspect", [False, True])  # made in the decoding threads, or after them
 def test_batches_before_one_that_fails_come_first(keep_aspect):
     class Picky(DetectionLoader):
         def _with_labels(self, result, truth, masks):
@@ -151,7 +151,7 @@ def test_batches_before_one_that_fails_come_first(keep_aspect):
     assert not loader_threads()
 
 
-# --- gray and colour --------------------------------------------------------------------------------------------------
+# --- gray and color ---------------------------------------------------------------------------------------------------
 
 
 def test_files_of_three_equal_planes_are_gray():

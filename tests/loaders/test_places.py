@@ -1,4 +1,4 @@
-"""The same batches wherever a set lies: raw tree, prepared folder, private Hub, object store; held or streamed."""
+"""The same batches from a raw tree, prepared folder, private Hub or object store, in memory or streamed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for streaming in (False, True):
 
 
 def digest(split) -> str:
-    """Of every batch: names, pixels, boxes and masks."""
+    """Return the names, pixels, boxes and masks of every batch."""
     found = hashlib.sha256()
     for batch in DetectionLoader(split, 3, (64, 400), shuffle=False, masks=True):
         found.update(repr(batch["image_id"]).encode() + np.ascontiguousarray(batch["pixel_values"].numpy()).tobytes())
@@ -57,7 +57,7 @@ def test_tree_and_folder_held_and_streamed(sample_tree, folder):
 
 
 def test_object_store(folder):
-    """Any address that fsspec knows; memory:// stands for s3:// and the like."""
+    """Any URL that fsspec supports; memory:// stands in for s3:// and the like."""
     (file,) = folder.rglob("train-*.parquet")
     store = fsspec.filesystem("memory")
     with store.open("/loaders/train.parquet", "wb") as copy:

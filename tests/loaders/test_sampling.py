@@ -1,4 +1,4 @@
-"""Samplers: equally long epochs, nothing unannotated, the shares they promise; seed and epoch alone decide."""
+"""Samplers: epochs of equal length, no unannotated images, the documented shares; determined by seed and epoch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_what_holds_for_all(rows: Rows, seed: int, ratio: float) -> None:
 
 @given(rows=sets, seed=seeds, num_samples=st.one_of(st.none(), st.integers(1, 200)))
 def test_class_balanced(rows: Rows, seed: int, num_samples: int | None) -> None:
-    """Each row is one draw for one of its classes; with single-class images the draws can be counted."""
+    """Each row is drawn for one of its classes; with single-class images the draws can be counted."""
     rows = [(labels[:1], annotated) for labels, annotated in rows]
     drawn = ClassBalancedSampler(made(rows), num_samples).rows(seed, 0)
     assert len(drawn) == (num_samples or sum(annotated for _, annotated in rows))
@@ -129,12 +129,12 @@ def test_epochs_and_seeds_differ() -> None:
         orders = [tuple(sampler.rows(seed, epoch)) for seed in range(3) for epoch in range(4)]
         assert len(set(orders)) == 12
         shown = [frozenset(order) for order in orders]
-        if not isinstance(sampler, RepeatFactorSampler):  # which shows every image in every epoch
+        if not isinstance(sampler, RepeatFactorSampler):  # which includes every image in every epoch
             assert len(set(shown)) > 1
 
 
 def test_same_rows_on_every_machine() -> None:
-    """Written down once: another machine, numpy or torch must not change anybody's epochs."""
+    """Recorded once: another machine, numpy or torch version must not change the epochs."""
     rows: Rows = [
         ([0], True),
         ([0], True),

@@ -1,4 +1,4 @@
-"""Tiles cover the image, keep its pixels and truth, and their predictions come together again."""
+"""Tiles cover the image, keep its pixels and labels, and their predictions are merged again."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ def test_a_sampler_chooses_the_images_that_are_tiled():
     assert len(seen) == 24 and seen.count("made/0") == 12
 
 
-# --- putting together -------------------------------------------------------------------------------------------------
+# --- merging ----------------------------------------------------------------------------------------------------------
 
 
 def truth_as_predictions(size, boxes, labels, tiling, noise=0.0, seed=0):
-    """What a perfect detector says of every tile."""
+    """Return a perfect detector's predictions for every tile."""
     rng = np.random.default_rng(seed)
     for window in tiling.windows(size):
         shown, kept = tiling.visible(boxes, window)
@@ -135,7 +135,7 @@ def truth_as_predictions(size, boxes, labels, tiling, noise=0.0, seed=0):
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_perfect_predictions_on_tiles_equal_the_ground_truth_of_the_image(data):
-    """Boxes that lie apart, no larger than the overlap: each is found whole, and once."""
+    """Separate boxes, no larger than the overlap: each is found complete, and once."""
     size, tiling = (128, 400), Tiling(128, 0.4, min_visible=0.1)
     cells = data.draw(st.lists(st.integers(0, 15), max_size=8, unique=True))
     boxes, labels = [], []

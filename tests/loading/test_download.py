@@ -21,7 +21,7 @@ from radikal_datasets.source import Source
 
 @pytest.fixture
 def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The Hub client refuses every request while it is offline, loopback too."""
+    """The Hub client refuses every request while it is offline, even to loopback."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     huggingface_hub.close_session()
@@ -49,7 +49,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None) -> Ite
 
 @pytest.fixture
 def source(sample_tree: Callable[..., Path], mirror: Path, tmp_path: Path) -> Source:
-    """DeepPCB with the checksum of a made-up tree, which the mirror serves as the publisher's archive would look."""
+    """DeepPCB with the checksum of a synthetic tree, which the mirror serves in the form of the publisher's archive."""
     tree = tmp_path / "publisher"
     shutil.copytree(sample_tree("deeppcb"), tree / "PCBData")
     with tarfile.open(mirror / "deeppcb.tar.gz", "w:gz") as tar:
@@ -73,7 +73,7 @@ def test_download_fetches_only_the_tree(
     assert files(folder / "PCBData") == files(sample_tree("deeppcb"))
     assert [path.name for path in folder.iterdir()] == ["PCBData"]
     (mirror / "deeppcb.tar.gz").unlink()
-    assert downloads.download(source, tmp_path / "data") == folder  # there already: nothing is asked
+    assert downloads.download(source, tmp_path / "data") == folder  # already downloaded: no request
 
 
 def test_load_dataset_downloads_if_no_other_source_is_given(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:

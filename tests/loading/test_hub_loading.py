@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 
 @pytest.fixture
 def hub(server: RunningHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """We are anna, at the Hub, online, with empty caches; no repository is there."""
+    """User anna, online at the Hub, with empty caches; there is no repository."""
     huggingface_hub.close_session()
     use_hub(monkeypatch, server.url, tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
@@ -70,7 +70,7 @@ def hub(server: RunningHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def push(hub: Hub, repo_id: str, folder: Path) -> str:
-    """A commit by stock clients."""
+    """Commit with stock clients."""
     hub.api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
     done = hub.api.upload_folder(
         repo_id=repo_id,
@@ -96,7 +96,7 @@ def streamed(load: Load, *args: Any, **kwargs: Any) -> Any:
     return load(*args, streaming=True, **kwargs)
 
 
-# ---- what is there ----
+# ---- what exists ----
 
 
 @both
@@ -163,14 +163,14 @@ def test_a_card_whose_yaml_does_not_parse(hub: Hub, folders: dict[str, Path]) ->
         path_or_fileobj=b"# no metadata at all, by hand\n", path_in_repo="README.md", repo_id=PCB, repo_type="dataset"
     )
     assert set(load_dataset(PCB)) >= {"train", "test"}  # datasets finds the splits by the files' names
-    # The Hub's own check refuses a card that does not parse, so we break the copy.
+    # The Hub's own check refuses a card that does not parse, so this breaks the downloaded copy.
     card = Path(hub.api.hf_hub_download(PCB, "README.md", repo_type="dataset"))
     card.resolve().write_text("---\nconfigs: [\n---\n")
     with pytest.raises(HubContentError, match=r"the YAML of README\.md at commit"):
         load_dataset(PCB)
 
 
-# ---- what is not there, or not for us ----
+# ---- what does not exist, or is not accessible ----
 
 
 def test_removed_revoked_and_wrong_are_errors_even_if_cached(
@@ -254,7 +254,7 @@ def test_a_hub_that_fails_midway_is_not_replaced_by_a_cached_version(
             return 200, {}, {"id": PCB, "sha": newer, "private": True, "siblings": []}
         if path.endswith("/README.md"):
             return 200, {"X-Repo-Commit": newer, "ETag": '"1"'}, b"---\nlicense: mit\n---\n"
-        return 403, {}, {}  # as good as a 503, which the clients try again for 23 seconds
+        return 403, {}, {}  # equivalent to a 503, which the clients retry for 23 seconds
 
     with fake_hub(behave) as other:
         monkeypatch.setenv("HF_ENDPOINT", other.url)
@@ -316,7 +316,7 @@ def test_offline_with_several_configs(hub: Hub, folders: dict[str, Path], monkey
         load_dataset(XRAY)
 
 
-# ---- by way of TLS and a proxy ----
+# ---- through TLS and a proxy ----
 
 
 def test_a_configured_authority_and_proxy_serve_streams_and_downloads(
@@ -342,7 +342,7 @@ def test_a_configured_authority_and_proxy_serve_streams_and_downloads(
     huggingface_hub.close_session()
 
 
-# ---- nobody else is told ----
+# ---- no other host is contacted ----
 
 
 def push_and_load(hub: Hub, folder: Path, cache: Path, ours: str) -> dict[str, Any]:
@@ -366,7 +366,7 @@ def push_and_load(hub: Hub, folder: Path, cache: Path, ours: str) -> dict[str, A
 
 
 def test_only_the_hub_is_contacted(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
-    """Push, load and stream, with the libraries imported before ours and a slash at the endpoint's end."""
+    """Push, load and stream, with the libraries imported before this package and a trailing slash in the endpoint."""
     told = push_and_load(hub, folders["deeppcb"], tmp_path / "ours", "ours")
     assert told["hosts"] == ["127.0.0.1"]
     assert told["rows"] > 0
@@ -376,7 +376,7 @@ def test_only_the_hub_is_contacted(hub: Hub, folders: dict[str, Path], tmp_path:
 
 
 def test_the_connection_watch_detects_other_hosts(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
-    """Without us, stock clients reach for two hosts more; refused by the watch, so that nothing leaves."""
+    """Without this package, stock clients contact two more hosts; the watch refuses both, so that nothing leaves."""
     hosts = push_and_load(hub, folders["deeppcb"], tmp_path / "stock", "stock")["hosts"]
     assert {"s3.amazonaws.com", "datasets-server.127.0.0.1"} <= set(hosts)
 

@@ -32,7 +32,7 @@ def rows(dataset: datasets.Dataset) -> list[dict]:
 
 
 def test_datasets_still_has_the_function_we_wrap() -> None:
-    """Fails first when a new release of datasets moves what `loading.install` relies on."""
+    """The first test to fail when a new release of datasets moves what `loading.install` relies on."""
     for module in (datasets.load, datasets.inspect):
         assert module.dataset_module_factory._radikal_datasets
         assert module.dataset_module_factory.__wrapped__.__name__ == "dataset_module_factory"
@@ -66,7 +66,7 @@ def test_streamed_and_converted_in_processes_are_equal(tree: Path, tmp_path: Pat
 
 
 def test_standing_in_the_tree_keeps_the_bytes(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`datasets.Image.encode_example` drops the bytes of an image whose path exists relative to where one stands."""
+    """`datasets.Image.encode_example` drops the bytes of an image whose path exists in the working directory."""
     monkeypatch.chdir(tree)
     loaded = load_dataset(SOURCE, data_dir=".", cache_dir=tmp_path)
     for row in rows(loaded["train"]):
@@ -77,7 +77,7 @@ def test_radikal_data_is_searched_second(tree: Path, tmp_path: Path, monkeypatch
     monkeypatch.setenv("RADIKAL_DATA", str(tree.parent))
     assert load_dataset(SOURCE, cache_dir=tmp_path, split="train").num_rows > 0
     with pytest.raises(SourceNotFoundError, match="no such folder"):
-        load_dataset(SOURCE, data_dir=tmp_path / "nothing")  # given and missing: nothing else is tried
+        load_dataset(SOURCE, data_dir=tmp_path / "nothing")  # given but missing: nothing else is tried
 
 
 def test_error_for_missing_data_names_the_download_page(monkeypatch: pytest.MonkeyPatch) -> None:

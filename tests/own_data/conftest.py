@@ -1,4 +1,4 @@
-"""Own data in each format: the 66 images once per session."""
+"""The user's own data in each format: the 66 images, written once per session."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_every_format_holds_the_same_boxes(format_: str, own_tree: Callable[...,
 
 def test_splits_and_groups_do_not_depend_on_the_format_or_the_folder(own_tree: Callable, index: Callable) -> None:
     found = []
-    for format_ in ("coco", "cvat", "masks", "yolo"):  # those that state an order of classes, and the same one
+    for format_ in ("coco", "cvat", "masks", "yolo"):  # the formats that state an order of classes, and the same one
         splits = index(own_tree(format_)).splits
         found.append({name: [(e.image_id, e.group) for e in rows] for name, rows in splits.items()})
     assert found[0] == found[1] == found[2] == found[3]

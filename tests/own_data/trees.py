@@ -39,7 +39,7 @@ _ENDINGS = {"jpg": "jpg", "png": "png", "png12": "png", "tif16": "tif", "bmp": "
 
 
 def truths(count: int = IMAGES, *, seed: int = 0) -> list[Truth]:
-    """The same images for the same count; one in eleven is defect-free."""
+    """Return the same images for the same count; one in eleven is defect-free."""
     random = np.random.default_rng(seed)
     found = []
     for number in range(count):

@@ -49,7 +49,7 @@ extra = st.dictionaries(
 
 
 def written_into(text: str, pieces: list[str], more: dict, tags: list[str]) -> str:
-    """As a person does: prose between the blocks, metadata under other keys, tags."""
+    """Edit a card as a person does: prose between the blocks, metadata under other keys, tags."""
     card = parse_card(text, "")
     card.before = pieces[0]
     for block, piece in zip(card.blocks, pieces[1:], strict=False):
@@ -77,9 +77,9 @@ def test_configurations_in_any_order_give_one_card_and_what_people_wrote_stays(
         for order in (one, other)
     )
     assert merged == again
-    for name in NAMES:  # what a push does to see whether its commit still stands
+    for name in NAMES:  # what a push does to check whether its commit still applies
         assert merge_cards(merged, locals_[name], DAGM, [name]) == merged
-    # A single push of them all is the same.
+    # A single push of all of them gives the same card.
     everything = new_card(DAGM, [config_card(name, 10 * number + 1) for number, name in enumerate(NAMES)])
     assert merge_cards(on_hub, everything, DAGM, NAMES) == merged
     card = parse_card(merged, "")
@@ -102,7 +102,7 @@ def test_without_a_card_on_the_hub_too(order: list[str]) -> None:
 
 @given(st.lists(st.sampled_from(["about", "citation", *(f"config {name}" for name in NAMES)]) | prose))
 def test_any_rearranged_card_can_be_merged(parts: list[str]) -> None:
-    """Blocks moved, doubled, without their end: no prose is lost, and merging twice changes nothing."""
+    """Blocks moved, duplicated or without their end: no prose is lost, and merging twice changes nothing."""
     source = {
         block.name: f"<!-- radikal: begin {block.name} -->\n{block.text}"
         for block in parse_card(local_card(*NAMES), "").blocks
@@ -150,7 +150,7 @@ def test_user_additions_to_a_configuration_are_kept() -> None:
 def test_a_foreign_card_keeps_its_text() -> None:
     merged = merge_cards("---\nlicense: mit\n---\n# Ours\n\nHand-written.\n", local_card("class1"), DAGM, ["class1"])
     assert parse_card(merged, "").before == "# Ours\n\nHand-written."
-    assert metadata(merged)["license"] == "other"  # ours: the publisher's, whatever stood there
+    assert metadata(merged)["license"] == "other"  # ours: the publisher's, whatever was there
 
 
 def test_a_card_of_the_first_version_is_taken_over() -> None:
@@ -209,7 +209,7 @@ blocks = st.lists(
 @given(st.builds(Card, extra, prose | st.just(""), blocks))
 def test_a_card_is_read_as_it_was_written(card: Card) -> None:
     if card.before.startswith("---") and not card.metadata:
-        return  # the dashes would begin the YAML
+        return  # the dashes would start the YAML
     assert parse_card(card.to_text(), "") == card
 
 

@@ -131,7 +131,7 @@ def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def prepared(sample_tree: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
-    """A tree of one's own, and a folder with two of its configurations."""
+    """A separate tree, and a folder with two of its configurations."""
     tree, out = tmp_path / "raw", tmp_path / "hub"
     shutil.copytree(sample_tree("mvtec_ad"), tree)
     build_hub_folder("mvtec_ad", ["bottle", "cable"], data_dir=tree, output_dir=out)
@@ -256,13 +256,13 @@ def test_a_card_that_does_not_parse_is_left_alone(prepared: tuple[Path, Path]) -
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing of ours runs after it."""
+    """Stands in for SIGKILL: none of this package's code runs after it."""
 
 
 def test_after_a_kill_at_any_moment_the_next_prepare_repairs(
     prepared: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before every rename in turn; even a prepare of another configuration leaves a folder that is whole."""
+    """Killed before each rename in turn; even preparing another configuration leaves a complete folder."""
     tree, first = prepared
     both, official = ["bottle", "cable", "tile"], "official"
     old = checksums(first)
@@ -351,7 +351,7 @@ def test_a_preview_is_small_reproducible_and_skips_undecodable_images(
     with PIL.Image.open(out / "previews" / "bottle.jpg") as sheet:
         assert sheet.format == "JPEG"
         assert sheet.width == 4 * 264 + 8
-    for path in (tree / "bottle" / "test").rglob("*.png"):  # header and end are whole, the middle is not
+    for path in (tree / "bottle" / "test").rglob("*.png"):  # header and end are intact, the middle is not
         data = bytearray(path.read_bytes())
         data[60:-40] = bytes(len(data) - 100)
         path.write_bytes(data)

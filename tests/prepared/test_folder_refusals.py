@@ -1,4 +1,4 @@
-"""Where `prepare` does not write."""
+"""Places where `prepare` refuses to write."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_foreign_files_are_not_replaced(sample_tree: Callable[..., Path], tmp_pa
 
 
 def test_nothing_is_written_beside_foreign_files(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
-    """Among pictures, or in another raw tree, where the next load would take one of the two in silence."""
+    """Among images, or in another raw tree, where the next load would silently take one of the two."""
     tree = tmp_path / "other"
     shutil.copytree(sample_tree("deeppcb"), tree)
     before = checksums(tree)

@@ -67,7 +67,7 @@ json_values = st.recursive(
 def test_garbage_is_refused_and_named(text: str, data: st.DataObject) -> None:
     with pytest.raises(HubFolderError, match=r"there/manifest\.json"):
         Manifest.parse(text, "there/manifest.json")
-    # One field of a good one replaced by anything: read, or refused, but nothing else.
+    # One field of a valid manifest replaced by anything: it is read or refused, and nothing else happens.
     good = json.loads(
         Manifest("x", "1", 1, "1", {"a": ConfigEntry("p", {"a/b.parquet": FileEntry("0" * 64, 1, 1)})}).to_json()
     )
@@ -121,7 +121,7 @@ def test_unchanged_files_are_not_read_again(folder: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("how", ["as they are", "without notes", "all hashed"])
 def test_a_copied_folder_is_valid(folder: Path, tmp_path: Path, how: str) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy, copy_function=shutil.copyfile)  # new times
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)  # new timestamps
     if how == "without notes":
         (copy / notes.NOTES_FILENAME).unlink()
     assert check_folder(copy, rehash=how == "all hashed") == check_folder(folder)
@@ -132,7 +132,7 @@ def test_a_damaged_shard_is_found(folder: Path) -> None:
     flip_a_bit(shard(folder))
     with pytest.raises(HubFolderError, match=r"train-00000-of-00001.*sha256.*Run prepare again"):
         check_folder(folder)
-    os.utime(shard(folder), ns=(stat.st_atime_ns, stat.st_mtime_ns))  # what only a failing disk does
+    os.utime(shard(folder), ns=(stat.st_atime_ns, stat.st_mtime_ns))  # happens only on a failing disk
     check_folder(folder)
     with pytest.raises(HubFolderError, match="train-00000-of-00001"):
         check_folder(folder, rehash=True)
@@ -169,6 +169,6 @@ def test_incomplete_folders_are_refused_and_repaired_by_prepare(
     harm(folder)
     with pytest.raises(HubFolderError, match=told):
         check_folder(folder)
-    if "parse" not in told:  # a card that people may have written into is not thrown away
+    if "parse" not in told:  # a card that people may have edited is not discarded
         build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=folder)
         assert check_folder(folder, rehash=True) == before

@@ -1,4 +1,4 @@
-"""The card's contact sheet of odd images."""
+"""The card's contact sheet for unusual images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery, mostly as a browser sees it: a copy of the page runs a script and leaves what it found in the DOM."""
+"""The gallery, mostly as a browser renders it: a copy of the page runs a script and leaves its findings in the DOM."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_the_page_stays_within_its_size_limit(tmp_path: Path, monkeypatch: pytes
         assert gallery.write_gallery(tmp_path / "page.html", choice) == 4
         sizes.append((tmp_path / "page.html").stat().st_size)
         assert sizes[-1] < most + 40_000
-    assert sizes[0] > 1_000_000  # noise compresses badly: it was the limit that made the second smaller
+    assert sizes[0] > 1_000_000  # noise compresses badly: only the size limit made the second one smaller
     monkeypatch.setattr(gallery, "MAX_IMAGES", 3)
     with pytest.raises(ChoiceError, match="4 images for one page; it holds 3"):
         gallery.write_gallery(tmp_path / "page.html", choice)

@@ -76,7 +76,7 @@ def test_styles_differ_even_if_colors_repeat() -> None:
 
 @given(st.data())
 def test_a_box_is_drawn_outside_its_pixels(data: st.DataObject) -> None:
-    """Nothing inside the box changes but the text's place, which is inside only where there is no room outside."""
+    """Nothing inside the box changes except where the text is, which is inside only if there is no room outside."""
     x, y = data.draw(st.integers(25, 60)), data.draw(st.integers(25, 60))
     w, h = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 30))
     image = Image.new("L", (140, 120), 128)
@@ -86,7 +86,7 @@ def test_a_box_is_drawn_outside_its_pixels(data: st.DataObject) -> None:
     rows, columns = slice(y, y + h), slice(x, x + w)  # between box and line is one pixel of halo
     for line in (drawn[y - 2, columns], drawn[y + h + 1, columns], drawn[rows, x - 2], drawn[rows, x + w + 1]):
         assert (line == color).all()
-    assert np.asarray(image).min() == 128  # what was given is as it was
+    assert np.asarray(image).min() == 128  # the input is unchanged
 
 
 def test_masks_are_translucent_and_end_at_their_pixels() -> None:
@@ -121,7 +121,7 @@ def test_deep_images_keep_their_contrast() -> None:
 
 
 def test_text_is_inside_the_image_and_hides_no_other_text() -> None:
-    """Two boxes at one place: both codes can be read."""
+    """Two boxes in one place: both codes are readable."""
     image = Image.new("L", (200, 200), 128)
     box = [0, 0, 30, 30]
     one = np.asarray(draw(image, [box], [0], NAMES)).astype(int)
@@ -152,7 +152,7 @@ def test_incompatible_inputs_are_refused(labels: list[int], options: dict, told:
 
 
 def many(split: str, count: int) -> list[dict[str, object]]:
-    """Of every ten images seven hold a hole, one a crack, one both, and one nothing."""
+    """Of every ten images seven contain a hole, one a crack, one both, and one nothing."""
     kinds = [[0]] * 7 + [[1], [0, 1], []]
     return [row(f"{split}/{i}", kinds[i % 10]) for i in range(count)]
 

@@ -70,7 +70,7 @@ def test_members_that_leave_the_archive_are_listed_and_never_read(kind: str, fol
     tree = Tree.open(archive(kind, folder, {"../evil.jpg": b"x", "/etc/evil.jpg": b"x"}))
     assert sorted(tree.files) == sorted(FILES)
     assert len(tree.unsafe) == 2
-    assert len(tree.below("IMAGES/").unsafe) == 2  # they belong to no folder, so every one tells of them
+    assert len(tree.below("IMAGES/").unsafe) == 2  # they belong to no folder, so each of them reports them
     assert not list(folder.parent.glob("evil.jpg"))
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_zip_member_fails_alone(folder: Path) -> None:
 def test_a_damaged_gzip_is_refused(folder: Path) -> None:
     path = archive("tar.gz", folder)
     data = bytearray(path.read_bytes())
-    data[-8] ^= 0xFF  # the checksum itself, which tarfile alone never reads
+    data[-8] ^= 0xFF  # the checksum itself, which tarfile never reads
     path.write_bytes(data)
     with pytest.raises(LayoutError, match="Cannot unpack"):
         Tree.open(path)

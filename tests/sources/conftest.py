@@ -1,4 +1,4 @@
-"""Trees that several modules here start from."""
+"""Trees that several modules here use."""
 
 from gdxray_trees import castings, root, welds
 

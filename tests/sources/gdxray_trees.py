@@ -1,4 +1,4 @@
-"""Small GDXray trees that the tests of that source build and spoil."""
+"""Small GDXray trees that the tests of that source build and damage."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def builder(root: Path, cache: Path, config: str = "class8", **settings) -> Dagm
 
 def draw(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    seed = zlib.crc32("/".join(path.parts[-3:]).encode())  # its own bytes, in every run the same
+    seed = zlib.crc32("/".join(path.parts[-3:]).encode())  # unique bytes, the same in every run
     pixels = np.random.default_rng(seed).integers(0, 255, SIZE[::-1], dtype=np.uint8)
     PIL.Image.fromarray(pixels).save(path)
 
@@ -327,7 +327,7 @@ def test_ellipses_become_boxes_and_masks(older, tmp_path):
     assert drawn.shape == SIZE[::-1]
     assert drawn[4].tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]
     assert found["dagm2007/class1/clean/3"][1].instances == []
-    assert len({split for split, _ in found.values()}) == 3  # no publisher's test to keep: cut 70/15/15
+    assert len({split for split, _ in found.values()}) == 3  # no publisher's test split to keep: split 70/15/15
 
 
 def test_the_older_layout_converts(older, tmp_path):

@@ -1,4 +1,4 @@
-"""The made-up tree of DAGM 2007, against what was planted in it."""
+"""The sample tree of DAGM 2007, compared with what was planted in it."""
 
 from collections import Counter
 

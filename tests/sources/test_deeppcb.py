@@ -99,7 +99,7 @@ def test_every_board_is_assigned_by_every_protocol():
     for table in SPLIT_OF_BOARD.values():
         assert set(table) == boards
     assert set(SPLIT_OF_BOARD["70-15-15"].values()) == {"train", "validation", "test"}
-    # The publisher's test is kept, so no board may be sent there.
+    # The publisher's test split is kept, so no board may be assigned to it.
     assert set(SPLIT_OF_BOARD["recommended"].values()) == {"train", "validation"}
 
 
@@ -231,7 +231,7 @@ def test_an_unreadable_template_is_not_an_unreadable_image(two_boards):
     out = io.BytesIO()
     PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)).save(out, "PNG")
     data = bytearray(out.getvalue())
-    data[60:600] = bytes(540)  # header and end marker stay
+    data[60:600] = bytes(540)  # header and end marker remain
     file.write_bytes(data)
     assert verify("deeppcb", data_dir=two_boards).reports["default"].counts() == {}
     result = verify("deeppcb", data_dir=two_boards, deep=True)
@@ -344,7 +344,7 @@ def test_same_seed_same_bytes(tmp_path):
 
 
 def test_sample_boxes_hold_what_differs_from_the_template(sample_tree):
-    """Nothing is drawn outside the boxes, and every box holds a change."""
+    """Nothing is drawn outside the boxes, and every box contains a change."""
     root = sample_tree("deeppcb")
     for path in sorted(root.glob("group*/*/*_test.jpg")):
         key = path.relative_to(root).as_posix().removesuffix("_test.jpg")

@@ -1,4 +1,4 @@
-"""GDXray: what an example looks like, the truth files and their traps, what bad input costs."""
+"""GDXray: what an example looks like, the ground-truth files and their traps, what bad input costs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_no_official_split(root, tmp_path):
         build(root, tmp_path, protocol="official")
 
 
-# ---- the truth file and its traps ----
+# ---- the ground-truth file and its traps ----
 
 
 @pytest.mark.parametrize("name", ["Xgdxannotate('C',37)", "ground_truth"])

@@ -1,4 +1,4 @@
-"""GDXray: its splits, its layouts, and the made-up tree."""
+"""GDXray: its splits, its layouts, and the sample tree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_assignment_names_34_series_and_keeps_c0055_in_train():
     assert set(SPLIT_OF_SERIES.values()) == {"train", "validation", "test"}
 
 
-#: Of a whole copy: series -> images, images with boxes, boxes.
+#: In a complete copy: series -> images, images with boxes, boxes.
 MEASURED = {
     **{"C0001": (72, 72, 226), "C0002": (90, 60, 88), "C0007": (37, 30, 30), "C0008": (37, 22, 22)},
     **{"C0010": (37, 16, 16), "C0015": (37, 8, 15), "C0019": (37, 18, 24), "C0021": (37, 31, 212)},
@@ -138,7 +138,7 @@ def test_same_ids_and_splits_from_every_layout(root, castings, tmp_path, layout)
         place = tmp_path / "gdxray.tar"
         with tarfile.open(place, "w") as tar:
             tar.add(root, "GDXray")
-    else:  # one archive a group
+    else:  # one archive per group
         place = Path(shutil.make_archive(str(tmp_path / "Castings"), "zip", root, "Castings"))
     expected = {
         i: (s, e.image_id, e.image, e.instances, e.group) for i, (s, e) in examples(build(root, tmp_path)).items()
@@ -163,7 +163,7 @@ def test_cache_key_changes_with_the_group_and_not_with_others(root, castings, tm
     (castings / "C0001" / "ground_truth.txt").write_text("1 11 21 6 16\n")
     after = build(root, tmp_path).cache_dir
     assert after != before
-    # Not read, but told of: what lies in the group's folder is of its territory.
+    # Not read, but reported: what is in the group's folder belongs to the group.
     (castings / "C0001" / "C0001_1.png").write_bytes(b"")
     assert build(root, tmp_path).cache_dir != after
 

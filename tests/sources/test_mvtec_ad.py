@@ -41,7 +41,7 @@ def builder(root: Path, cache: Path, config: str = "bottle", **settings) -> Mvte
 
 
 def draw(path: Path) -> None:
-    """A small image of its own bytes, in every run the same."""
+    """A small image with unique bytes, the same in every run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = zlib.crc32("/".join(path.parts[-4:]).encode())
     pixels = np.random.default_rng(seed).integers(0, 255, (8, 10), dtype=np.uint8)
@@ -323,7 +323,7 @@ def test_the_complete_dataset_is_split_as_documented():
     assert total == {"train": 3746, "validation": 804, "test": 804}
 
 
-# ---- the made-up tree ----
+# ---- the sample tree ----
 
 
 def by_kind(traps, category: str | None = None) -> dict[str, int]:

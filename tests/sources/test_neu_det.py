@@ -69,7 +69,7 @@ def steel(tmp_path):
 
 
 def to_kaggle(root: Path, out: Path) -> None:
-    """Rearranges the original layout as Kaggle has it: a fifth is `validation`; one XML lies in the other folder."""
+    """Rearrange the original layout into Kaggle's: a fifth is `validation`; one XML file is in the wrong folder."""
     for number, path in enumerate(sorted((root / "IMAGES").iterdir())):
         part = "validation" if number % 5 == 4 else "train"
         folder = out / part / "images" / path.stem.rpartition("_")[0]
@@ -82,7 +82,7 @@ def to_kaggle(root: Path, out: Path) -> None:
 
 
 def to_resized(root: Path, out: Path) -> None:
-    """Images resized to 416x416; the XML still speaks of 200x200."""
+    """Images resized to 416x416; the XML still says 200x200."""
     shutil.copytree(root / "ANNOTATIONS", out / "ANNOTATIONS")
     (out / "IMAGES").mkdir()
     for path in (root / "IMAGES").iterdir():
@@ -349,7 +349,7 @@ def splits_of(root: Path, cache: Path) -> dict[str, str]:
 
 
 def moved_by_each(root: Path, image_ids: Iterable[str], tmp_path: Path) -> dict[str, list[str]]:
-    """image_id -> the images that move when its files, and no others, are deleted."""
+    """Map each image_id to the images that change splits when only its files are deleted."""
     before = splits_of(root, tmp_path)
     found = {}
     copy, away = tmp_path / "copy", tmp_path / "away"
@@ -383,7 +383,7 @@ def test_deleting_any_image_moves_at_most_two_others_duplicates_included(sample_
 
 @pytest.mark.realdata
 def test_deleting_a_real_image_moves_at_most_two_others(real_data, tmp_path):
-    """The twins, and one image of each class in each split."""
+    """The exact duplicates, and one image of each class in each split."""
     root = real_data("neu_det")
     chosen = {
         f"{split} {image_id.rsplit('_', 1)[0]}": image_id for image_id, split in splits_of(root, tmp_path).items()

@@ -52,7 +52,7 @@ def new_rows() -> list[str]:
 
 
 def old_rows() -> list[str]:
-    """Four rows an image: the defective one and the clean one."""
+    """Four rows per image: a defective one and a clean one."""
     codes = {1: encode(one_square()), 3: encode(two_squares())}
     rows = [f"aaa000001.jpg_{k},{codes.get(k, '')}" for k in range(1, 5)]
     return rows + [f"aaa000002.jpg_{k}," for k in range(1, 5)]
@@ -167,7 +167,7 @@ def cut(root: Path, text: str) -> None:
 
 
 CUT = [
-    f"{NEW}\naaa000001.jpg,3,1 5\naaa000002.jpg,3,1 9 300 2",  # half a code may well be a code
+    f"{NEW}\naaa000001.jpg,3,1 5\naaa000002.jpg,3,1 9 300 2",  # half a code may be a valid code
     f"{NEW}\naaa000001.jpg,3,1 5\naaa000002.jpg,3,1 9\naaa000002.jpg,1",
     f"{NEW}\naaa000001.jpg,3,1 5\naaa000002.jpg,3,1 9\naaa0000",
     f"{OLD}\naaa000001.jpg_3,1 5\naaa000002.jpg_2,1 9",
@@ -195,7 +195,7 @@ def test_images_after_the_truncation_are_not_clean(strips, tmp_path, last):
     builder = build(strips, tmp_path)
     annotated = {name: example.annotated for name, (_, example) in examples(builder).items()}
     assert annotated == {"aaa000001": True, "aaa0000011": True, "aaa000002": False, "bbb000001": False}
-    # The image of the row itself is not there; it is counted once.
+    # The row's own image is missing; it is counted once.
     assert builder.report().counts() == {"malformed_annotation": 1, "missing_truth": 1}
 
 

@@ -1,4 +1,4 @@
-"""The made-up tree of Severstal, in its layouts and against what was planted in it."""
+"""The sample tree of Severstal, in its layouts and compared with what was planted in it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_sample_has_exactly_what_was_planted(sample_tree, tmp_path, broken):
     assert builder.report().loses_something == broken
     found = builder.index().splits
     assert set(found) == {"train", "validation", "test", "unlabeled"}
-    # The mask of another size costs its image; the N images are there whatever is planted.
+    # A mask of another size loses its image; the N images exist whatever is planted.
     assert sum(map(len, found.values())) == 12
 
 

@@ -1,4 +1,4 @@
-"""What `statistics` counts, against counting by hand."""
+"""What `statistics` counts, compared with counting by hand."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def of(classes: Any = CLASSES, **splits: Any) -> Statistics:
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Rows of 32 x 64 pixel images with boxes at whole pixels."""
+    """Rows of 32 x 64 pixel images with boxes at integer pixels."""
     rows = []
     for _ in range(draw(st.integers(1, 6))):
         boxes, labels = [], []

@@ -1,4 +1,4 @@
-"""Each notice comes when it should, and a set without a fault has none."""
+"""Each notice appears when it should, and a faultless dataset has none."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_a_class_that_is_rare_or_absent() -> None:
 def test_a_split_that_lacks_a_class() -> None:
     found = of(**(GOOD | {"test": [image([0])] * 4}))
     assert text(found, "split_lacks_class") == "test has no pore, spot."
-    # A publisher's train without defects.
+    # A publisher's train split without defects.
     found = of(**(GOOD | {"validation": [row()] * 4}))
     assert text(found, "split_lacks_class") == "validation has no boxes at all."
-    # Nobody looked at these: they lack nothing.
+    # Unannotated images lack nothing.
     assert kinds(of(**GOOD, unlabeled=[row(annotated=False)])) == ["unannotated"]
 
 
@@ -63,7 +63,7 @@ def test_unbalanced_classes_from_ten_to_one() -> None:
 
 
 def test_tiny_boxes_are_counted_where_images_are_stretched() -> None:
-    # 2 of 200 pixels are 6.4 of 640.
+    # 2 of 200 pixels correspond to 6.4 of 640.
     few = row([(0, 0, 2, 100), (0, 0, 3, 100)], [1, 1], size=(200, 200))
     found = of(**(GOOD | {"train": [*GOOD["train"], few]}))
     assert kinds(found) == ["tiny_boxes"]

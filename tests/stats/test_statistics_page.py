@@ -37,7 +37,7 @@ def page_of(folder: Path, **sets: Statistics) -> str:
 
 
 def check(page: str) -> None:
-    """Nothing from elsewhere, every plot whole and with a text in its place."""
+    """Check that nothing is loaded from elsewhere, and that every plot is complete and has its text alternative."""
     assert not re.search(r"https?://|url\(|@import|<script|<link|<img|src=", page)
     plots = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(plots) == page.count("<svg") > 0

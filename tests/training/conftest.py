@@ -56,7 +56,7 @@ def tiny_config(tmp_path: Path, tiny_data: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def fresh_accelerator(monkeypatch: pytest.MonkeyPatch):
-    """accelerate keeps device and precision for the lifetime of a process; each test starts fresh, on the CPU."""
+    """accelerate keeps device and precision for the lifetime of a process; each test resets it, on the CPU."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
     yield
@@ -65,7 +65,7 @@ def fresh_accelerator(monkeypatch: pytest.MonkeyPatch):
 
 
 def launch(*arguments: str, launcher: tuple[str, ...] = (), **options) -> subprocess.Popen:
-    """`accelerate launch training/train.py ...` as a user types it, or, without a launcher, plain Python."""
+    """Run `accelerate launch training/train.py ...` as a user types it, or, without a launcher, plain Python."""
     start = (
         [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *launcher]
         if launcher

@@ -1,4 +1,4 @@
-"""Run folders as written by training, with untrained detectors whose scores are spread over 0..1."""
+"""Run folders as training writes them, with untrained detectors whose scores are spread over 0..1."""
 
 from __future__ import annotations
 

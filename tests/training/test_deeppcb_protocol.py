@@ -1,8 +1,8 @@
-"""Against the publisher's evaluation/script.py (tangsanli5201/DeepPCB at 08e98c4).
+"""Compared with the publisher's evaluation/script.py (tangsanli5201/DeepPCB at 08e98c4).
 
 FROZEN holds what that script, run by Python 2.7 with Polygon2, printed for the inputs generated here, passed as files
-(`write_archives`). As published it doesn't start: a comma is missing after 'GT_SAMPLE_NAME_2_ID', four-number boxes
-have to be asked for (LTRB), and gt.zip has spaces where it wants commas; nothing else was changed.
+(`write_archives`). As published it doesn't run: a comma is missing after 'GT_SAMPLE_NAME_2_ID', four-number boxes have
+to be requested (LTRB), and gt.zip has spaces where it expects commas; nothing else was changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from training.scoring.deeppcb_protocol.deeppcb_protocol import DeepPCBProtocol, best_threshold, protocol_scores
 
-#: Seed of `random_detections` -> AP, hmean, precision, recall as the script has them.
+#: Seed of `random_detections` -> AP, hmean, precision, recall as the script prints them.
 FROZEN: dict[int, tuple[float, float, float, float]] = {
     0: (0.42471709724637696, 0.5714285714285714, 0.41935483870967744, 0.896551724137931),
     1: (0.40315269376098245, 0.5454545454545455, 0.4090909090909091, 0.8181818181818182),
@@ -44,7 +44,7 @@ def true(boxes, labels):
 
 
 def random_detections(seed: int):
-    """Crowded images, so that who takes which box matters; some without truth, some without detections."""
+    """Crowded images, so that the matching matters; some without ground truth, some without detections."""
     generator = random.Random(seed)  # its random() gives the same in every version of Python
 
     def whole(low: int, high: int) -> int:
@@ -89,11 +89,11 @@ def test_equals_the_publishers_script(seed):
 
 
 def test_worked_by_hand():
-    """Two boxes: the sure detection is right, then a false one, then one right at IoU 0.4."""
+    """Two boxes: the most confident detection is correct, then a false positive, then one that overlaps at IoU 0.4."""
     truth = [true([[0, 0, 100, 100], [200, 200, 300, 300]], [0, 1])]
     boxes = [[0, 0, 100, 100], [500, 500, 550, 550], [200, 200, 300, 240]]
     scores = protocol_scores([found(boxes, [0, 1, 1], [0.9, 0.8, 0.7])], truth)
-    assert scores["ap"] == pytest.approx((1 / 1 + 2 / 3) / 2)  # summed at the right ones; not interpolated
+    assert scores["ap"] == pytest.approx((1 / 1 + 2 / 3) / 2)  # summed at the true positives; not interpolated
     assert (scores["precision"], scores["recall"]) == pytest.approx((2 / 3, 1))
     assert scores["f_score"] == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
     scores = protocol_scores([found(boxes, [0, 1, 1], [0.9, 0.8, 0.7])], truth, score_threshold=0.8)
@@ -218,7 +218,7 @@ def publisher(tmp_path, monkeypatch):
 
 
 class Rectangle:
-    """What the script asks of Polygon, for boxes."""
+    """The part of Polygon's interface that the script uses, for boxes."""
 
     def __init__(self, points):
         (self.x0, self.y0), (self.x1, self.y1) = points.min(axis=0), points.max(axis=0)
@@ -248,7 +248,7 @@ def test_the_publishers_script_itself_on_random_images(publisher, tmp_path):
 
 @pytest.mark.realdata
 def test_the_publishers_script_on_its_own_ground_truth(publisher, tmp_path):
-    """Its gt.zip (500 images) with detections made of it: moved, doubled, of another class, left out."""
+    """Its gt.zip (500 images) with detections derived from it: moved, duplicated, of another class, left out."""
     generator = random.Random(7)
     predictions, targets = [], []
     with zipfile.ZipFile(Path(os.environ["RADIKAL_DEEPPCB_EVALUATION"]) / "gt.zip") as archive:
@@ -263,11 +263,11 @@ def test_the_publishers_script_on_its_own_ground_truth(publisher, tmp_path):
                     [round(generator.random(), 6) for _ in detected],
                 )
             )
-    for p in predictions:  # the script refuses a box whose corners have changed places
+    for p in predictions:  # the script refuses a box whose corners are swapped
         p["boxes"] = [[min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])] for b in p["boxes"]]
     theirs = publisher(*write_archives(tmp_path, predictions, targets))
     assert 0.3 < theirs["AP"] < 0.9 and sum(len(t["labels"]) for t in targets) > 3000
-    assert_equal(theirs, predictions, targets, within=1e-6)  # scores of 6 digits repeat, and ties may fall otherwise
+    assert_equal(theirs, predictions, targets, within=1e-6)  # 6 digits: ties may be broken differently
 
 
 def assert_equal(theirs, predictions, targets, within=1e-12):

@@ -12,7 +12,7 @@ from training import demo
 
 @pytest.mark.slow
 def test_demo_end_to_end_over_an_older_one(tmp_path, monkeypatch, capfd):
-    """Few images and steps: the road is tested, not the score. What an earlier demo left is replaced."""
+    """Few images and steps: this tests the workflow, not the score. Output of an earlier demo is replaced."""
     for name, fewer in {"IMAGES": 40, "EXPLAINED": 1, "MASKS": 16}.items():
         monkeypatch.setattr(demo, name, fewer)
     folder = tmp_path / "demo"

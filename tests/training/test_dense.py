@@ -1,4 +1,4 @@
-"""The dense detector: assignment of places to boxes, its loss, and removal of duplicates."""
+"""The dense detector: assignment of locations to boxes, its loss, and removal of duplicates."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_of_two_boxes_at_a_place_the_one_that_overlaps_more_gets_it():
 
 
 def test_two_thousand_boxes_need_no_more_memory_than_a_part_of_them():
-    """In parts or at once, the result is the same."""
+    """The result is the same in parts or all at once."""
     rng = np.random.default_rng(0)
     points = places(64)
     boxes = around(points, 0.03)[None]
@@ -141,7 +141,7 @@ def test_batches_add_up_to_one_batch():
 
 @pytest.mark.parametrize("size", [(64, 64), (48, 80), (72, 56)])
 def test_boxes_are_in_the_frame_of_the_image(size):
-    """A place's box surrounds its center, whatever the proportions of the input."""
+    """The box of a location surrounds the location's center, whatever the aspect ratio of the input."""
     model = tiny().eval()
     with torch.no_grad():
         output = model(pixel_values=torch.rand(2, 3, *size))

@@ -40,13 +40,13 @@ def test_nothing_found_and_nothing_to_find():
 
 
 def test_worked_by_hand():
-    """Two of one class: the sure detection right at IoU 0.6, a false one between, the other right at IoU 1."""
+    """Two of one class: the most confident detection overlaps at IoU 0.6, then a false positive, then one at IoU 1."""
     truth = [true([[0, 0, 100, 100], [200, 200, 300, 300]], [0, 0])]
     boxes = [[0, 0, 100, 60], [400, 400, 450, 450], [200, 200, 300, 300]]
     result = scores([found(boxes, [0, 0, 0], [0.9, 0.8, 0.7])], truth, ("a",))
     # Precision 1 for the 51 recalls 0..0.50, then 2/3 for the other 50.
     assert result["map_50"] == pytest.approx((51 + 50 * 2 / 3) / 101)
-    # At IoU 0.75 only the last is right: precision 1/3 up to recall 0.50.
+    # At IoU 0.75 only the last is correct: precision 1/3 up to recall 0.50.
     assert result["map_75"] == pytest.approx(51 / 3 / 101)
 
 

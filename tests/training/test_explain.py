@@ -1,4 +1,4 @@
-"""Whole explanations of a tiny run, as a user starts them."""
+"""Complete explanations of a tiny run, started as by a user."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_folder_of_something_else_is_left_alone(run: Path, capsys):
 
 
 def test_detections_on_stretched_images_are_at_the_models_positions(run: Path):
-    """Files are not square, the model's input is: boxes come back from the file's pixels to the query's own."""
+    """Files are not square, the model's input is: boxes are mapped from the file's pixels back to the query's."""
     detector_run = explain._open_detector(run, "test", [])
     found = predict_images(detector_run, "test")
     names = choose(found, 3, 0.0)

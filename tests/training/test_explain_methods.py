@@ -1,4 +1,4 @@
-"""The methods: on networks so small that the right map is known, and on every family of detectors."""
+"""The methods: on networks so small that the correct map is known, and on every family of detectors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def noise(height: int = 64, width: int = 64) -> torch.Tensor:
 
 
 def in_box(images: torch.Tensor) -> torch.Tensor:
-    """(B,): how like the untouched image (all ones) the box is."""
+    """Return (B,): how similar the box is to that of the unmodified image (all ones)."""
     return images[:, :, 12:28, 36:56].mean((1, 2, 3))
 
 
@@ -79,7 +79,7 @@ def test_integrated_gradients_find_what_a_score_looks_at():
 
 
 class Layered(torch.nn.Module):
-    """Its one feature map is the image in two channels; the output adds up the box of the first."""
+    """Its only feature map is the image in two channels; the output sums the first channel within the box."""
 
     def __init__(self):
         super().__init__()
@@ -116,7 +116,7 @@ def test_a_clipped_detection_is_compared_with_the_full_box_of_its_query():
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_every_family_can_be_explained(model_type):
-    """All methods, and each detection's query found again in the model's outputs."""
+    """All methods, and each detection's query is found in the model's outputs."""
     detector_run, pixels = detector(model_type), noise()
     processor = image_processor(detector_run.model.config.model_type, (64, 64))
     with torch.no_grad():
@@ -138,17 +138,17 @@ def test_every_family_can_be_explained(model_type):
     for values in maps[0].values():
         assert values.shape == (64, 64) and values.dtype == np.float32 and values.min() >= 0 and values.max() <= 1
     assert model_type == "dense" or maps[0]["attention"].max() == 1
-    assert not list(backbone(detector_run.model)._forward_hooks)  # the taps are gone again
+    assert not list(backbone(detector_run.model)._forward_hooks)  # the hooks are removed
 
 
 @pytest.mark.parametrize("model_type", ["rt_detr", "rt_detr_v2", "d_fine", "deimv2", "deformable_detr"])
 def test_deformable_attention_lies_where_its_points_are(model_type):
-    """Without offsets every point lies at the middle of its query's reference box."""
+    """Without offsets every sampling point is at the center of its query's reference box."""
     detector_run = detector(model_type)
     for layer in _deformable(detector_run.model):
         torch.nn.init.zeros_(layer.sampling_offsets.weight)  # pyright: ignore
         torch.nn.init.zeros_(layer.sampling_offsets.bias)  # pyright: ignore
-    # Boxes of the last layer but one are the last one's references; random heads hardly move them.
+    # The boxes of the second-to-last layer are the last layer's references; random heads hardly move them.
     pixels = noise()
     with torch.no_grad():
         _, boxes = detector_run(pixels)
@@ -160,7 +160,7 @@ def test_deformable_attention_lies_where_its_points_are(model_type):
 
 
 def test_gradients_pass_where_transformers_stops_them():
-    """The derivative by the image is that of the score, measured by a small step.
+    """The gradient with respect to the image is that of the score, measured by a small step.
 
     It also fails where PyTorch's batch norm gets the gradient of a single image wrong (targets._contiguous_gradient).
     """
@@ -168,7 +168,7 @@ def test_gradients_pass_where_transformers_stops_them():
     pixels = noise().double()
     with torch.no_grad():
         boxes = detector_run(pixels)[1]
-    # Beside the predicted box: where both are the same, IoU has a kink.
+    # Next to the predicted box: where both coincide, IoU is not differentiable.
     x0, y0, x1, y1 = (boxes[0, 0] + torch.tensor([3.0, 2.0, 4.0, 1.0])).tolist()
     target = Similarity(detector_run, Detection((x0, y0, x1, y1), 0, 0.5, 0))
     direction = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

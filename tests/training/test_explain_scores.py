@@ -45,7 +45,7 @@ def test_energies_left_and_right_of_a_line_add_up(values, x):
 
 def test_energy_and_pointing_of_one_bright_pixel():
     values = np.zeros(SHAPE, np.float32)
-    assert energy_inside(values, (0, 0, 16, 12)) == 0  # a map without anything on it has nothing inside
+    assert energy_inside(values, (0, 0, 16, 12)) == 0  # an empty map has nothing inside
     values[3, 5] = 1
     assert energy_inside(values, (5, 3, 6, 4)) == 1 == pointing_hit(values, (5, 3, 6, 4))
     assert energy_inside(values, (5, 3, 5.5, 4)) == pytest.approx(0.5)
@@ -55,7 +55,7 @@ def test_energy_and_pointing_of_one_bright_pixel():
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:
-    """A score that only looks at columns 4 to 8 of rows 2 to 6."""
+    """A score that depends only on columns 4 to 8 of rows 2 to 6."""
     return images[:, 0, 2:6, 4:8].mean((1, 2))
 
 
@@ -70,7 +70,7 @@ def test_curves_run_between_the_image_and_nothing_and_mirror_each_other(values, 
     curves, opposite = curves_of(values, batch=batch), curves_of(-values, batch=batch)
     assert curves.deletion[0] == 1 == curves.insertion[-1] and curves.deletion[-1] == 0 == curves.insertion[0]
     assert len(curves.deletion) == 7
-    # What is deleted last by a map is inserted first by its opposite: the same images the other way round.
+    # What a map deletes last, its inverse inserts first: the same images in reverse order.
     assert opposite.insertion == pytest.approx(curves.deletion[::-1], abs=1e-6)
     assert all(a >= b for a, b in zip(curves.deletion, curves.deletion[1:], strict=False))
 
@@ -179,7 +179,7 @@ def test_what_a_method_passes(energy, redrawn, deletion, passes):
 
 
 def test_boxes_over_half_of_the_image_do_not_count():
-    """No map could have twice the random map's energy there."""
+    """There no map can have twice the random map's energy."""
     large, small = explanation("gradcam", 0.7, 0.6, 0.1), explanation("gradcam", 0.5, 0.1, 0.1)
     both = summarize([Explained(None, [large, small], {})])  # pyright: ignore[reportArgumentType]
     assert (both.right, both.tested) == (2, 1) and both.methods[0].ratio == pytest.approx(5)

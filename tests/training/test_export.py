@@ -1,4 +1,4 @@
-"""export.py: the ONNX file finds what torch finds, with onnxruntime and numpy alone."""
+"""export.py: the ONNX file gives the same detections as torch, with onnxruntime and numpy alone."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_script_of_the_docs_finds_what_predict_finds_without_torch(run, writ
     assert code.count("\n") <= 16
     guard = "\nassert not {'torch', 'transformers', 'radikal_datasets'} & set(sys.modules)\n"
     (tmp_path / "detect.py").write_text(code + guard, encoding="utf-8")
-    # Of the canvas's size, so that the two ways of resizing leave no difference.
+    # Images of the canvas's size, so that the two resizing methods make no difference.
     images = tmp_path / "images"
     images.mkdir()
     for i in range(3):
@@ -124,7 +124,7 @@ def test_an_export_that_differs_from_torch_is_not_written(run, written, monkeypa
 
 
 def test_a_different_resize_is_detected(run, written, monkeypatch, tmp_path):
-    """Without the image processor's anti-aliasing, boxes on images of the canvas's size are right, on others not."""
+    """Without the image processor's anti-aliasing, boxes on images of the canvas's size are correct, on others not."""
     opened = open_model(run)
     before = opened.processor.__call__
 
@@ -212,7 +212,7 @@ def opened_by_hand(model_type: str, channels: str = "rgb") -> OpenedModel:
 
 
 @pytest.mark.slow
-# Each family is traced, written and run through onnxruntime: too much for each test run, done before a release.
+# Each family is traced, written and run through onnxruntime: too slow for every test run, so done before a release.
 @pytest.mark.skipif(not os.environ.get("RADIKAL_THOROUGH"), reason="minutes each; RADIKAL_THOROUGH=1 runs it")
 @pytest.mark.parametrize("model_type", models.MODEL_TYPES)
 def test_every_family(model_type, tmp_path):

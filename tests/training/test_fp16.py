@@ -1,4 +1,4 @@
-"""On a GPU: fp16, its guard against numbers out of range, and resuming with the gradient scaler's state."""
+"""On a GPU: fp16, its guard against overflow, and resuming with the gradient scaler's state."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_gradients_out_of_range_are_the_scalers(tiny_config, tmp_path, monkeypat
 
 
 def test_resumes_with_the_scalers_state(tiny_config, tmp_path, monkeypatch):
-    """The resumed half ends where the uninterrupted run does; on a GPU not to the bit, since sums are in any order."""
+    """The resumed half ends where the uninterrupted run does; on a GPU not bit for bit, since sums are in any order."""
     multiply_loss(monkeypatch, 1e30, {2})  # so that the scale is no longer the initial one
     common = [str(tiny_config), "--max_train_steps", "8", "--eval_steps", "4", "--checkpointing_steps", "4"]
     common += ["--checkpoints_total_limit", "9"]

@@ -1,4 +1,4 @@
-"""Gray images cost one plane while training, and the saved model takes three."""
+"""Gray images take one plane during training, and the saved model takes three."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_folded_model_is_saved_as_the_same_function_of_three_planes(tmp_path, 
 
 @pytest.mark.parametrize("biased", [False, True])
 def test_folding_keeps_what_the_stem_saw_in_gray_images(biased):
-    """ImageNet's three means and deviations go into the sum, and with a bias their shift too; borders apart."""
+    """ImageNet's three means and deviations go into the sum, and with a bias their shift too; borders excluded."""
     model = built()
     stem = next(m for m in timm_module(model).modules() if isinstance(m, torch.nn.Conv2d))
     if biased:
@@ -53,7 +53,7 @@ def test_folding_keeps_what_the_stem_saw_in_gray_images(biased):
         fold_gray(model, IMAGENET_MEAN, IMAGENET_STD)
         after = first_maps(model, (gray - GRAY_MEAN[0]) / GRAY_STD[0])[..., 3:-3, 3:-3]
     difference = after - before
-    if not biased:  # a constant for each channel, which the batch norm takes out
+    if not biased:  # a constant for each channel, which the batch norm cancels
         difference = difference - difference.mean((2, 3), keepdim=True)
     assert difference.abs().max() < 1e-4
 

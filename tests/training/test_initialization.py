@@ -56,13 +56,13 @@ def test_every_class_starts_at_one_percent(family):
     assert all((head.bias - PRIOR_BIAS).abs().max() < 1e-5 for head in heads.values())
     layers = {"conditional_detr": 1, "dab_detr": 1, "dense": 1}.get(
         family, 2
-    )  # and rt_detr and after have the encoder's
+    )  # and rt_detr and later families have the encoder's
     assert len({id(head) for head in heads.values()}) >= layers + (family in HYBRID)
     assert 0.005 < float(predictions(model).logits.sigmoid().median()) < 0.02
 
 
 def test_detr_keeps_a_bias_without_a_prior():
-    """Its last class is "no object", which the loss weighs at a tenth."""
+    """Its last class is "no object", which the loss weights by a tenth."""
     assert tiny("detr").class_labels_classifier.bias.abs().max() < 0.1
 
 

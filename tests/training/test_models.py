@@ -37,7 +37,7 @@ def step_loss(model, labels=None):
 
 
 def four_images(size: int):
-    """Bright rectangles on noise, one an image, and their truth."""
+    """Bright rectangles on noise, one per image, and their labels."""
     pixels = torch.rand(4, 1, size, size, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
     labels = []
     for i in range(4):
@@ -51,7 +51,7 @@ def four_images(size: int):
     return pixels, labels
 
 
-#: Each takes ten seconds or more, and there are sixteen: of the ViTs three are tried each time.
+#: Each takes ten seconds or more, and there are sixteen: three of the ViTs are tested each time.
 THOROUGH = pytest.mark.skipif(not os.environ.get("RADIKAL_THOROUGH"), reason="RADIKAL_THOROUGH=1 tries all ViTs")
 PAIRS = [(family, "test_resnet", 64) for family in MODEL_TYPES]
 PAIRS += [(family, "test_vit", 160) for family in ("detr", "rt_detr_v2", "d_fine")]
@@ -63,12 +63,12 @@ MORE = [family for family in MODEL_TYPES if family not in ("detr", "rt_detr_v2",
     [*PAIRS, *(pytest.param(family, "test_vit", 160, marks=THOROUGH) for family in MORE)],
 )
 def test_every_family_overfits_four_images_and_reloads_in_a_pipeline(tmp_path, model_type, backbone, size):
-    """A CNN and a plain ViT: the loss falls to half of the first; the saved folder finds the same boxes."""
+    """A CNN and a plain ViT: the loss falls to half of its first value; the saved model finds the same boxes."""
     torch.manual_seed(0)
     model = build_model(model_type, NAMES, size="nano", backbone=backbone, image_size=(size, size), num_queries=20)
     float32_loss(model)
     pixels, labels = four_images(size)
-    # Without denoising and query selection these are slow to begin; the backbones are drawn at random here.
+    # Without denoising and query selection these learn slowly at first; the backbones have random initialization here.
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3 if model_type in ("detr", "deformable_detr") else 3e-4)
     losses = []
     for _ in range(200):
@@ -93,7 +93,7 @@ def test_every_family_overfits_four_images_and_reloads_in_a_pipeline(tmp_path, m
     best = max(found, key=lambda one: one["score"])
     top = int(mine["scores"].argmax())
     assert best["score"] == pytest.approx(float(mine["scores"][top]), abs=1e-4)
-    # The pipeline gives whole pixels.
+    # The pipeline returns integer pixels.
     assert list(best["box"].values()) == pytest.approx(mine["boxes"][top].tolist(), abs=1.01)
     assert best["label"] == NAMES[int(mine["labels"][top])]
 
@@ -114,7 +114,7 @@ def test_reloads_equal(tmp_path, model_type, backbone):
     pixels = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         mine, theirs = model(pixel_values=pixels), again(pixel_values=pixels)
-    # transformers' frozen batch norm in the older families is the same function in another order of operations.
+    # transformers' frozen batch norm in the older families is the same function with a different order of operations.
     tolerance = 0 if model_type == "rt_detr_v2" else 1e-5
     torch.testing.assert_close(mine.logits, theirs.logits, atol=tolerance, rtol=tolerance)
     torch.testing.assert_close(mine.pred_boxes, theirs.pred_boxes, atol=tolerance, rtol=tolerance)

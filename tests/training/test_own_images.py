@@ -1,4 +1,4 @@
-"""The script of docs/training.md, run as it stands there."""
+"""The script in docs/training.md, run verbatim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""predict.py: what it finds is what the model finds, whatever lies in the folder."""
+"""predict.py: it returns what the model finds, whatever is in the folder."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_every_kind_of_file_gives_the_same(run, tmp_path):
 
 def test_what_is_found_in_an_image_does_not_depend_on_the_others(run, images, tmp_path):
     alone = detect_defects(open_model(run), find_images([images / "1.png"]), 0.0)
-    for i in range(60):  # a loader left to itself would take the set for gray
+    for i in range(60):  # by default a loader would treat the dataset as gray
         Image.fromarray(drawn(i, (40, 50), color=False)[..., 0]).save(images / f"gray{i}.png")
     together = detections_in(run, images, batch_size=16)
     (same,) = [one for one in together.detections if one.image.name == "1.png"]

@@ -1,4 +1,4 @@
-"""push_model.py and model_card.py: a model goes to the embedded Hub, and comes back from it."""
+"""push_model.py and model_card.py: a model is pushed to the embedded Hub and loaded back from it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def chosen(hub, monkeypatch, tmp_path):
-    """Points this process at the Hub as ann; a client of it."""
+    """Point this process at the Hub as ann, and return a client of it."""
     use_hub(monkeypatch, hub.url, tmp_path)
     token = hub.token("ann")
     monkeypatch.setenv("HF_TOKEN", token)

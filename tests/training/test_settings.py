@@ -70,7 +70,7 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path, monkeypatch):
         parse(["missing.yaml"])
     assert str(tmp_path / "missing.yaml") in str(caught.value)
     assert f"current directory is {tmp_path}" in str(caught.value)
-    # A file of the checkout is found from anywhere.
+    # A file of the checkout is found from any directory.
     assert parse(["training/configs/demo.yaml"]) == parse([str(CONFIGS / "demo.yaml")])
 
 

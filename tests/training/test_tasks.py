@@ -1,4 +1,4 @@
-"""Classification, pairs and combined sets, end to end; early stopping and the last plain epochs."""
+"""Classification, pairs and combined datasets, end to end; early stopping, and epochs without strong augmentation."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_classifiers_processor_repeats_the_loaders_preprocessing(tmp_path):
     split = make_split([row])
     (batch,) = ClassificationLoader(split, 1, (64, 96), resize="exact", **classifier_normalization(model))
     theirs = processor([split[0]["image"].convert("RGB")])["pixel_values"]
-    # Pillow rounds to whole gray levels, of which there are 255 in 1 / 0.226.
+    # Pillow rounds to integer gray levels, of which there are 255 in 1 / 0.226.
     assert float((batch["pixel_values"] - theirs).abs().max()) < 1.1 / 255 / 0.226
     assert classifier_processor(model).data_config == processor.data_config
 
@@ -130,7 +130,7 @@ def test_a_run_stops_early_without_improvement(tiny_config, tmp_path, monkeypatc
     metrics = metrics_of(tmp_path / "run")
     assert metrics["training"]["steps"] == 4 and metrics["training"]["best_step"] == 2
     assert "Stopped early" in capsys.readouterr().out
-    # Gone on with, it stays ended.
+    # When resumed, it stays ended.
     assert Progress(worse_in_a_row=2).should_stop_early(2)
 
 

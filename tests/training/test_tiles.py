@@ -1,4 +1,4 @@
-"""Training and scoring on tiles: what is scored are whole images."""
+"""Training and scoring on tiles: scores are computed on entire images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def strip(index: int) -> dict:
 
 
 class BrightSpotFinder(torch.nn.Module):
-    """A detector that needs no training: one query, around what is bright; none where nothing is."""
+    """A detector that needs no training: one query, around what is bright; none if nothing is."""
 
     def forward(self, pixel_values: torch.Tensor) -> types.SimpleNamespace:
         height, width = pixel_values.shape[-2:]
@@ -48,7 +48,7 @@ class BrightSpotFinder(torch.nn.Module):
 
 @pytest.mark.parametrize("scale", [1, 2])
 def test_a_perfect_detector_of_tiles_scores_perfectly_on_images(scale):
-    """Also where tiles are shown at another size than they have."""
+    """Also if tiles are resized for the model."""
     split = make_split([strip(i) for i in range(12)])
     tiles = Tiling(96, 0.35)
     loader = DetectionLoader(split, 5, 96 * scale, tiles=tiles, shuffle=False, resize="exact")

@@ -1,4 +1,4 @@
-"""Whole runs, tiny: in this process where only the outcome counts, by the real command line where that is the point."""
+"""Complete, tiny runs: in this process where only the outcome counts, else through the real command line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def assert_same_run(left: Path, right: Path) -> None:
 
 
 def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
-    """Two accumulated batches a step, scores in mid-epoch, and --max_train_steps over epochs."""
+    """Two accumulated batches per step, evaluation in mid-epoch, and --max_train_steps instead of epochs."""
     extra = [
         "--max_train_steps",
         "5",
@@ -74,7 +74,7 @@ def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
         page = (run / "report" / split / "index.html").read_text(encoding="utf-8")
         assert f"<h1>Predictions beside ground truth: {split}</h1>" in page and "<figure" in page
         assert f"<dt>missed</dt><dd>{metrics['operating_point'][split]['missed']:,}</dd>" in page
-    # The threshold goes along with the model, for those who get it without its run.
+    # The threshold is saved with the model, for users who get it without its run.
     threshold = metrics["operating_point"]["threshold"]
     assert 0 <= threshold <= 1 and open_model(run / "best").threshold == open_model(run).threshold == threshold
     assert from_checkpoint(str(run / "best"), ["hole"]).config.radikal_threshold is None
@@ -96,7 +96,7 @@ def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
     assert score.main([str(run)]) == 1
     assert "this run has no scored model yet" in capsys.readouterr().err
 
-    # A second run into the same folder is refused, replaced only when asked to.
+    # A second run into the same folder is refused, and replaces it only on request.
     assert train.main([str(tiny_config), "--max_train_steps", "1"]) == 1
     assert "--resume_from_checkpoint latest" in capsys.readouterr().err
 
@@ -143,7 +143,7 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_config, tmp_path):
     broken.send_signal(signal.SIGKILL)
     assert broken.wait(60) == -signal.SIGKILL
     assert not (tmp_path / "broken" / "metrics.json").exists()
-    # What a kill in the middle of saving would leave; it must be neither taken nor in the way.
+    # What a kill in the middle of saving would leave; it must neither be used nor get in the way.
     for leftover in (".checkpoint-99.part", ".checkpoint-99.tmp"):  # and what version 0.1 would leave
         (tmp_path / "broken" / leftover / "state").mkdir(parents=True)
     (tmp_path / "broken" / ".metrics.json.0a1b2c3d.part").write_text("{")
@@ -188,7 +188,7 @@ def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_p
         calls.append(0)
         if len(calls) == 5:
             signal.raise_signal(signum)
-            signal.raise_signal(signum)  # what a launcher passes on in the same moment is no second Ctrl-C
+            signal.raise_signal(signum)  # what a launcher forwards at the same moment is not a second Ctrl-C
         return original(self, *arguments, **options)
 
     original = train.Accelerator.clip_grad_norm_
@@ -202,7 +202,7 @@ def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_p
     if signum == signal.SIGTERM:
         return
     AcceleratorState._reset_state(reset_partial_state=True)
-    # Without a configuration file the run's own settings count, and differences from them are reported.
+    # Without a configuration file the run's own settings apply, and differences from them are reported.
     own = ["--output_dir", str(tmp_path / "stopped"), "--resume_from_checkpoint", "latest", "--ema_decay", "0.9"]
     assert train.main([*own, "--seed", "0", "--per_device_eval_batch_size", "4"]) == 0
     out, err = capsys.readouterr()
@@ -343,7 +343,7 @@ def test_a_signal_before_the_first_step_ends_the_run_without_a_traceback(tiny_co
 
 @pytest.mark.slow
 def test_without_recipe_and_data_it_trains_on_synthetic_images_and_says_so(tmp_path):
-    """The real command line in an empty folder, both spellings of an option, by script."""
+    """The real command line in an empty folder, with both spellings of an option, for each script."""
     steps = ["--max_train_steps", "2", "--eval-steps", "2", "--draw-curves", "false"]
     process = launch(*steps, cwd=tmp_path, launcher=("--quiet", "--num_processes", "1"))
     out, err = process.communicate(timeout=240)

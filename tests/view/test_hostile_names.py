@@ -1,4 +1,4 @@
-"""Names that are markup go through every page; parsed as a browser does, none of them is an element or an attribute."""
+"""Names that are markup appear on every page; parsed as a browser does, none of them is an element or an attribute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from radikal_datasets.stats.page import write_statistics_page
 from radikal_datasets.stats.statistics import statistics
 from radikal_datasets.view import plots
 
-#: Each closes, opens or ends what it may stand in: an element, either kind of attribute, an SVG, a style, a script.
+#: Each closes, opens or ends a context that it may be in: an element, either kind of attribute, SVG, style, script.
 EVIL = "<evil>\"evil='1'evil=\"2\" onload='evil()</title></text></svg></style></script><script>evil()</script>&lt;&amp;"
 NAMES = [f"{EVIL} one", f"{EVIL} two"]
 
@@ -37,7 +37,7 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.scripts += tag == "script"
         self.found += [tag] if "evil" in tag else []
-        # A name may be the value of an attribute, but not begin another one, and never be one that runs or styles.
+        # A name may be the value of an attribute, but not start another one, and never be one that runs or styles.
         self.found += [name for name, _ in attrs if "evil" in name or name.startswith("on")]
         self.found += [value for name, value in attrs if name in ("style", "class") and "evil" in (value or "")]
 
@@ -46,7 +46,7 @@ class _Page(HTMLParser):
 
 
 def check(page: str, scripts: int = 0, names: int = 1) -> None:
-    """At least `names` hostile names are text of the page, and nothing else; it has this many scripts of its own."""
+    """Check that at least `names` hostile names are text, nothing else; the page has this many scripts of its own."""
     parsed = _Page()
     parsed.feed(page)
     parsed.close()
