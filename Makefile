@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off $(PIP_ARGS) --editable '.[all]'
 	@touch $@
 
-demo: install  ## sample X-ray castings -> verify -> prepare -> train -> a page of predictions beside the truth
+demo: install  ## sample X-ray castings -> verify -> prepare -> train -> a page of predictions beside the ground truth
 	$(BIN)/python training/demo.py
 
 demo-light:  ## the same without training, on the core packages alone (600 MB): sample, verify, prepare, statistics, gallery, leaks

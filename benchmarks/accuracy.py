@@ -1,15 +1,15 @@
-"""How good are the detectors? Trains on a frozen split by the real command line, scores, and adds up over runs.
+"""How good are the detectors? Train on a frozen split through the real command line, score, and average over runs.
 
     python benchmarks/accuracy.py neu_det --data-dir NEU-DET --seeds 0 1 2
     python benchmarks/accuracy.py --table            means, deviations and seeds of all runs so far
 
-A run is one file of benchmarks/results/accuracy/: set, seed, commit (and whether the tree held changes beside it),
-settings, hardware, minutes, images/s, scores on validation and, looked at once, on test. Results of other machines and
-days add up; `--table` writes benchmarks/results/accuracy.md.
+Each run is one file in benchmarks/results/accuracy/: dataset, seed, commit (and whether there were uncommitted
+changes), settings, hardware, minutes, images/s, scores on validation and, evaluated once, on test. Results from other
+machines and days accumulate; `--table` writes benchmarks/results/accuracy.md.
 
-Without a GPU the reduced form runs: a smaller model, smaller images and fewer epochs, as `FORMS` has it. Settings
-after the options go to training/train.py and are written down (`--max_train_steps 300`). The data must be the frozen
-splits (frozen_splits.py --check); `--any-data` trains on others too, which are listed and in no mean.
+Without a GPU the reduced benchmark setting runs: a smaller model, smaller images and fewer epochs, as in `FORMS`.
+Settings after the options are passed to training/train.py and recorded (`--max_train_steps 300`). The data must be the
+frozen splits (frozen_splits.py --check); with `--any-data` a run on other data is listed, but enters no mean.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ FULL, REDUCED = "full", "reduced"
 
 @dataclass(frozen=True)
 class Form:
-    """A recipe and what is changed in it.
+    """A benchmark setting: a recipe and the changes to it.
 
     Attributes:
-        config: a file of training/configs/.
-        what: in words, for the table.
-        settings: in place of the config's.
-        limit_minutes: a run that takes longer is ended and not written down: lower its max_train_steps.
+        config: a file in training/configs/.
+        what: description for the table.
+        settings: these override the recipe's.
+        limit_minutes: a run that takes longer is ended and not recorded: lower its max_train_steps.
     """
 
     config: str
@@ -116,14 +116,14 @@ FORMS: dict[str, dict[str, Form]] = {
 
 
 class BenchmarkError(Exception):
-    """A run can't be made or counted; the message says why."""
+    """A run cannot be made or counted; the message says why."""
 
 
 def train(name: str, form: Form, config: str, data_dir: str, seed: int, output: Path, overrides: list[str]) -> float:
-    """One run of training/train.py; minutes it took, all in all.
+    """Run training/train.py once and return the minutes it took in total.
 
     Raises:
-        BenchmarkError: it failed, or took longer than the form allows.
+        BenchmarkError: the run failed, or took longer than the setting allows.
     """
     source, source_config = frozen_splits.SETS[name]
     settings = {
@@ -146,16 +146,16 @@ def train(name: str, form: Form, config: str, data_dir: str, seed: int, output: 
         process.send_signal(signal.SIGTERM)  # it saves a checkpoint
         process.wait()
         raise BenchmarkError(
-            f"seed {seed} was not done in {form.limit_minutes} minutes: nothing is written down. Give the form a "
-            "max_train_steps that fits, or try one: --max_train_steps N"
+            f"seed {seed} did not finish within {form.limit_minutes} minutes; nothing was recorded. Give the "
+            "setting a max_train_steps that fits, or try one: --max_train_steps N"
         ) from None
     if code:
-        raise BenchmarkError(f"training/train.py ended with {code}; what it printed stands above")
+        raise BenchmarkError(f"training/train.py ended with {code}; its output is above")
     return (time.monotonic() - began) / 60
 
 
 def own_protocol(output: Path) -> dict[str, float]:
-    """DeepPCB's own scores of a run on test, at the threshold that its F-score on validation chooses."""
+    """Return a run's test scores by DeepPCB's protocol, at the threshold with the best F-score on validation."""
     from accelerate import Accelerator
 
     from training import models
@@ -179,7 +179,7 @@ def own_protocol(output: Path) -> dict[str, float]:
     return protocol_scores(*found("test"), threshold)
 
 
-# --- what a run is written down with ----------------------------------------------------------------------------------
+# --- what is recorded with a run --------------------------------------------------------------------------------------
 
 
 def git(*arguments: str) -> str:
@@ -187,9 +187,9 @@ def git(*arguments: str) -> str:
 
 
 def commit_now() -> tuple[str, bool]:
-    """The commit, and whether the tree holds anything else than it (results of this benchmark aside).
+    """Return the commit, and whether there are uncommitted changes (other than results of this benchmark).
 
-    Where no repository travelled along, benchmarks/gpu/run.sh says both in two variables.
+    If the repository is not on the machine, benchmarks/gpu/run.sh passes both in two variables.
     """
     if commit := os.environ.get("BENCHMARK_COMMIT"):
         return commit, bool(os.environ.get("BENCHMARK_CHANGED"))
@@ -212,7 +212,7 @@ def hardware_now() -> dict[str, Any]:
 
 
 def settings_that_count(output: Path) -> dict[str, Any]:
-    """All settings of a run but those that don't change what is trained."""
+    """Return all settings of a run except those that don't change what is trained."""
     settings = yaml.safe_load((output / "train_config.yaml").read_text(encoding="utf-8"))
     return {key: value for key, value in sorted(settings.items()) if key not in NOT_COUNTED}
 
@@ -222,7 +222,7 @@ def digest(value: Any) -> str:
 
 
 def write(run: Run, folder: Path) -> Path:
-    """One file a (set, form, settings, seed, commit, hardware): the same again replaces it, nothing else does."""
+    """Write one file per (dataset, setting, settings, seed, commit, hardware); only the same key replaces it."""
     folder.mkdir(parents=True, exist_ok=True)
     commit = run["commit"][:8] + ("-changed" if run["dirty"] else "")
     parts = (run["set"], run["form"], run["config_hash"], f"seed{run['seed']}", commit, digest(run["hardware"]))
@@ -273,10 +273,10 @@ def one_run(options: argparse.Namespace, form_name: str, seed: int, overrides: l
 
 
 def check_data(name: str, data_dir: str | None, any_data: bool) -> str | None:
-    """None where the data are the frozen splits, else what differs, in short.
+    """Return None if the data are the frozen splits, else a summary of the differences.
 
     Raises:
-        BenchmarkError: they differ, and `any_data` is not set.
+        BenchmarkError: the data differ, and `any_data` is not set.
     """
     differences = frozen_splits.compare(frozen_splits.read(name), frozen_splits.load(name, data_dir))
     if not differences:
@@ -284,8 +284,8 @@ def check_data(name: str, data_dir: str | None, any_data: bool) -> str | None:
     if any_data:
         return differences.summary()
     raise BenchmarkError(
-        f"{data_dir} is not what is scored: {differences.summary()}. benchmarks/frozen_splits.py --check {name} names "
-        "every image; --any-data trains on it anyway, for a run that is in no mean"
+        f"{data_dir} is not the frozen dataset: {differences.summary()}. benchmarks/frozen_splits.py --check {name} "
+        "lists every image; --any-data trains on it anyway, for a run that enters no mean"
     )
 
 
@@ -294,13 +294,14 @@ def write_table(results: Path) -> str:
     lines = [
         "# How good the detectors are",
         "",
-        "`python benchmarks/accuracy.py SET --data-dir DIR`, on the frozen splits (docs/benchmark.md). Mean ± sample's "
-        "deviation over seeds; validation chose the weights, test was looked at once. own AP, own F: DeepPCB's "
-        "protocol on test. form+: with other settings than the form's. +changes: the tree was not just the commit.",
+        "`python benchmarks/accuracy.py SET --data-dir DIR`, on the frozen splits (docs/benchmark.md). Mean ± sample "
+        "standard deviation over seeds. The weights were chosen on validation; test was evaluated once. own AP, own F: "
+        "DeepPCB's protocol on test. form: the benchmark setting; form+: with some of its settings changed. +changes: "
+        "with uncommitted changes.",
         "",
         *table(runs),
         "",
-        "The forms:",
+        "The benchmark settings:",
         "",
         *reductions(runs),
     ]
@@ -316,20 +317,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("set", nargs="?", choices=FORMS, help=", ".join(FORMS))
     parser.add_argument("--data-dir", help="the raw tree")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--config", help="another configuration file, as it is")
+    parser.add_argument("--config", help="another configuration file, unchanged")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--reduced", action="store_true", help="the reduced form (without a GPU: always)")
-    size.add_argument("--full", action="store_true", help="the full form, even without a GPU")
+    size.add_argument("--reduced", action="store_true", help="the reduced setting (always without a GPU)")
+    size.add_argument("--full", action="store_true", help="the full setting, even without a GPU")
     parser.add_argument("--any-data", action="store_true", help="train even if the data are not the frozen splits")
     parser.add_argument("--work-dir", type=Path, default=ROOT / "outputs" / "accuracy", help="where the runs go")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where their results go")
-    parser.add_argument("--note", help="what should be known of these runs, such as what else the machine did")
-    parser.add_argument("--table", action="store_true", help="add up what there is, and train nothing")
+    parser.add_argument("--note", help="a remark on these runs, such as what else the machine was doing")
+    parser.add_argument("--table", action="store_true", help="only write the table of existing runs; train nothing")
     options, overrides = parser.parse_known_args(arguments)
     try:
         if not options.table:
             if options.set is None:
-                parser.error(f"which set? one of {', '.join(FORMS)} (or --table)")
+                parser.error(f"name a dataset, one of {', '.join(FORMS)}, or pass --table")
             differs = check_data(options.set, options.data_dir, options.any_data)
             reduced = options.reduced or not (options.full or torch.cuda.is_available())
             for seed in options.seeds:

@@ -1,4 +1,4 @@
-"""Adds up the runs of benchmarks/accuracy.py: mean and deviation over seeds, and every run in a line of its own."""
+"""Tables of the runs of benchmarks/accuracy.py: mean and standard deviation over seeds, and one line per run."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ SCORES: dict[str, Score] = {
 
 
 def _of(scores: dict[str, Any] | None, key: str) -> float | None:
-    """A score that exists; -1 says that there was nothing to find."""
+    """Return a score, or None if it is missing or undefined (-1: no ground truth)."""
     value = (scores or {}).get(key)
     return None if value is None or value < 0 else float(value)
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """All runs that were written down, oldest first."""
+    """Return all recorded runs, oldest first."""
     runs = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
     return sorted(runs, key=lambda run: (run["set"], run["form"], run["finished"]))
 
 
 def hardware_name(hardware: dict[str, Any]) -> str:
-    """Such as `AMD EPYC, 2 cores`; the GPU, where there is one, is what counts."""
+    """Return the GPU's name if there is one, else such as `AMD EPYC, 2 cores`."""
     return hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores"
 
 
 def commit_name(run: Run) -> str:
-    """The commit's first digits, and whether the tree held more than it."""
+    """Return the commit's first digits, and whether there were uncommitted changes."""
     return run["commit"][:8] + ("+changes" if run["dirty"] else "")
 
 
 def is_counted(run: Run) -> bool:
-    """Whether a run is of the frozen splits: others are listed, and in no mean."""
+    """Return whether a run used the frozen splits: others are listed, but enter no mean."""
     return run["differences"] is None
 
 
 def groups(runs: Iterable[Run]) -> dict[tuple[str, str, str, str], list[Run]]:
-    """Runs whose mean means something: (set, form, hash of the settings, hardware) -> one run a seed.
+    """Group comparable runs: (dataset, setting, hash of the settings, hardware) -> one run per seed.
 
-    Where a seed ran more than once, the newest counts. Commits may differ: the table names them.
+    If a seed ran more than once, the newest run counts. Commits may differ: the table names them.
     """
     newest: dict[tuple[str, str, str, str], dict[int, Run]] = defaultdict(dict)
     for run in sorted(filter(is_counted, runs), key=lambda run: run["finished"]):
@@ -63,21 +63,21 @@ def groups(runs: Iterable[Run]) -> dict[tuple[str, str, str, str], list[Run]]:
 
 
 def mean_and_deviation(values: Iterable[float | None]) -> tuple[float, float]:
-    """Mean, and deviation of the sample (n - 1); nan where there are none, or only one."""
+    """Return the mean (nan for no value) and the sample standard deviation (n - 1; nan for fewer than two)."""
     there = [value for value in values if value is not None]
     mean = statistics.fmean(there) if there else math.nan
     return mean, statistics.stdev(there) if len(there) > 1 else math.nan
 
 
 def cell(values: Iterable[float | None], digits: int = 3) -> str:
-    """Such as `0.781 ± 0.004`; one value has no deviation, none at all is blank."""
+    """Return such as `0.781 ± 0.004`; one value has no deviation, and no value gives a blank."""
     mean, deviation = mean_and_deviation(values)
     text = "" if math.isnan(mean) else f"{mean:.{digits}f}"
     return text if math.isnan(deviation) else f"{text} ± {deviation:.{digits}f}"
 
 
 def table(runs: list[Run]) -> list[str]:
-    """Markdown: a line a group with means over its seeds, then a line a run."""
+    """Return Markdown: one line per group with means over its seeds, then one line per run."""
     names = [name for name, score in SCORES.items() if any(score(run) is not None for run in runs)]
     head = ["set", "form", "settings", "hardware", "seeds", *names, "minutes", "images/s", "commits"]
     lines = [*_head(head, numbers=4)]
@@ -112,13 +112,13 @@ def table(runs: list[Run]) -> list[str]:
 
 
 def reductions(runs: list[Run]) -> list[str]:
-    """What each form that ran is, a line each."""
+    """Return one line per benchmark setting that ran, with its description."""
     descriptions = {(run["set"], run["form"], run["config_hash"]): run["form_is"] for run in runs}
     return [f"- {name}, {form}, {settings}: {text}" for (name, form, settings), text in sorted(descriptions.items())]
 
 
 def _head(names: list[str], numbers: int) -> list[str]:
-    """Head of a table whose first `numbers` columns are text."""
+    """Return the header of a table whose first `numbers` columns are text."""
     return [_row(names), "| " + " | ".join("---" if i < numbers else "---:" for i in range(len(names))) + " |"]
 
 

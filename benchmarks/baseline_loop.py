@@ -1,9 +1,9 @@
-"""The loop that benchmarks/training_step.py compares with: how transformers' own example trains a detector.
+"""The training loop that benchmarks/training_step.py compares with: that of transformers' own example.
 
-Rewritten after what `examples/pytorch/object-detection/run_object_detection_no_trainer.py` does, with its defaults:
-a `with_transform` that augments by albumentations and calls the image processor, a DataLoader, AdamW on all parameters,
-a linear schedule, no clipping, no moving average; scores by torchmetrics. Needs `pip install albumentations
-torchmetrics pycocotools`, which the project itself does not.
+Follows `examples/pytorch/object-detection/run_object_detection_no_trainer.py` with its defaults: a `with_transform`
+that augments with albumentations and calls the image processor, a DataLoader, AdamW on all parameters, a linear
+schedule, no clipping, no moving average; scores by torchmetrics. Needs `pip install albumentations torchmetrics
+pycocotools`; the project itself does not.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def run(
 
 
 def as_objects(split: datasets.Dataset) -> datasets.Dataset:
-    """The columns the example takes: image_id, image, objects with id, area, bbox (x, y, width, height), category."""
+    """Return the example's columns: image_id, image, objects with id, area, bbox (x, y, width, height) and category."""
     columns: dict[str, list[Any]] = {"image_id": [], "image": [], "objects": []}
     for number, row in enumerate(rows(split, ["image", "boxes", "labels"])):
         boxes = [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in row["boxes"]]
@@ -113,7 +113,7 @@ def as_objects(split: datasets.Dataset) -> datasets.Dataset:
 
 
 def augmentation(edge: int) -> albumentations.Compose:
-    """The example's."""
+    """Return the example's augmentation."""
     import albumentations
 
     crop = albumentations.Compose(
@@ -143,7 +143,7 @@ def _box_format(**options: Any) -> albumentations.BboxParams:
 
 
 def transform_batch(examples: Mapping[str, Any], transform: Any, processor: Any) -> Any:
-    """A batch of examples through augmentation and image processor."""
+    """Pass a batch of examples through augmentation and image processor."""
     images, annotations = [], []
     for number, image, objects in zip(examples["image_id"], examples["image"], examples["objects"], strict=True):
         pixels = np.array(image.convert("RGB"))
@@ -167,7 +167,7 @@ def transform_batch(examples: Mapping[str, Any], transform: Any, processor: Any)
 
 
 def collate(batch: list[Any]) -> dict[str, Any]:
-    """Images of one size, stacked."""
+    """Stack images of one size."""
     return {
         "pixel_values": torch.stack([example["pixel_values"] for example in batch]),
         "labels": [example["labels"] for example in batch],
@@ -176,7 +176,7 @@ def collate(batch: list[Any]) -> dict[str, Any]:
 
 @torch.no_grad()
 def evaluate(model: Any, processor: Any, loader: Any, names: Mapping[int, str], rounds: Rounds) -> dict[str, Any]:
-    """Scores by torchmetrics, over all classes and by class."""
+    """Return torchmetrics' scores, over all classes and per class."""
     model.eval()
     backend = "pycocotools" if importlib.util.find_spec("pycocotools") else "faster_coco_eval"
     metric = MeanAveragePrecision(box_format="xyxy", class_metrics=True, backend=backend)

@@ -1,9 +1,10 @@
-"""Which of DeepPCB's 11 boards go to which split? Prints what `radikal_datasets/sources/deeppcb.py` states.
+"""Choose the split of each of DeepPCB's 11 boards. Prints what `radikal_datasets/sources/deeppcb.py` contains.
 
     python benchmarks/choose_boards.py PCBData        (the complete set: 1,500 pairs)
 
-A unit is an entire board, so there are few enough assignments to try all of them. The best one has the smallest largest
-deviation, in points, from the wanted share: of the images, of all boxes and of the boxes of each of the six classes.
+A unit is an entire board, so there are few enough assignments to try all of them. The best one minimizes the largest
+deviation, in percentage points, from the target share of the images, of all boxes and of the boxes of each of the six
+classes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 SHARE = 15.0
-#: The boards of the part of the set that this project's own tests train on: it should have a validation split as well.
+#: Boards in the partial dataset that this project's own tests train on: it should have a validation split as well.
 PARTIAL_SET = {"group00041", "group12000", "group44000", "group90100"}
 COLUMNS = ("images", "open", "short", "mousebite", "spur", "spurious_copper", "pin_hole", "boxes")
 
@@ -24,7 +25,7 @@ Counts = Mapping[str, np.ndarray]
 
 
 def counts(root: Path, lists: Iterable[str]) -> Counts:
-    """Board -> images, boxes of type 1 to 6, boxes; over the pairs of the lists."""
+    """Map each board to its counts of images, boxes of type 1 to 6, and boxes, over the pairs in the lists."""
     table: dict[str, np.ndarray] = {}
     for name in lists:
         for line in (root / name).read_text().splitlines():
@@ -38,12 +39,12 @@ def counts(root: Path, lists: Iterable[str]) -> Counts:
 
 
 def deviation(table: Counts, boards: Iterable[str]) -> float:
-    """Largest deviation of the boards' shares from `SHARE`, in points, over all columns."""
+    """Return the largest deviation of the boards' shares from `SHARE` over all columns, in percentage points."""
     return float(np.abs(shares(table, boards) - SHARE).max())
 
 
 def shares(table: Counts, boards: Iterable[str]) -> np.ndarray:
-    """What part of each column the boards hold, in per cent."""
+    """Return the boards' share of each column, in percent."""
     return 100 * sum(table[board] for board in boards) / sum(table.values())
 
 
@@ -61,7 +62,7 @@ def main() -> None:
     root = Path(sys.argv[1])
     train = counts(root, ["trainval.txt"])
     tested = counts(root, ["test.txt"])
-    print("boards with images of the publisher's train alone:", sorted(set(train) - set(tested)) or "none")
+    print("boards with images in the publisher's train split only:", sorted(set(train) - set(tested)) or "none")
     ranked = sorted(subsets(train), key=lambda boards: deviation(train, boards))
     show("recommended, validation, any boards", train, ranked[0])
     show("recommended, validation, with a board of the partial set", train, next(b for b in ranked if b & PARTIAL_SET))

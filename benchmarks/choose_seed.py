@@ -1,4 +1,4 @@
-"""How the seed of the splits was chosen, once: the first that balances the real NEU-DET (in RADIKAL_REAL)."""
+"""How the seed of the splits was chosen: the first one that balances the real NEU-DET (in RADIKAL_REAL)."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What does converting cost? One run, one tree: `cp -r`, this library, imagefolder, and the usual script of PIL images.
+"""What does converting cost? One run on one tree: `cp -r`, this library, imagefolder, and a usual PIL script.
 
     python benchmarks/convert.py [--data-dir DIR] [--repeats 5]
 
-DIR is a DeepPCB tree (default: RADIKAL_REAL/deeppcb). Each route runs in its own process, in turn, on a warm cache.
+DIR is a DeepPCB tree (default: RADIKAL_REAL/deeppcb). The routes run in turn, each in its own process, on a warm cache.
 The table shows the median, the spread, the ratio to `cp -r` of the same files in the same run, and the peak of a
-process's private memory (the "Anonymous" of smaps_rollup: without the pages of mapped files).
+process's private memory ("Anonymous" in smaps_rollup, which excludes the pages of mapped files).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ radikal_datasets.build_hub_folder("deeppcb", data_dir=TREE, output_dir=OUT)
     "imagefolder to Parquet": """
 import datasets
 start()
-# Named files: imagefolder would take "_test" in a name for a split.
+# Explicit files: imagefolder would interpret "_test" in a name as a split.
 files = {"train": TREE + "/**/*.jpg"}
 loaded = datasets.load_dataset("imagefolder", data_files=files, cache_dir=OUT, drop_labels=True)
 loaded["train"].to_parquet(OUT + "/train.parquet")
@@ -49,7 +49,7 @@ def rows():
     for label_file in sorted(Path(TREE).rglob("*_not/*.txt")):
         stem = label_file.parent.parent / label_file.parent.name.removesuffix("_not") / label_file.stem
         boxes = [[int(v) for v in line.split()] for line in label_file.read_text().splitlines()]
-        # What scripts do so that the file is closed: the picture, and no longer the file's bytes.
+        # What scripts do to close the file: they keep the decoded image, not the file's bytes.
         test, template = (Image.open(f"{stem}_{kind}.jpg").convert("RGB") for kind in ("test", "temp"))
         yield {"image": test, "reference": template, "boxes": [b[:4] for b in boxes], "labels": [b[4] for b in boxes]}
 
@@ -77,7 +77,7 @@ print("SECONDS", time.perf_counter() - began)
 
 
 def private_memory(pid: int) -> float:
-    """Anonymous memory of a process in MiB: what it holds without the pages of mapped files (Linux)."""
+    """Return the anonymous memory of a process in MiB, which excludes the pages of mapped files (Linux)."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Anonymous:"):
@@ -88,7 +88,7 @@ def private_memory(pid: int) -> float:
 
 
 def run(route: str, code: str | None, tree: Path) -> tuple[float, float]:
-    """Seconds of the work itself, imports excluded, and the peak of private memory in MiB."""
+    """Return the seconds of the work itself, without imports, and the peak of private memory in MiB."""
     with tempfile.TemporaryDirectory(prefix="radikal-convert-") as out:
         if code is None:
             began = time.perf_counter()
@@ -122,13 +122,13 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=real / "deeppcb")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--skip", default="", metavar="TEXT", help="leave out routes whose name holds it (PIL: the slow one)"
+        "--skip", default="", metavar="TEXT", help="leave out routes whose name contains TEXT (PIL: the slow one)"
     )
     arguments = parser.parse_args()
     routes = {name: code for name, code in ROUTES.items() if not arguments.skip or arguments.skip not in name}
     tree = arguments.data_dir.resolve()
     files = [path for path in tree.rglob("*") if path.is_file()]
-    for path in files:  # a warm cache, for everybody
+    for path in files:  # a warm cache for all routes
         path.read_bytes()
     print(f"{len(files):,} files, {sum(path.stat().st_size for path in files) / 1e6:,.1f} MB in {tree}")
     print(

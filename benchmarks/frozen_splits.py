@@ -1,6 +1,6 @@
-"""The frozen benchmark: which images are in which split, down to their bytes and their annotations.
+"""The frozen benchmark: which images are in which split, with digests of their bytes and annotations.
 
-    python benchmarks/frozen_splits.py --check neu_det --data-dir NEU-DET       is my copy the frozen one?
+    python benchmarks/frozen_splits.py --check neu_det --data-dir NEU-DET       does my copy match?
     python benchmarks/frozen_splits.py --write neu_det --data-dir NEU-DET       freeze it (once, on the complete set)
 
 `benchmarks/splits/SET/SPLIT.txt` has one line per image, sorted: image_id, the first 16 hexadecimal digits of the
@@ -46,7 +46,7 @@ class FrozenSplitsError(Exception):
 
 
 class Line(NamedTuple):
-    """The split of an image, and digests of its file's bytes and of its annotations."""
+    """The split of an image, and the digests of its file's bytes and of its annotations."""
 
     split: str
     image: str
@@ -58,7 +58,7 @@ Frozen = Mapping[str, Line]
 
 @dataclass
 class Differences:
-    """How a set differs from the frozen one; each a list of sentences' ends, sorted by image_id."""
+    """How a dataset differs from the frozen one: one list per kind, each entry an image_id with details, sorted."""
 
     missing: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
@@ -70,11 +70,11 @@ class Differences:
         return any(vars(self).values())
 
     def lines(self) -> list[str]:
-        """One line a difference."""
+        """Return one line per difference."""
         return [f"{kind.replace('_', ' ')}: {entry}" for kind, entries in vars(self).items() for entry in entries]
 
     def summary(self) -> str:
-        """Such as `3 missing, 1 moved`."""
+        """Return such as `3 missing, 1 moved`."""
         counted = ((len(entries), kind.replace("_", " ")) for kind, entries in vars(self).items())
         return ", ".join(f"{count} {kind}" for count, kind in counted if count) or "none"
 
@@ -112,8 +112,8 @@ def of_splits(splits: Mapping[Any, Any]) -> dict[str, Line]:
 
 
 def truth_digest(boxes: Iterable[Iterable[float]], labels: Iterable[int], names: list[str]) -> str:
-    """Of the boxes, in pixels to a hundredth, and their classes' names, in any order."""
-    # + 0.0: -0.0 is no other edge than 0.0.
+    """Return the digest of the boxes, in pixels to a hundredth, and their class names, independent of their order."""
+    # + 0.0: -0.0 is the same edge as 0.0.
     pairs = zip(boxes, labels, strict=True)
     truth = sorted([names[label], *(round(float(edge), 2) + 0.0 for edge in box)] for box, label in pairs)
     return _digest(json.dumps(truth).encode())
@@ -128,17 +128,17 @@ def _digest(data: bytes) -> str:
 
 
 def read(name: str, folder: Path = LISTS) -> dict[str, Line]:
-    """The frozen lists of a set.
+    """Return the frozen lists of a dataset.
 
     Raises:
-        FrozenSplitsError: there are none, one was changed, or an image is in two of them.
+        FrozenSplitsError: a list is missing or was changed, or an image is in two of them.
     """
     sums = read_sums(folder)
     frozen: dict[str, Line] = {}
     for split in SCORED:
         file = folder / name / f"{split}.txt"
         if not file.is_file():
-            raise FrozenSplitsError(f"{file} is missing; write it by frozen_splits.py --write {name} --data-dir DIR")
+            raise FrozenSplitsError(f"{file} is missing; write it with frozen_splits.py --write {name} --data-dir DIR")
         content = file.read_bytes()
         key = f"{name}/{split}.txt"
         if hashlib.sha256(content).hexdigest() != sums.get(key):
@@ -154,14 +154,14 @@ def read(name: str, folder: Path = LISTS) -> dict[str, Line]:
 
 
 def read_sums(folder: Path = LISTS) -> dict[str, str]:
-    """`SET/SPLIT.txt` -> sha256 of that list."""
+    """Return the sha256 of each list by its name, `SET/SPLIT.txt`."""
     file = folder / SUMS
     pairs = (line.split() for line in file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
     return {key: digest for digest, key in pairs}
 
 
 def write(name: str, found: Frozen, folder: Path = LISTS) -> None:
-    """Write a set's lists, and their checksums beside those of the other sets."""
+    """Write a dataset's lists, and add their checksums to those of the other datasets."""
     sums = read_sums(folder)
     (folder / name).mkdir(parents=True, exist_ok=True)
     for split in SCORED:
@@ -174,7 +174,7 @@ def write(name: str, found: Frozen, folder: Path = LISTS) -> None:
 
 
 def load(name: str, data_dir: str | None) -> dict[str, Line]:
-    """What today's builder makes of a raw tree (None: of the places `load_dataset` looks at)."""
+    """Return what the current builder makes of a raw tree (None: wherever `load_dataset` finds one)."""
     source, config = SETS[name]
     return of_splits(load_dataset(source, config, data_dir=data_dir))
 
@@ -184,9 +184,9 @@ def main(arguments: list[str] | None = None) -> int:
     act = parser.add_mutually_exclusive_group(required=True)
     act.add_argument("--check", choices=SETS, metavar="SET", help=f"one of {', '.join(SETS)}")
     act.add_argument("--write", choices=SETS, metavar="SET")
-    parser.add_argument("--data-dir", help="the raw tree; left out: the places load_dataset looks at")
+    parser.add_argument("--data-dir", help="the raw tree (default: wherever load_dataset finds one)")
     parser.add_argument("--lists", type=Path, default=LISTS, help="the folder of the lists (default: this project's)")
-    parser.add_argument("--most", type=int, default=20, help="lines printed of what differs; 0: all")
+    parser.add_argument("--most", type=int, default=20, help="print at most this many differences; 0: all")
     options = parser.parse_args(arguments)
     name = options.check or options.write
     try:

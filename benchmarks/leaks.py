@@ -1,12 +1,12 @@
-"""Does `find_leaks` find every changed copy among 16,000 images, invent none, and stay below 5 minutes and 1 GiB?
+"""Does `find_leaks` find every modified copy among 16,000 images without false pairs, within 5 minutes and 1 GiB?
 
     python benchmarks/leaks.py [--images 16000] [--copies 1000] [--folder DIR]
 
-It draws the images itself, of five kinds (textures, steel with marks, boards, castings, and one part always in the same
-place), 400 x 400 pixels, JPEG. Copies of some are planted in another split: lighter or darker, recompressed, shifted by
-1 or 2 pixels, cropped, flipped or turned, or all but the last at once. No part has a copy: they are there to be
-mistaken for one another. The search runs in a separate process; its CPU time and peak RSS are measured by `getrusage`,
-and its memory without the pages of mapped files by "Anonymous" in smaps_rollup.
+It generates the images itself, of five kinds (textures, steel with marks, boards, castings, and one part always in the
+same place), 400 x 400 pixels, JPEG. Copies of some are planted in another split: lighter or darker, recompressed,
+shifted by 1 or 2 pixels, cropped, flipped or turned, or all but the last at once. Parts have no copies: they test
+whether lookalikes are mistaken for copies. The search runs in a separate process; `getrusage` gives its CPU time and
+peak RSS, and "Anonymous" in smaps_rollup its memory without the pages of mapped files.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def draw(kind: str, seed: int) -> Image.Image:
 
 
 def change(image: Image.Image, how: str, rng: np.random.Generator) -> tuple[Image.Image, int]:
-    """The changed copy, and the quality of its JPEG."""
+    """Return the modified copy and its JPEG quality."""
     everything = how == "all at once"
     quality = int(rng.integers(40, 75)) if everything or how == "recompressed" else 90
     if everything or how == "brightness":
@@ -102,7 +102,7 @@ def _row(job: tuple[int, str, str]) -> dict[str, Any]:
     image, quality = draw(kind, number), 90
     name = f"{kind}/{number:05d}"
     if how:
-        # The copy is made of what the first file holds, as whoever copies a file does.
+        # The copy is made from the first file's decoded content, as in practice.
         image, quality = change(Image.open(BytesIO(_jpeg(image, 90))), how, np.random.default_rng([number, 99]))
         name += f"/{how}"
     row = {"image_id": name, "image": {"bytes": _jpeg(image, quality), "path": f"{name}.jpg"}, "group": name}
@@ -124,7 +124,7 @@ def _jpeg(image: Image.Image, quality: int) -> bytes:
 
 
 def plant(folder: Path, images: int, copies: int) -> None:
-    """Writes `folder/train` and `folder/test`; the copies are the test set."""
+    """Write `folder/train` and `folder/test`; the copies are the test split."""
     originals = [(number, KINDS[number % len(KINDS)], "") for number in range(images - copies)]
     copied = [job for job in originals if job[1] != "part"][:copies]
     jobs = {
@@ -146,7 +146,7 @@ def _rows(jobs: list[tuple[int, str, str]]) -> Iterator[dict[str, Any]]:
 
 
 def search(folder: Path) -> None:
-    """Prints what was found and how long it took, as JSON."""
+    """Print what was found and how long it took, as JSON."""
     from radikal_datasets.leaks import find_leaks
 
     splits = {split: datasets.load_from_disk(str(folder / split)) for split in ("train", "test")}
@@ -167,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=16_000)
     parser.add_argument("--copies", type=int, default=1_000)
-    parser.add_argument("--folder", type=Path, help="keeps the images, and takes them if they are there")
+    parser.add_argument("--folder", type=Path, help="keep the images here, and reuse them if they exist")
     parser.add_argument("--search", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     datasets.disable_progress_bars()
@@ -178,13 +178,13 @@ def main() -> None:
         if not (folder / "test").exists():
             start = time.perf_counter()
             plant(folder, options.images, options.copies)
-            print(f"drawn in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+            print(f"generated in {time.perf_counter() - start:.0f} s", file=sys.stderr)
         result, anonymous, rss = _measured(folder)
     print(report(result, anonymous, rss))
 
 
 def _measured(folder: Path) -> tuple[dict[str, Any], float, float]:
-    """What `search` printed, and the peaks of its anonymous memory and of its RSS, MiB."""
+    """Return what `search` printed, and the peaks of its anonymous memory and of its RSS in MiB."""
     import resource
 
     process = subprocess.Popen([sys.executable, __file__, "--search", str(folder)], stdout=subprocess.PIPE, text=True)
@@ -209,7 +209,7 @@ def _measured(folder: Path) -> tuple[dict[str, Any], float, float]:
 
 
 def report(result: dict[str, Any], anonymous: float, rss: float) -> str:
-    """The tables of benchmarks/results/leaks.md."""
+    """Return the text of benchmarks/results/leaks.md."""
     pairs = {tuple(sorted((one, other))) for one, other, _ in result["pairs"]}
     planted = _planted(result)
     true = {pair for pair in pairs if pair in planted}

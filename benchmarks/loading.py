@@ -1,17 +1,17 @@
-"""How fast are the loaders? One run: ours, the usual routes, and two limits that nothing can beat.
+"""How fast are the loaders? One run compares ours, the usual routes, and two upper limits.
 
     python benchmarks/loading.py [--only NAME...] [--repeats 5] [--threads 2] [--output FILE.md]
     python benchmarks/loading.py --check       do all routes deliver the same images?
-    python benchmarks/loading.py --gpu         how long does a training step wait for data? (GPU, or a CPU for a try)
+    python benchmarks/loading.py --gpu         how long does a training step wait for data? (GPU; on a CPU only a trial)
 
-The real sets are those of RADIKAL_REAL, the others are drawn by radikal_datasets.samples; all files that a route needs
-are written once below --cache. Where `pip install webdataset litdata` was run, WebDataset and LitData take part.
+Real datasets come from RADIKAL_REAL, the others from radikal_datasets.samples; all files that a route needs are written
+once below --cache. If webdataset and litdata are installed, they are measured too.
 
-Every route has its own process, which reads the entire set as often as --seconds require. The routes take turns: each
-route once, then each once more; ratios are medians of ratios within a round. Routes with worker processes are tried
+Every route has its own process, which reads the entire dataset as often as --seconds requires. The routes take turns:
+in each round every route runs once; ratios are medians of ratios within a round. Routes with worker processes are tried
 with none and with as many as there are threads; the table has the faster one. Memory is measured in a separate round:
 anonymous and shared memory of the process and its workers (a shared page is counted once) beyond what the process held
-with its modules imported and the set opened. Growth is from a fifth of that round to its end.
+with its modules imported and the dataset opened. Growth is measured from a fifth of that round to its end.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from loading_data import RECIPES, Data, load_rows, prepare  # noqa: E402
 from loading_routes import L1, L2, PROCESSOR, RAW, WITH_WORKERS  # noqa: E402
 from loading_wait import waits  # noqa: E402
 
-# --- one route in its process -----------------------------------------------------------------------------------------
+# --- one route in its own process -------------------------------------------------------------------------------------
 
 
 def serve(task: dict[str, Any]) -> None:
-    """Measure memory, print it, and then time one epoch for every line of input."""
+    """Measure and print memory, then time one epoch for each line of input."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print
     warnings.filterwarnings("ignore")
@@ -60,7 +60,7 @@ def serve(task: dict[str, Any]) -> None:
     if module := routes.MODULES.get(task["route"].split()[0].strip(",")):
         importlib.import_module(module)
     if task["route"] in (L1, L2):
-        len(data.views)  # the encoded images are there before, like the other routes' files
+        len(data.views)  # read the encoded images beforehand, like the other routes' files
     base = memory()
 
     def answer(**values: Any) -> None:
@@ -83,7 +83,7 @@ def timed(epoch: Any, count: int) -> float:
     delivered = sum(images for _, images in epoch())
     seconds = time.perf_counter() - began
     if delivered != count:
-        raise SystemExit(f"{delivered} images came, {count} were due")
+        raise SystemExit(f"{count} images expected, {delivered} delivered")
     return seconds
 
 
@@ -125,7 +125,7 @@ def memory() -> float:
 
 
 class Runner:
-    """A route's process, from the other side."""
+    """The process of a route, seen from the main process."""
 
     def __init__(self, folder: Path, size: tuple[int, int], route: str, workers: int, arguments: Any) -> None:
         task = {"folder": str(folder), "size": size, "route": route, "workers": workers}
@@ -155,7 +155,7 @@ class Runner:
 
 
 def measure(name: str, data: Data, size: tuple[int, int], arguments: Any) -> list[list[str]]:
-    """The table's rows of one data set at one size."""
+    """Return the table rows for one dataset at one size."""
     runners: dict[str, Runner | None] = {}
     for route in chosen(arguments.routes, data, size):
         tries, runners[route] = list[Runner](), None
@@ -210,7 +210,7 @@ def cells(size: tuple[int, int], route: str, runner: Runner | None, others: dict
 
 
 def ratio(runner: Runner, other: Runner | None) -> float:
-    """0 where the other was not measured."""
+    """Return the median ratio within a round; 0 if the other was not measured."""
     return statistics.median(a / b for a, b in zip(runner.rates, other.rates, strict=True)) if other else 0.0
 
 
@@ -220,7 +220,7 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def chosen(parts: list[str], data: Data, size: tuple[int, int]) -> list[str]:
-    """What is to be measured: those that don't resize at the images' own size alone."""
+    """Return the routes to measure; those that don't resize only at the images' own size."""
     asked = [route for route in routes.ROUTES if not parts or any(part in route for part in parts)]
     return [route for route in asked if route not in (L1, RAW) or size == data.native]
 
@@ -245,14 +245,14 @@ def log(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-# --- do they deliver the same? ----------------------------------------------------------------------------------------
+# --- do all deliver the same? -----------------------------------------------------------------------------------------
 
 
 CHECKED = ["size", "route", "images", "mean difference to the processor's pixels, of 255"]
 
 
 def check(name: str, data: Data, size: tuple[int, int], arguments: Any) -> list[list[str]]:
-    """Of every route: how many images come, and how far the first batch's pixels are from the processor's."""
+    """Return for every route how many images it delivers, and its first batch's distance to the processor's pixels."""
     threads, rows = arguments.threads, []
     reference = levels(PROCESSOR, data, next(routes.ROUTES[PROCESSOR](data, size, 1, 0, True)())[0])
     for route in filter(installed, chosen(arguments.routes, data, size)):
@@ -266,7 +266,7 @@ def check(name: str, data: Data, size: tuple[int, int], arguments: Any) -> list[
 
 
 def levels(route: str, data: Data, pixels: torch.Tensor) -> torch.Tensor:
-    """Gray levels 0..255 of a batch (B, 3, H, W)."""
+    """Return the gray levels 0..255 of a batch (B, 3, H, W)."""
     pixels = pixels.expand(-1, 3, -1, -1)
     if pixels.dtype == torch.uint8:
         return pixels.float()
@@ -284,14 +284,18 @@ def levels(route: str, data: Data, pixels: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[*RECIPES], choices=RECIPES, metavar="NAME")
-    parser.add_argument("--routes", nargs="+", default=[], metavar="TEXT", help="only routes whose name holds one")
+    parser.add_argument(
+        "--routes", nargs="+", default=[], metavar="TEXT", help="only routes whose name contains one of these"
+    )
     parser.add_argument("--sizes", nargs="+", type=int, help="only these edges; 0 is the images' own size")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=2.0, help="that an epoch should take at least")
-    parser.add_argument("--data-dir", type=Path, help="the raw tree of the first set of --only (--gpu: or a sample)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="minimum duration of an epoch")
+    parser.add_argument(
+        "--data-dir", type=Path, help="the raw tree of the first dataset in --only (--gpu: or a sample)"
+    )
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir(), "radikal-loading"))
-    parser.add_argument("--output", type=Path, help="Markdown, or for --gpu JSON where the name ends so")
+    parser.add_argument("--output", type=Path, help="a Markdown file; with --gpu, a name ending in .json gives JSON")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -308,7 +312,7 @@ def main() -> None:
         for number, name in enumerate(arguments.only):
             folder = prepare(name, arguments.cache, None if number else arguments.data_dir)
             lines += section(name, Data(folder), arguments)
-            log("\n".join(lines))  # a run takes long
+            log("\n".join(lines))  # a run takes a long time
     lines.append(machine(arguments.threads) + ("" if arguments.gpu else f" {arguments.repeats} repeats."))
     print("\n".join(lines))
     if arguments.output:
@@ -317,7 +321,7 @@ def main() -> None:
 
 
 def section(name: str, data: Data, arguments: Any) -> list[str]:
-    """The table of one data set."""
+    """Return the table of one dataset."""
     routes.BATCH = RECIPES[name].batch
     sizes = [data.native if edge is None else (edge, edge) for edge in RECIPES[name].sizes]
     wanted = [(edge, edge) if edge else data.native for edge in arguments.sizes or ()] or sizes

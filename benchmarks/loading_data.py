@@ -1,4 +1,4 @@
-"""The data sets of benchmarks/loading.py, and every form of them that a route reads: Arrow, files, tars, chunks."""
+"""The datasets of benchmarks/loading.py, in every format that a route reads: Arrow, files, tars, chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from PIL import Image
 import radikal_datasets
 from radikal_datasets.samples import make_sample
 
-SHARDS = 8  # of the tar files; a multiple of the workers, or one of them would have more to do
+SHARDS = 8  # tar files; a multiple of the workers, otherwise one of them would have more to do
 REAL = Path(os.environ.get("RADIKAL_REAL", Path(__file__).parents[2] / "shared" / "real"))
 
 
@@ -30,24 +30,24 @@ REAL = Path(os.environ.get("RADIKAL_REAL", Path(__file__).parents[2] / "shared" 
 class Recipe:
     source: str
     config: str | None
-    sizes: tuple[int | None, ...]  # edges images are resized to; None keeps the size they have
-    sample: int = 48  # synthetic images to draw if there is no real set
-    native: tuple[int, int] | None = None  # (height, width) sample images are laid side by side to
+    sizes: tuple[int | None, ...]  # edges images are resized to; None keeps their own size
+    sample: int = 48  # synthetic images to generate if there is no real dataset
+    native: tuple[int, int] | None = None  # (height, width) of the tiled sample images
     batch: int = 16
 
 
-# Sample images are small (castings 256x192, bottle 96x96 pixels). Different ones are laid side by side until they have
-# the size of the real images, so that decoding costs what it costs there. Alike tiles would compress into each other.
+# Sample images are small (castings 256x192, bottle 96x96 pixels). Different ones are tiled to the size of the
+# real images, so that decoding costs the same. Identical tiles would compress too well.
 RECIPES = {
     "deeppcb": Recipe("deeppcb", None, (None, 320)),
-    "neu_det": Recipe("neu_det", None, (None, 128), batch=64),  # images of 8 KB: what one would take
+    "neu_det": Recipe("neu_det", None, (None, 128), batch=64),  # for images of 8 KB, a usual batch size
     "castings": Recipe("gdxray", "castings", (None, 640, 256), 192, (572, 768)),
     "mvtec_ad": Recipe("mvtec_ad", "bottle", (None, 640, 256), 96, (1024, 1024)),
 }
 
 
 class Data:
-    """A prepared data set, below its own folder of the cache: rows in random order, and the other routes' files."""
+    """A prepared dataset in its own cache folder: rows in random order, and the other routes' files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class Data:
 
     @cached_property
     def views(self) -> list[np.ndarray]:
-        """The encoded images in memory of their own, so that the limits wait for no page of a mapped file."""
+        """The encoded images in private memory, so that the limits never wait for a page of a mapped file."""
         chunks = self.rows.data.column("image").chunks
         return [np.frombuffer(one.as_buffer(), np.uint8) for chunk in chunks for one in chunk.field("bytes")]
 
@@ -66,7 +66,7 @@ class Data:
 
 
 def load_rows(name: str, cache: Path, tree: Path | None = None) -> datasets.Dataset:
-    """All annotated images of a set in random order: of a raw tree, of the real one that is here, or of a sample."""
+    """Return all annotated images of a dataset in random order, from a raw tree, the local real one, or a sample."""
     recipe, real = RECIPES[name], REAL / RECIPES[name].source
     if tree is None and real.is_dir() and not recipe.native:
         tree = real
@@ -81,7 +81,7 @@ def load_rows(name: str, cache: Path, tree: Path | None = None) -> datasets.Data
 
 
 def prepare(name: str, cache: Path, tree: Path | None = None) -> Path:
-    """Makes the set's folder, unless it is there, and everything any route wants to find in it."""
+    """Create the dataset's folder, unless it exists, with everything that any route needs."""
     folder = cache / name
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,8 +96,8 @@ def write_rows(name: str, folder: Path, rows: datasets.Dataset) -> None:
     pictures = [np.asarray(Image.open(io.BytesIO(image["bytes"]))) for image in rows["image"]]
     native = pictures[0].shape[:2]
     if any(picture.shape[:2] != native for picture in pictures):
-        raise SystemExit(f"{name}: images of different sizes; the limits here want one")
-    # One image in a hundred may be colored and the set still gray, as one of DeepPCB's test images is.
+        raise SystemExit(f"{name}: images of different sizes; the limits here need a single size")
+    # A dataset counts as gray even if one image in a hundred is colored, as one of DeepPCB's test images is.
     gray = np.mean([picture.ndim == 2 or (picture[..., :1] == picture).all() for picture in pictures]) > 0.99
     numbered = rows.cast_column("image", datasets.Image()).add_column("number", [*range(len(rows))])  # type: ignore
     numbered.flatten_indices().save_to_disk(str(folder / "rows"))
@@ -106,7 +106,7 @@ def write_rows(name: str, folder: Path, rows: datasets.Dataset) -> None:
 
 
 def laid_side_by_side(rows: datasets.Dataset, size: tuple[int, int]) -> datasets.Dataset:
-    """Each image becomes the top left corner of a larger one, filled up with the images after it. Boxes stay."""
+    """Make each image the top left corner of a larger one, filled with the images after it. Boxes are unchanged."""
     pictures = [np.asarray(Image.open(io.BytesIO(image["bytes"]))) for image in rows["image"]]
     shape = Counter(picture.shape for picture in pictures).most_common(1)[0][0]
     keep = [i for i, picture in enumerate(pictures) if picture.shape == shape]
@@ -124,7 +124,7 @@ def laid_side_by_side(rows: datasets.Dataset, size: tuple[int, int]) -> datasets
 
 
 def write_files(data: Data) -> None:
-    """Image files with COCO annotations, and tar shards."""
+    """Write image files with COCO annotations, and tar shards."""
     images, annotations = [], []
     (data.folder / "files").mkdir(exist_ok=True)
     rows = list(data.rows.cast_column("image", datasets.Image(decode=False)))
@@ -150,7 +150,7 @@ def write_files(data: Data) -> None:
 
 
 def write_chunks(data: Data) -> None:
-    """LitData's, where it is installed and they are not there yet."""
+    """Write LitData's chunks, if it is installed and they do not exist yet."""
     target = data.folder / "litdata"
     if importlib.util.find_spec("litdata") and not (target / "index.json").exists():
         import litdata

@@ -1,7 +1,7 @@
 """What benchmarks/loading.py measures: the two limits, and every route from encoded images to batches.
 
-A route is a function `(data, size, passes, workers, shuffle)` that returns a function; each call of that one goes
-through the data set `passes` times and yields (pixels, images): uint8 or normalised float planes (B, 1 or 3, H, W).
+A route is a function `(data, size, passes, workers, shuffle)` that returns a function; each call of that function goes
+through the dataset `passes` times and yields (pixels, images): uint8 or normalized float planes (B, 1 or 3, H, W).
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from torchvision.transforms import v2
 Epoch = Callable[[], Iterator[tuple[torch.Tensor, int]]]
 
 BATCH = 16  # set to the recipe's before a route is built
-GRAY_MEAN, GRAY_STD = (0.449,) * 3, (0.226,) * 3  # the means of ImageNet's three: one written plane does for gray
+GRAY_MEAN, GRAY_STD = (0.449,) * 3, (0.226,) * 3  # averages of ImageNet's three: for gray, one plane suffices
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 # --- the limits -------------------------------------------------------------------------------------------------------
 # Tried on 2 cores (AMD EPYC), medians of 5 to 7 interleaved runs:
 # - JPEG: simplejpeg beats OpenCV by 3-5 % and torchvision by 10-20 %; `strict=False` and a fixed share of the images
-#   for each thread (here each takes the next one) change nothing; decoding into a ring of 32 places instead of one
-#   place costs 2 %. `fastdct` gains 3-9 %, but changes the pixels, and so would be less work than the loaders do.
-# - PNG: OpenCV; Pillow takes 5-15 % longer, libspng (imagecodecs) 10 % on gray. torchvision, which offers no memory of
-#   one's own to decode into, takes 2-4 % less; imagecodecs (zlib-ng) 5 % less on gray, 15 % on RGB.
-# - Floats: addWeighted from uint8 straight to float beats torch's copy_ + add by 2-9 %, look-up tables by 1-2 %; numpy
+#   for each thread (here each takes the next one) change nothing; decoding into a ring of 32 buffers instead of one
+#   costs 2 %. `fastdct` gains 3-9 %, but changes the pixels, so it would be less work than the loaders do.
+# - PNG: OpenCV; Pillow takes 5-15 % longer, libspng (imagecodecs) 10 % on gray. torchvision, which cannot decode
+#   into a given buffer, takes 2-4 % less; imagecodecs (zlib-ng) 5 % less on gray, 15 % on RGB.
+# - Floats: addWeighted from uint8 straight to float beats torch's copy_ + add by 2-9 %, lookup tables by 1-2 %; numpy
 #   and torch.add on uint8 take up to twice as long. Three planes: split, then the same on each plane, which takes a
-#   quarter of torch's permuted copy.
+#   quarter of the time of torch's permuted copy.
 
 
 def decoder(data: Data, **scaling: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """(encoded, memory) to pixels, (h, w) or (h, w, 1 or 3); a JPEG's lie in the memory."""
+    """Return a function (encoded, memory) -> pixels, (h, w) or (h, w, 1 or 3); a JPEG is decoded into the memory."""
     if data.suffix == ".png":
         flag = cv2.IMREAD_GRAYSCALE if data.planes == 1 else cv2.IMREAD_COLOR_RGB
         return lambda encoded, _: cv2.imdecode(encoded, flag)
@@ -51,10 +51,10 @@ def decoder(data: Data, **scaling: int) -> Callable[[np.ndarray, np.ndarray], np
 
 
 def bare_decode(data: Data, size: tuple[int, int], passes: int, threads: int, check: bool) -> Epoch:
-    """L1: every image decoded into memory that is reused. One place for each thread, for that is fastest."""
+    """L1: decode every image into reused memory, one buffer per thread, which is fastest."""
     views, shape = data.views, (*data.native, data.planes)
     kept = np.empty((BATCH, *shape), np.uint8)
-    copies = data.suffix == ".png"  # OpenCV has no way to say where to
+    copies = data.suffix == ".png"  # OpenCV cannot decode into a given buffer
 
     def worker() -> Callable[[int], None]:
         decode, own = decoder(data), np.empty(shape, np.uint8)
@@ -71,7 +71,7 @@ def bare_decode(data: Data, size: tuple[int, int], passes: int, threads: int, ch
 
 
 def float_write(data: Data, size: tuple[int, int], passes: int, threads: int, check: bool) -> Epoch:
-    """L2: decoded, resized and written as floats to the places of one batch, again and again."""
+    """L2: decode, resize and write floats into the same batch buffer again and again."""
     views, floats = data.views, np.empty((BATCH, data.planes, *size), np.float32)
     mean, std = (GRAY_MEAN, GRAY_STD) if data.planes == 1 else IMAGENET
     affine = [(1 / 255 / s, -m / s) for m, s in zip(mean, std, strict=True)][: data.planes]
@@ -100,7 +100,7 @@ def float_write(data: Data, size: tuple[int, int], passes: int, threads: int, ch
 def limit(
     data: Data, passes: int, threads: int, check: bool, worker: Callable[[], Callable[[int], None]], out: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, int]]:
-    """`worker()` is called once in each thread; what it returns is called with 0..count-1, shared out among them."""
+    """Call `worker()` once in each thread; what it returns is called with 0..count-1, divided among the threads."""
     count, tickets = BATCH if check else passes * len(data.views), itertools.count()
 
     def work(_: int) -> None:
@@ -141,7 +141,7 @@ def ours(*, raw: bool = False, gray: bool = False, augmented: bool = False) -> C
 
 
 def processor(data: Data, size: tuple[int, int], passes: int, workers: int, check: bool) -> Epoch:
-    """As transformers' object detection example has it: decoded images, COCO annotations, the model's processor."""
+    """The route of transformers' object detection example: decoded images, COCO annotations, the model's processor."""
     from training.models import image_processor
 
     prepare_images = image_processor("rt_detr_v2", size)
@@ -166,7 +166,7 @@ def coco(data: Data, size: tuple[int, int], passes: int, workers: int, check: bo
     import faster_coco_eval
     from torchvision.datasets import CocoDetection, wrap_dataset_for_transforms_v2
 
-    faster_coco_eval.init_as_pycocotools()  # the project has it in place of pycocotools
+    faster_coco_eval.init_as_pycocotools()  # the project uses it in place of pycocotools
     transforms = v2.Compose([v2.ToImage(), to_floats(size)])
     files = CocoDetection(data.folder / "files", str(data.folder / "instances.json"), transforms=transforms)
     wrapped = wrap_dataset_for_transforms_v2(files, target_keys=("boxes", "labels"))
@@ -175,7 +175,7 @@ def coco(data: Data, size: tuple[int, int], passes: int, workers: int, check: bo
 
 
 def web(data: Data, size: tuple[int, int], passes: int, workers: int, check: bool) -> Epoch:
-    """WebDataset: tar shards, decoded by torchvision (faster than its own decoder, which takes Pillow)."""
+    """WebDataset: tar shards, decoded by torchvision (faster than its own decoder, which uses Pillow)."""
     import webdataset
 
     def sample(row: dict[str, bytes]) -> Any:
@@ -189,7 +189,7 @@ def web(data: Data, size: tuple[int, int], passes: int, workers: int, check: boo
 
 
 def lit(data: Data, size: tuple[int, int], passes: int, workers: int, check: bool) -> Epoch:
-    """LitData: the files' own bytes in its chunks, decoded by torchvision, as its own JPEG serializer does it."""
+    """LitData: the files' own bytes in its chunks, decoded by torchvision, as its own JPEG serializer does."""
     import litdata
 
     def sample(row: dict[str, Any]) -> Any:
@@ -227,7 +227,7 @@ def transformed(transforms: v2.Compose, encoded: bytes, truth: bytes | str) -> A
 
 
 def collate(samples: list[Any]) -> dict[str, Any]:
-    """(image, boxes or None, truth) of each sample to the batch that transformers' models take."""
+    """Collate (image, boxes or None, targets) of each sample into the batch that transformers' models take."""
     labels = []
     for image, boxes, truth in samples:
         height, width = image.shape[-2:]

@@ -14,14 +14,14 @@ import torch
 
 
 def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
-    """Of each augmentation: milliseconds of a real training step, and of what it waits for."""
+    """Return for each augmentation the milliseconds of a real training step, and how long it waits for data."""
     from loaders import Augmentation, DetectionLoader
     from training.models import build_model
     from training.run.averaging import MovingAverage
     from training.run.optimization import float32_loss, parameter_groups
 
     fast = torch.cuda.is_available()
-    # On a CPU this shows that it runs, and no more.
+    # On a CPU this shows only that it runs.
     size, batch_size, warm_up, steps = (640, routes.BATCH, 5, 20) if fast else (64, 2, 2, 6)
     device = torch.device("cuda" if fast else "cpu")
     torch.manual_seed(0)
@@ -38,7 +38,7 @@ def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def step(batch: dict[str, Any]) -> None:  # as training/train.py's, which looks at every loss before it goes on
+    def step(batch: dict[str, Any]) -> None:  # like training/train.py's, which checks every loss before continuing
         with torch.autocast(device.type, torch.float16, enabled=fast):
             loss = model(pixel_values=batch["pixel_values"], labels=batch["labels"]).loss
         if bool(torch.isfinite(loss.detach())):
@@ -51,7 +51,7 @@ def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
         average.update(model)
 
     def milliseconds(batches: Iterable[dict[str, Any]], act: Callable[[Any], Any]) -> float:
-        """Of a step, with no synchronisation but its own, as in training."""
+        """Return the milliseconds per step, with no synchronization but its own, as in training."""
         began = 0.0
         for number, batch in enumerate(batches):
             if number == warm_up:
@@ -60,7 +60,7 @@ def waits(source: str, rows: Any, threads: int) -> list[dict[str, Any]]:
         return (now() - began) / steps * 1e3
 
     found = []
-    kinds = {"none": None, "default": Augmentation(), f"all true to {source}": Augmentation.for_source(source)}
+    kinds = {"none": None, "default": Augmentation(), f"all realistic for {source}": Augmentation.for_source(source)}
     for kind, augment in kinds.items():
         loader = partial(
             DetectionLoader,

@@ -1,10 +1,11 @@
-"""What does a push cost? One run, one folder, one embedded Hub on loopback: this library, `hf upload`, sha256sum.
+"""What does a push cost? One folder, one embedded Hub on loopback: this library, `hf upload`, sha256sum.
 
     python benchmarks/push.py [--gigabytes 1] [--repeats 3]
 
-The folder is a synthetic DeepPCB tree whose JPEGs are filled up with random comment segments, prepared once. Each route
-runs as its own process. The table shows the median, the spread, and the peak of the process's private memory (the
-"Anonymous" of smaps_rollup: without the pages of mapped files). Start-up is what `radikal-datasets push --help` takes.
+The folder is a synthetic DeepPCB tree whose JPEGs are padded with random comment segments, prepared once. Each route
+runs in its own process. The table shows the median, the spread, and the peak of the process's private memory
+("Anonymous" in smaps_rollup, which excludes the pages of mapped files). Start-up is the time that
+`radikal-datasets push --help` takes.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main() -> None:
                 )
                 measure("start-up", SCRIPTS / "radikal-datasets", "push", "--help", env=env)
                 measure("start-up of hf", SCRIPTS / "hf", "version", env=env)
-                # In turn, so that neither always finds the files in the cache that the other has warmed.
+                # Alternating, so that neither always finds the files in the cache that the other has warmed.
                 for route, command in [("hf upload", upload), ("first push", push)][:: 1 if number % 2 else -1]:
                     measure(route, *command, env={**env, "HF_HUB_DISABLE_XET": "1"} if route == "hf upload" else env)
                 measure("unchanged re-push", *push, env=env)
@@ -92,7 +93,7 @@ def filled_up(jpeg: bytes, size: int) -> bytes:
 
 
 def run(command: list[str], env: dict[str, str], folder: Path) -> tuple[float, float]:
-    """Seconds, and the peak of private memory in MiB."""
+    """Return the seconds, and the peak of private memory in MiB."""
     start = time.perf_counter()
     with Path(folder, "log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **env}, stdout=log, stderr=log)
@@ -115,7 +116,7 @@ def watch(process: subprocess.Popen[bytes], peak: list[float]) -> None:
             return
         anonymous = next((int(line.split()[1]) for line in lines if line.startswith("Anonymous:")), 0)
         peak[0] = max(peak[0], anonymous / 1024)
-        time.sleep(0.1)  # each look stops the process for a while, the longer the more memory it has
+        time.sleep(0.1)  # each reading stops the process, for longer the more memory it has
 
 
 def print_table(times: dict[str, list[float]], peaks: dict[str, float], size: int) -> None:

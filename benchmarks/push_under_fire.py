@@ -1,9 +1,9 @@
-"""Does a push hold? Concurrent pushes, and SIGKILL of the pushing process and of the Hub at random moments.
+"""Does a push survive? Concurrent pushes, and SIGKILL of the pushing process and of the Hub at random moments.
 
     python benchmarks/push_under_fire.py [--concurrent 10] [--client 20] [--server 20] [--seed 0]
 
-On one embedded Hub on loopback, with the synthetic DAGM sample. A reader checks the repository continuously: at every
-commit it sees, the files must be those that the manifest of this very commit names, to the checksum.
+On one embedded Hub on loopback, with the synthetic DAGM sample. A reader checks the repository continuously: in every
+commit it sees, the files must be exactly those that this commit's manifest names, by checksum.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONFIGS = [f"class{number}" for number in range(1, 7)]
 
 
 class Server:
-    """`radikal-datasets hub serve` in a process of its own, that can be killed and started again on the same port."""
+    """`radikal-datasets hub serve` in a separate process that can be killed and restarted on the same port."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -58,8 +58,8 @@ class Server:
         self.process.wait()
 
 
-# Each process is forked from one that has imported everything and does nothing else: it starts at once, and no lock is
-# held in it.
+# Each process is forked from one that has imported everything and does nothing else: it starts immediately, and no lock
+# is held in it.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["radikal_datasets.hub.push"])
 
@@ -92,7 +92,7 @@ class Reader:
         lines = self._log.read_text().splitlines()
         bad = [line for line in lines if not line.startswith("whole ")]
         if bad:
-            raise SystemExit(f"a reader saw: {bad[:3]}")
+            raise SystemExit(f"the reader saw an incomplete commit: {bad[:3]}")
         return len(set(lines))
 
 
@@ -101,14 +101,14 @@ def read_on(repo_id: str, log: Path, done: Event) -> None:
         while not done.is_set():
             try:
                 commit, problem = look(repo_id, "main")
-            except Exception:  # not there yet, or the Hub is down: nothing was seen
+            except Exception:  # no repository yet, or the Hub is down: nothing was seen
                 time.sleep(0.02)
                 continue
             file.write(f"{problem or f'whole {commit}'}\n")
 
 
 def look(repo_id: str, revision: str) -> tuple[str | None, str]:
-    """The commit, and what of it is not as its own manifest says; '' where all is."""
+    """Return the commit, and how it differs from its own manifest; '' if it does not."""
     from radikal_datasets.hub.repository import Repository
     from radikal_datasets.hub_client.endpoint import Hub
     from radikal_datasets.prepared.manifest import Manifest
@@ -133,7 +133,7 @@ def tree(repo_id: str) -> dict[str, str]:
 
 
 def check_loads(repo_id: str, configs: list[str]) -> None:
-    """In a process of its own, with stock `datasets` alone: the card lists all of them, and each loads."""
+    """Check in a separate process, with stock `datasets`, that the card lists all configurations and each loads."""
     code = (
         "import sys, datasets\n"
         "repo, *configs = sys.argv[1:]\n"
@@ -184,7 +184,7 @@ def kill_client(
         seen = reader.stop()
         if tree(repo_id) != wanted:
             raise SystemExit("another tree")
-        state = "killed" if died else "was done"
+        state = "killed" if died else "finished"
         print(f"client {number + 1}/{times}: {state} after {moment:.2f} s, same tree; {seen} commits seen", flush=True)
 
 
@@ -201,7 +201,7 @@ def kill_server(
         time.sleep(rng.uniform(0, 1))
         server.start()
         process.join()
-        first = "went on by itself" if process.exitcode == 0 else "gave up"
+        first = "recovered by itself" if process.exitcode == 0 else "gave up"
         rerun(folder, repo_id)
         seen = reader.stop()
         if tree(repo_id) != wanted:
@@ -260,7 +260,7 @@ def main() -> None:
             rerun(whole, "fire/uninterrupted")
             longest = time.perf_counter() - start
             wanted = tree("fire/uninterrupted")
-            print(f"an undisturbed push of {len(wanted)} files takes {longest:.1f} s", flush=True)
+            print(f"an uninterrupted push of {len(wanted)} files takes {longest:.1f} s", flush=True)
             kill_client(whole, arguments.client, longest, wanted, rng, log)
             kill_server(server, whole, arguments.server, longest, wanted, rng, log)
             print(server.admin("verify").strip())

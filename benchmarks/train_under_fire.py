@@ -1,10 +1,10 @@
-"""Is resuming exact? One run is never stopped; another is killed with SIGKILL at random moments and goes on each time.
+"""Is resuming exact? One run is never stopped; another is killed with SIGKILL at random moments and resumed each time.
 
     python benchmarks/train_under_fire.py [--kills 10] [--steps 160] [--seed 0]
 
-Made-up castings, one process on a CPU, with accumulation, changing image sizes, and mosaic until the last epochs. A
-moment is a random time after the loop's start, or after its first or second new checkpoint. Both runs must end with
-the same bytes of best/ and last/, the same scores and the same history.
+Synthetic castings, one process on a CPU, with accumulation, changing image sizes, and mosaic until the last epochs.
+Each kill comes a random time after the loop's start, or after its first or second new checkpoint. Both runs must end
+with the same bytes in best/ and last/, the same scores and the same history.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def made_up_data(folder: Path) -> Path:
 
 
 def killed_run(data: Path, run: Path, steps: int, kills: int, seed: int) -> list[str]:
-    """Runs, killed so many times; then to its end. What stood in the folder at each kill."""
+    """Run and kill the training `kills` times, then let it finish. Return what the folder contained at each kill."""
     draw, moments = random.Random(seed), []
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     while len(moments) < kills:
@@ -71,7 +71,7 @@ def killed_run(data: Path, run: Path, steps: int, kills: int, seed: int) -> list
             start_new_session=True,
         )
         assert process.stdout is not None
-        for line in process.stdout:  # the loop begins after this line
+        for line in process.stdout:  # the loop starts after this line
             if "checkpoint every" in line:
                 break
         awaited, deadline = draw.randint(0, 2), time.monotonic() + 300
@@ -79,7 +79,9 @@ def killed_run(data: Path, run: Path, steps: int, kills: int, seed: int) -> list
             time.sleep(0.02)
         time.sleep(draw.uniform(0, 2))
         if process.poll() is not None:
-            raise SystemExit(f"the run ended after {len(moments)} kills, before it could be killed; take more --steps")
+            raise SystemExit(
+                f"the run ended after {len(moments)} kills, before it could be killed again; pass more --steps"
+            )
         process.send_signal(signal.SIGKILL)
         process.wait()
         moments.append(", ".join(sorted(path.name for path in run.iterdir())) if run.is_dir() else "nothing")

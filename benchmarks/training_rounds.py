@@ -1,4 +1,4 @@
-"""Where the time of a training goes, and when it may go on; both sides of benchmarks/training_step.py use it."""
+"""Timing of a training's parts, and control of its rounds; both sides of benchmarks/training_step.py use it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ WAIT, FORWARD, LOSS, BACKWARD, CLIP, STEP, AVERAGE, POST, METRIC, OTHER = (
 
 
 class Clock:
-    """Seconds by part of the work. A part inside another one is not counted in that one as well."""
+    """Seconds per part of the work. The time of a nested part is not counted in the outer part."""
 
     def __init__(self) -> None:
-        #: On a GPU: wait at every border, so that the device's work is counted where it belongs. Slows it down.
+        #: On a GPU: synchronize between parts, so that the device's work is counted in the right part. Slows it down.
         self.exact = False
         self._open, self._seconds, self._since = [OTHER], defaultdict[str, float](float), time.perf_counter()
 
@@ -61,7 +61,7 @@ class Clock:
         setattr(owner, function, timed)
 
     def waits(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The batches; what it takes to get each of them is the part `WAIT`."""
+        """Yield the batches; the time to get each of them is counted as the part `WAIT`."""
         iterator = iter(batches)
         while True:
             with self.part(WAIT):
@@ -71,7 +71,7 @@ class Clock:
             yield batch
 
     def take(self) -> dict[str, float]:
-        """Seconds of each part since the last call."""
+        """Return the seconds of each part since the last call."""
         self._charge()
         taken, self._seconds = dict(self._seconds), defaultdict(float)
         return taken
@@ -85,10 +85,10 @@ class Clock:
 
 
 class Rounds:
-    """A training that never ends, in rounds of `warm_up + steps` batches with an evaluation after each.
+    """An endless training in rounds of `warm_up + steps` batches, with an evaluation after each.
 
-    A round begins when a line comes in from stdin (`exact` or not), and ends with a line of json: its images, seconds
-    and parts. At the end of stdin the process ends.
+    A round begins with a line from stdin (`exact` or not), and ends with a line of JSON: its images, seconds and parts.
+    At the end of stdin the process exits.
     """
 
     def __init__(self, warm_up: int, steps: int, answers: TextIO) -> None:
@@ -98,11 +98,11 @@ class Rounds:
 
     @property
     def length(self) -> int:
-        """Batches of a round."""
+        """Number of batches in a round."""
         return self.warm_up + self.steps
 
     def gate(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """One epoch's batches, each when its round has begun."""
+        """Yield one epoch's batches, each once its round has begun."""
         waiting = self.clock.waits(batches)
         while True:
             if self._done in (-1, self.length):
@@ -119,7 +119,7 @@ class Rounds:
             yield batch
 
     def evaluated(self, evaluate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Ends the timed part of a round, and times its evaluation."""
+        """End the timed part of a round, and time its evaluation."""
         _settle()
         self._found = {
             "images": self._images,
@@ -153,7 +153,7 @@ class Rounds:
 
 
 def processor_seconds() -> float:
-    """Of this process and of its workers that are alive: what others do on the machine does not count."""
+    """Return the CPU seconds of this process and its live workers; other processes on the machine do not count."""
     ticks = 0
     children = Path(f"/proc/{os.getpid()}/task/{threading.main_thread().native_id}/children").read_text().split()
     for child in children:

@@ -1,17 +1,17 @@
-"""How fast is a complete training, and its evaluation? One run: this project's loop, and transformers' example's way.
+"""How fast are a complete training and its evaluation? One run compares this project's loop with transformers' example.
 
     python benchmarks/training_step.py [--data-dir NEU-DET] [--rounds 5] [--steps 30] [--output FILE.md]
 
 Both train the same rt_detr_v2 from the same weights, in the same batches, on the images of NEU-DET's train split, and
-score on the same validation split; each with its own way to augment (ours: the settings' defaults; theirs: the
+score on the same validation split, each with its own augmentation (ours: the settings' defaults; theirs: the
 example's). Ours is the real `training.train.train`, with a gate at its loader and clocks around its parts. Theirs is
-benchmarks/baseline_loop.py: a round for every number of worker processes first; the fastest of them is compared.
+benchmarks/baseline_loop.py, first run for one round with every number of worker processes; the fastest is compared.
 
-Every side is a process of its own that waits while another is at work. In a round each does a few steps that are not
-counted (what its workers prefetched while it waited is used up in them), then --steps that are, then one evaluation.
-Ratios are medians of ratios within a round. Processor time is that of a side and its workers alone, whatever else the
-machine does. On a GPU both run in fp16, and the parts are measured in rounds of their own, since every clock has to
-wait for the device.
+Each side is a separate process that waits while another one runs. In a round each does a few steps that are not counted
+(they use up what its workers prefetched while it waited), then --steps that are, then one evaluation. Ratios
+are medians of ratios within a round. CPU time is that of a side and its workers alone, whatever else the machine
+does. On a GPU both run in fp16, and the parts are measured in separate rounds, since every clock has to wait for the
+device.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# On both sides, as training/train.py has it: waiting threads sleep instead of spinning.
+# On both sides, as in training/train.py: waiting threads sleep instead of spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["HF_HUB_OFFLINE"] = "1"
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +56,7 @@ OURS = "ours"
 TRAINING_PARTS = (WAIT, FORWARD, LOSS, BACKWARD, CLIP, STEP, AVERAGE, OTHER)
 EVALUATION_PARTS = (WAIT, FORWARD, POST, METRIC, OTHER)
 
-# --- one side in its process ------------------------------------------------------------------------------------------
+# --- one side in its own process --------------------------------------------------------------------------------------
 
 
 def serve(task: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ def settings_of(task: dict[str, Any]) -> Any:
 
 
 def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
-    """The real loop. What is put around its parts measures and waits, and changes nothing else."""
+    """Run the real loop. The wrappers around its parts only measure and wait."""
     from accelerate import Accelerator
 
     from training import train
@@ -109,7 +109,7 @@ def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
         def __init__(self, settings: Any, splits: Any, accelerator: Accelerator) -> None:
             super().__init__(settings, splits, accelerator)
             self.loader = with_iteration(self.loader, rounds.gate)
-            clock.wrap(type(self.model), "forward", FORWARD)  # of the class: what is scored is another object
+            clock.wrap(type(self.model), "forward", FORWARD)  # of the class: a different object is scored
             clock.wrap(self.model, "loss_function", LOSS)
             clock.wrap(type(self.processor), "post_process_object_detection", POST)
 
@@ -130,7 +130,7 @@ def train_ours(task: dict[str, Any], rounds: Rounds) -> None:
 
 
 def with_iteration(loader: Any, around: Any) -> Any:
-    """The same loader, whose epochs go through `around`."""
+    """Return the same loader, with its epochs passed through `around`."""
     kind = type(loader)
     loader.__class__ = type(kind.__name__, (kind,), {"__iter__": lambda self: around(kind.__iter__(self))})
     return loader
@@ -161,12 +161,12 @@ class Side:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("a side ended before its time; what it printed stands above")
+            raise SystemExit("a side ended early; its output is above")
         return json.loads(line)
 
 
 def prepare_model(task: dict[str, Any]) -> None:
-    """The model both start from, as a folder with its image processor."""
+    """Save the model that both start from, with its image processor."""
     from training import models
     from training.run.data import class_names, load_splits
 
@@ -179,7 +179,7 @@ def prepare_model(task: dict[str, Any]) -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Side -> its rounds."""
+    """Return the rounds of each side."""
     common: dict[str, Any] = {
         "data_dir": str(options.data_dir),
         "model_dir": str(folder / "model"),
@@ -210,7 +210,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[st
     best = max(others, key=lambda name: statistics.median([rate(r) for r in found[name]] or [0.0]))
     for name in set(others) - {best}:
         sides[name].close()
-    found[best].clear()  # its rounds without ours beside them
+    found[best].clear()  # discard its rounds without ours in turn
     exact_rounds = max(1, options.rounds // 2) if torch.cuda.is_available() else 0
     for number in range(options.rounds + exact_rounds):
         pair = [OURS, best] if number % 2 == 0 else [best, OURS]
@@ -221,7 +221,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[st
 
 
 def rate(found: dict[str, Any]) -> float:
-    """Images a second of a round."""
+    """Return the images per second of a round."""
     return found["images"] / found["seconds"]
 
 
@@ -233,7 +233,7 @@ def log(line: str) -> None:
 
 
 def spread(values: list[float], digits: int = 2) -> str:
-    """Such as `12.3 (11.9 - 12.8)`: median, smallest and largest."""
+    """Return such as `12.3 (11.9 - 12.8)`: median, smallest and largest."""
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} - {max(values):,.{digits}f})"
 
 
@@ -246,7 +246,7 @@ def report(found: dict[str, list[dict[str, Any]]], validation_images: int) -> li
     memory = any("peak MiB" in r for rounds in speed.values() for r in rounds)
     work = {name: [1e3 * r["processor seconds"] / r["images"] for r in rounds] for name, rounds in speed.items()}
     lines = [
-        "| side | training, images/s | processor ms an image | evaluation, s |" + (" peak GPU MiB |" if memory else ""),
+        "| side | training, images/s | CPU ms per image | evaluation, s |" + (" peak GPU MiB |" if memory else ""),
         "| --- | ---: | ---: | ---: |" + (" ---: |" if memory else ""),
     ]
     for name in found:
@@ -262,11 +262,11 @@ def report(found: dict[str, list[dict[str, Any]]], validation_images: int) -> li
     ]
     lines += [
         "",
-        f"Training: {spread(faster)} times as fast as {best}, which takes {spread(lighter)} times the processor time.",
+        f"Training: {spread(faster)} times as fast as {best}, which takes {spread(lighter)} times the CPU time.",
         f"Evaluation of {validation_images} images: {spread(sooner)} times as fast as {best}; post-processing and "
         f"metric alone {spread(scoring, 1)} times.",
         "",
-        "Where the time goes, milliseconds an image (medians of the rounds):",
+        "Where the time goes, milliseconds per image (medians of the rounds):",
         "",
         f"| training | {OURS} | {best} |",
         "| --- | ---: | ---: |",
@@ -280,7 +280,7 @@ def report(found: dict[str, list[dict[str, Any]]], validation_images: int) -> li
 def part_rows(
     names: tuple[str, ...], key: str, columns: Sequence[tuple[list[dict[str, Any]], int | None]]
 ) -> list[str]:
-    """A line a part; each column is (rounds, images a round, or None: as the round counted them)."""
+    """Return one line per part; each column is (rounds, images per round, or None: as the round counted them)."""
 
     def median(rounds: list[dict[str, Any]], images: int | None, part: str) -> str:
         share = [1e3 * r[key].get(part, 0.0) / (images or r["images"]) for r in rounds]
@@ -315,14 +315,20 @@ def main() -> None:
     parser.add_argument("--model-size", default="nano")
     parser.add_argument("--image-size", type=int, default=320)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="the example's, each number tried")
-    parser.add_argument("--threads", type=int, default=0, help="that decode on our side; 0: one for each core")
-    parser.add_argument("--warm-up", type=int, default=6, help="steps of a round that are not counted")
-    parser.add_argument("--steps", type=int, default=30, help="steps of a round that are")
-    parser.add_argument("--rounds", type=int, default=5, help="of ours and the example's best, in turn")
-    parser.add_argument("--choosing", type=int, default=1, help="rounds before, that find its best number of workers")
-    parser.add_argument("--plain-example", action="store_true", help="no augmentation there: albumentations is missing")
-    parser.add_argument("--output", type=Path, help="Markdown; the rounds are written beside it as .json")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[0, 1, 2], help="numbers of worker processes to try for the example"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="decoding threads on our side; 0: one per core")
+    parser.add_argument("--warm-up", type=int, default=6, help="uncounted steps per round")
+    parser.add_argument("--steps", type=int, default=30, help="counted steps per round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of ours and the example's best, in turn")
+    parser.add_argument("--choosing", type=int, default=1, help="preceding rounds that find its best number of workers")
+    parser.add_argument(
+        "--plain-example",
+        action="store_true",
+        help="run the example without augmentation, if albumentations is missing",
+    )
+    parser.add_argument("--output", type=Path, help="a Markdown file; the rounds are written next to it as .json")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

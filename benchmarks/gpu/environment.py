@@ -1,4 +1,4 @@
-"""Write down the machine and its packages, and stop where a version is outside what the kit was proven with.
+"""Record the machine and its packages, and fail if a version is outside the tested range.
 
 python benchmarks/gpu/environment.py --output FILE
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-#: Package -> (lowest, first that is too high). The suite ran with both ends' releases; see docs/benchmark.md.
+#: Package -> (lowest, first that is too new). The suite was run with the releases at both ends; see docs/benchmark.md.
 PROVEN = {
     "torch": ("2.11", "2.15"),
     "torchvision": ("0.26", "0.30"),
@@ -31,21 +31,21 @@ PROVEN = {
 
 
 def problems() -> list[str]:
-    """Return one line for each package that is missing or outside its range."""
+    """Return one line per package that is missing or outside its range."""
     found = []
     for name, (low, high) in PROVEN.items():
         try:
             version = Version(importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} is not installed; {low} or newer is needed")
+            found.append(f"{name} is not installed; {low} or newer is required")
             continue
         if not Version(low) <= Version(version.public) < Version(high):
-            found.append(f"{name} is {version}; proven are {low} up to, not including, {high}")
+            found.append(f"{name} is {version}; tested are {low} up to, not including, {high}")
     return found
 
 
 def gpu_lines() -> list[str]:
-    """Return what nvidia-smi and torch say of the GPU."""
+    """Return what nvidia-smi and torch say about the GPU."""
     import torch
 
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -56,7 +56,7 @@ def gpu_lines() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--no-gpu", action="store_true", help="a machine without a GPU, for the smoke run")
+    parser.add_argument("--no-gpu", action="store_true", help="run on a machine without a GPU, for the smoke run")
     options = parser.parse_args()
     packages = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
     lines = [f"Python {sys.version}", *(["no GPU"] if options.no_gpu else gpu_lines()), "", *packages]

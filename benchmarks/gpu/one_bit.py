@@ -2,8 +2,8 @@
 
     python benchmarks/gpu/one_bit.py SOURCE DESTINATION
 
-DeepPCB's images are black and white; JPEG keeps faint noise around that, which this drops, so figures from such a copy
-are marked as other data than the frozen splits.
+DeepPCB's images are black and white; JPEG adds faint noise, which this removes, so figures from such a copy are marked
+as not from the frozen splits.
 """
 
 from __future__ import annotations

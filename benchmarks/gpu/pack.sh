@@ -21,7 +21,7 @@ mkdir -p "$FOLDER/wheels"
 "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$FOLDER/wheels" \
   --python-version "$TARGET" --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform any \
   --requirement benchmarks/gpu/carried.txt 2> "$FOLDER/pip.log" || { cat "$FOLDER/pip.log" >&2; exit 1; }
-# One archive per set: thousands of small files cost more than their bytes when the tree is carried.
+# One archive per dataset: thousands of small files take longer to copy than their bytes.
 tar -C "$NEU_DET" -czf "$FOLDER/neu_det.tar.gz" .
 if [ -n "${DEEPPCB:-}" ]; then
   UNPACKED=$(mktemp -d)
@@ -29,11 +29,11 @@ if [ -n "${DEEPPCB:-}" ]; then
   tar -C "$UNPACKED" -czf "$FOLDER/deeppcb.tar.gz" .
   rm -rf "$UNPACKED"
 fi
-# .git may not travel: the commit that the figures belong to does.
+# .git may not be copied, so record the commit that the figures belong to.
 git rev-parse HEAD > "$FOLDER/commit"
 [ -z "$(git status --porcelain -- . ':!benchmarks/results')" ] || echo "with uncommitted changes" >> "$FOLDER/commit"
 
-# The bytes of the files: what travels, whatever the block size here.
+# The bytes of the files, which are copied, whatever the block size here.
 size() { find "$1" -type f -printf '%s\n' | awk '{ total += $1 } END { printf "%.1f", total / 1048576 }'; }
 for part in "$FOLDER"/*; do
   printf '%8s MiB  %s\n' "$(size "$part")" "$part"

@@ -2,7 +2,7 @@
 
     python benchmarks/gpu/recipe_memory.py --output FILE.json [--only neu_det_gpu ...]
 
-The figure is what PyTorch's allocator reserved at most; the CUDA context takes some 500 MiB beside it.
+The figure is the most that PyTorch's allocator reserved; the CUDA context takes another 500 MiB or so.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def measure(recipe: Path, options: argparse.Namespace) -> dict[str, Any]:
     AcceleratorState._reset_state(reset_partial_state=True)
     PartialState._reset_state()
     if code:
-        raise SystemExit(f"{recipe.name}: training ended with status {code}; what it printed is above")
+        raise SystemExit(f"{recipe.name}: training ended with status {code}; its output is above")
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return {
         "peak_gpu_memory_mib": metrics["training"]["peak_gpu_memory_mib"],
@@ -67,7 +67,7 @@ def main() -> int:
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--only", nargs="+", metavar="RECIPE")
-    parser.add_argument("--image-size", type=int, help="in place of the recipes', for the smoke run")
+    parser.add_argument("--image-size", type=int, help="instead of the recipes' own, for the smoke run")
     options = parser.parse_args()
     recipes = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "demo")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
@@ -76,7 +76,7 @@ def main() -> int:
         if options.only is None or recipe.stem in options.only:
             found[recipe.stem] = measure(recipe, options)
             print(recipe.stem, found[recipe.stem], flush=True)
-            # At once: what was measured before the time limit is kept.
+            # Written immediately, to keep what was measured before the time limit.
             text = json.dumps({"device": device, "torch": torch.__version__, "recipes": found}, indent=1)
             options.output.write_text(text + "\n", encoding="utf-8")
     return 0

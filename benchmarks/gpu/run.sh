@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measure everything that waits for a GPU, most important first, within eight minutes.
+# Measure everything that needs a GPU, most important first, within eight minutes.
 #
 #   bash benchmarks/gpu/run.sh            on the GPU machine, in a checkout with the folder that pack.sh made
 #   bash benchmarks/gpu/run.sh --smoke    the same parts with a few steps each, on a CPU (docs/benchmark.md)
@@ -8,11 +8,11 @@
 # KIT      the folder that pack.sh made                    (default: .gpu)
 # OUT      where results go, eight files at most           (default: outputs/gpu)
 # BUDGET   seconds for all parts                           (default: 480)
-# NEU_DET_STEPS   optimizer steps on NEU-DET              (default: 450; an H100 took 3.5 a second)
+# NEU_DET_STEPS   optimizer steps on NEU-DET              (default: 450; an H100 took 3.5 per second)
 # ROUNDS   of training speed beside the example          (default: 2)
 # ONLY     names of the parts to run, in one string        (default: all)
-#
-# Each part has a time limit, writes its result at once, and does not stop the next one when it fails. The exit status
+# Each part has a time limit, writes its result immediately, and does not stop the next one when it fails. The exit
+# status
 # is 1 if a part failed or was left out.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -44,7 +44,7 @@ part() {
   shift 2
   case " $ONLY " in *" $name "*) ;; *) return ;; esac
   if [ "$left" -lt 20 ]; then
-    say "$name: left out, only $left s of $BUDGET were left"
+    say "$name: skipped, only $left s of $BUDGET were left"
     FAILED=1
     return
   fi
@@ -76,12 +76,12 @@ export RADIKAL_REAL="$DATA"
 
 part environment 30 "$PYTHON" benchmarks/gpu/environment.py --output "$OUT/environment.txt" ${SMOKE:+--no-gpu}
 if [ -n "$FAILED" ]; then
-  say "Stopped: this environment is not what the kit was proven with (environment.txt)."
+  say "Stopped: the kit was not tested with this environment (environment.txt)."
   exit 1
 fi
 
 if [ -z "$SMOKE" ]; then
-  # Only the files that hold such tests: others need packages that the machine lacks.
+  # Only the files that contain such tests: others need packages that the machine lacks.
   part tests 90 "$PYTHON" -m pytest -p no:cacheprovider -q -m gpu -rs $(grep -rl "mark.gpu" tests --include="*.py")
   part neu_det 230 "$PYTHON" benchmarks/gpu/scored_run.py neu_det --data-dir "$DATA/neu_det" \
     --steps "$NEU_DET_STEPS" --output "$OUT/neu_det.json" --work-dir "$WORK"
@@ -95,7 +95,7 @@ if [ -z "$SMOKE" ]; then
       --any-data --output "$OUT/deeppcb.json" --work-dir "$WORK"
 else
   BUDGET=3000
-  # The gpu tests are collected, and skipped without a device; the CPU's tests of the same code run in their place.
+  # The gpu tests are collected and skipped without a device; the CPU tests of the same code run in their place.
   part tests 900 "$PYTHON" -m pytest -p no:cacheprovider -q tests/loaders/test_gpu.py tests/training/test_fp16.py \
     tests/loaders/test_augmentation_light.py tests/training/test_models.py
   part neu_det 600 "$PYTHON" benchmarks/gpu/scored_run.py neu_det --data-dir "$DATA/neu_det" --steps 2 \

@@ -3,7 +3,7 @@
     python benchmarks/gpu/scored_run.py neu_det --data-dir NEU-DET --steps 450 --output FILE.json
 
 benchmarks/accuracy.py does the work; this picks the GPU recipe, five evaluations and one checkpoint, and copies the
-result. Settings at the end of the command line (`--image_size 64`) go to the training.
+result. Settings at the end of the command line (`--image_size 64`) are passed to the training.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """In the smoke run: refuse every package that the GPU machine does not have and the kit does not carry.
 
-Python imports this module at its start because run.sh puts this folder first on PYTHONPATH.
+Python imports this module at startup because run.sh puts this folder first on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _names(file: Path) -> set[str]:
 
 
 class _Refuse(importlib.abc.MetaPathFinder):
-    """Stands before all other finders and raises for the modules of packages that are not there."""
+    """Precedes all other finders and raises for modules of packages that the machine lacks."""
 
     def __init__(self) -> None:
         allowed = _names(HERE / "machine.txt") | _names(HERE.parent / "carried.txt")
