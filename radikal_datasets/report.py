@@ -50,6 +50,12 @@ KINDS = _kinds(
     ("clipped_box", Effect.REPAIRED, "the box extended beyond the image: clipped"),
     ("swapped_corners", Effect.REPAIRED, "the corners were in the wrong order: sorted"),
     ("resized_image", Effect.REPAIRED, "the image size differs from the one in its annotation: boxes scaled"),
+    (
+        "exif_orientation",
+        Effect.NOTED,
+        "the file is stored turned (EXIF): size and boxes are as displayed",
+    ),
+    ("exif_turned_annotation", Effect.REPAIRED, "the annotation was made on the stored pixels: turned with the image"),
     ("identical_images", Effect.REPAIRED, "byte-identical images: one group, so that no split separates them"),
     ("empty_box", Effect.BOX_LOST, "no part of the box lies inside the image: dropped"),
     ("missing_truth", Effect.UNLABELED, "an expected annotation is missing: kept as annotated=False"),

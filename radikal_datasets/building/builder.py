@@ -27,7 +27,7 @@ from ..report import REPORT_FILENAME, Report
 from ..schema import SCHEMA_VERSION, Example, features, validate
 from ..source import Source
 from .arrow_tables import tables
-from .normalize import clean, set_groups
+from .normalize import clean, set_groups, turn
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     """
 
     SOURCE: ClassVar[Source]
+    #: Whether `read` yields sizes and boxes of the stored pixels, which are then turned by EXIF orientation.
+    TURNS: ClassVar[bool] = True
     config: InspectionConfig
     VERSION = datasets.Version("1.0.0")
     BUILDER_CONFIG_CLASS = InspectionConfig
@@ -177,6 +179,8 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                 if example.image_id in kept:
                     taken = f"{example.image_id} is already {kept[example.image_id].image}"
                     raise DuplicateImageError(example.image, taken, "Remove one of the two files.")
+                if self.TURNS and (orientation := self.tree.orientations.get(example.image)):
+                    example = turn(example, orientation, report)
                 kept[example.image_id] = clean(example, classes, report)
         examples = list(kept.values())
         self._count_stray(part, report)

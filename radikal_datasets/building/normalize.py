@@ -6,9 +6,29 @@ import dataclasses
 
 from ..errors import UnknownClassError
 from ..raw.images import identical_files
+from ..raw.orientation import TURNED, TurnedMask, turned_points
 from ..raw.tree import Tree
 from ..report import Report
-from ..schema import Example, Instance
+from ..schema import Example, Instance, InstanceMask
+
+
+def turn(example: Example, orientation: int, report: Report) -> Example:
+    """Return an example that was parsed in the frame of the stored pixels in that of the displayed image; counts it."""
+    stored = example.width, example.height
+    report.add("exif_orientation", example.image, f"orientation {orientation}")
+    if example.instances:
+        report.add("exif_turned_annotation", example.image, count=len(example.instances))
+    instances = []
+    for instance in example.instances:
+        x_min, y_min, x_max, y_max = instance.box
+        (x1, y1), (x2, y2) = turned_points(((x_min, y_min), (x_max, y_max)), orientation, stored)
+        box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+        mask = instance.mask
+        if mask is not None:
+            mask = InstanceMask(TurnedMask(mask.source, orientation, stored), mask.component)
+        instances.append(dataclasses.replace(instance, box=box, mask=mask))
+    width, height = stored[::-1] if orientation in TURNED else stored
+    return dataclasses.replace(example, width=width, height=height, instances=instances)
 
 
 def clean(example: Example, classes: tuple[str, ...], report: Report) -> Example:

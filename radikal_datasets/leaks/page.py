@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import PIL.Image
 
+from ..raw.orientation import upright
 from ..view.drawing import looks, to_rgb
 from ..view.overlay import Mark, overlay
 from ..view.pages import embedded, render, table, write_page
@@ -171,7 +172,7 @@ def _cell(found: Leaks, item: Item, edge: int = _EDGE, only: Sequence[int] | Non
     data, classes = found.images.read(item), found.images.classes
     try:
         with PIL.Image.open(BytesIO(data or b"")) as image:
-            address = embedded(to_rgb(image), edge)
+            address = embedded(to_rgb(upright(image)), edge)
     except Exception:  # stated in the caption: the image could be decoded before, or never could be
         return _Cell(None, item.image_id, item.split)
     styles = looks(classes)

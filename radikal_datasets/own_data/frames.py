@@ -6,22 +6,15 @@ from collections.abc import Iterable
 
 from ..annotations.polygon import Point, PolygonMask, hull
 from ..errors import MaskSizeError
-from ..raw.images import TURNED, ImageHeader
+from ..raw.images import ImageHeader
+from ..raw.orientation import TURNED, TurnedMask, turned_points
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Box, Instance, InstanceMask, MaskSource
-from .mask_sources import CountsMask, PolygonsMask, TurnedMask, turned_points
+from .mask_sources import CountsMask, PolygonsMask
 from .masks import mask_objects
 from .parsed import ROUNDED_BOX, SOME_MASKS, Entry, Parsed, Shape, loss
 
-EXIF_UPRIGHT = Kind(
-    "exif_orientation",
-    Effect.NOTED,
-    "the file is stored turned: size, boxes and masks are those of the displayed image",
-)
-EXIF_TURNED = Kind(
-    "exif_turned_annotation", Effect.REPAIRED, "the annotation was made on the stored pixels: turned with the image"
-)
 SIZE_MISMATCH = Kind(
     "size_mismatch", Effect.IMAGE_LOST, "the annotation is for another image size, and not only resized: left out"
 )
@@ -43,7 +36,7 @@ class Framed:
         self._turn = False
         self._scale = (1.0, 1.0)
         if header.orientation != 1:
-            report.add(EXIF_UPRIGHT, entry.image, f"orientation {header.orientation}")
+            report.add("exif_orientation", entry.image, f"orientation {header.orientation}")
         self._choose_frame()
         plain = [shape for shape in entry.shapes if shape.mask_file is None]
         self.instances = [self._instance(shape) for shape in plain]
@@ -80,7 +73,7 @@ class Framed:
                 self._report.add("resized_image", entry.image, found)
             self._scale = factors
         if self._turn and entry.shapes:
-            self._report.add(EXIF_TURNED, entry.image, f"in {entry.file}")
+            self._report.add("exif_turned_annotation", entry.image, f"in {entry.file}")
 
     def _pixel_boxes(self) -> Iterable[Box]:
         for shape in self._entry.shapes:

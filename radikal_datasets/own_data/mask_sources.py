@@ -11,7 +11,7 @@ from ..annotations.components import label_components
 from ..annotations.polygon import Point, PolygonMask
 from ..errors import MalformedAnnotationError, MaskSizeError
 from ..raw.tree import Tree
-from ..schema import Box, MaskSource
+from ..schema import Box
 
 _REMEDY = "Export the annotation again; its image is left out until then."
 
@@ -192,50 +192,3 @@ def check_size(values: np.ndarray, sizes: set[tuple[int, int]], path: str) -> No
         wanted = " or ".join(f"{w}x{h}" for w, h in sorted(sizes))
         found = f"the mask is {width}x{height}, its image {wanted}"
         raise MaskSizeError(path, found, "Scaling would move its edges. Get the mask and image from the same copy.")
-
-
-#: EXIF orientation -> how an array of the stored pixels becomes that of the displayed image.
-_TURNS = {
-    1: lambda a: a,
-    2: np.fliplr,
-    3: lambda a: np.rot90(a, 2),
-    4: np.flipud,
-    5: lambda a: a.T,
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a, 2).T,
-    8: lambda a: np.rot90(a, 1),
-}
-
-
-def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return an array (height, width) of the stored frame as it is displayed under an EXIF orientation."""
-    return _TURNS[orientation](pixels)
-
-
-def turned_points(points: tuple[Point, ...], orientation: int, stored: tuple[int, int]) -> tuple[Point, ...]:
-    """Return points of the stored frame of size (width, height) in the displayed frame."""
-    width, height = stored
-    move = {
-        1: lambda x, y: (x, y),
-        2: lambda x, y: (width - x, y),
-        3: lambda x, y: (width - x, height - y),
-        4: lambda x, y: (x, height - y),
-        5: lambda x, y: (y, x),
-        6: lambda x, y: (height - y, x),
-        7: lambda x, y: (height - y, width - x),
-        8: lambda x, y: (y, width - x),
-    }[orientation]
-    return tuple(move(x, y) for x, y in points)
-
-
-@dataclass(frozen=True)
-class TurnedMask:
-    """A mask that was drawn on the stored pixels of an image with an EXIF orientation."""
-
-    source: MaskSource
-    orientation: int
-    stored: tuple[int, int]
-
-    def labels(self, tree: Tree, width: int, height: int) -> np.ndarray:
-        """See `schema.MaskSource`; `width` and `height` are those of the displayed image."""
-        return np.ascontiguousarray(turned(self.source.labels(tree, *self.stored), self.orientation))

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from PIL import Image
 
 from ..building.builder import InspectionBuilder
+from ..raw.orientation import upright
 from ..schema import Example
 from ..view.annotated_image import AnnotatedImage
 from ..view.contact_sheet import Layout, contact_sheet, jpeg_within
@@ -75,7 +76,7 @@ def _decoded(
         try:
             with Image.open(BytesIO(builder.tree.read(example.image))) as image:
                 image.draft("RGB", (2 * _LAYOUT.high, 2 * _LAYOUT.high))  # a large JPEG is decoded at a fraction of it
-                picture = to_rgb(image)
+                picture = to_rgb(upright(image))
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
             logger.info("%s is left out of the preview, because it cannot be decoded: %s", example.image, error)
             continue

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..errors import ChoiceError
 from ..loading.sets import rows
+from ..raw.orientation import upright
 from ..schema import require_columns
 from ..view.annotated_image import DEFECT_FREE, NOT_ANNOTATED, AnnotatedImage
 from ..view.drawing import to_rgb
@@ -188,4 +189,4 @@ def _opened(file: dict[str, Any]) -> Image.Image:
         raise ValueError(f"the row has no bytes, only the path {file['path']}")
     image = Image.open(BytesIO(file["bytes"]))
     image.load()
-    return image
+    return upright(image)

@@ -13,6 +13,7 @@ from typing import IO
 import PIL.Image
 
 from ..errors import MalformedAnnotationError, UnreadableImageError
+from .orientation import TURNED, orientation_of
 from .tree import Tree
 
 #: More pixels than any inspection camera here has (the largest GDXray image has 6 million). A header that claims more
@@ -24,11 +25,6 @@ MAX_PIXELS = 200_000_000
 _TAIL = 1024
 _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _REMEDY = "Copy the file again from its source."
-
-
-_ORIENTATION = 0x0112
-#: EXIF orientations by which width and height change places.
-TURNED = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
@@ -53,13 +49,14 @@ class ImageHeader:
 
 
 def image_size(tree: Tree, path: str) -> tuple[int, int]:
-    """Return width and height in pixels, from the header; EXIF orientation is not applied, except by TIFF itself.
+    """Return width and height in pixels as stored, from the header.
+
+    An EXIF orientation is noted in `Tree.orientations`: the builder turns sizes and boxes by it, after they are parsed.
 
     Raises:
         UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or over `MAX_PIXELS`.
     """
-    with _readable(tree, path) as image:
-        return image.size
+    return image_header(tree, path).stored
 
 
 def image_header(tree: Tree, path: str) -> ImageHeader:
@@ -69,12 +66,9 @@ def image_header(tree: Tree, path: str) -> ImageHeader:
         UnreadableImageError: as for `image_size`.
     """
     with _readable(tree, path) as image:
-        try:
-            orientation = int(image.getexif().get(_ORIENTATION, 1))
-        except Exception:  # a damaged EXIF block, which no decoder minds
-            orientation = 1
-        if not 1 <= orientation <= 8:
-            orientation = 1
+        orientation = orientation_of(image)
+        if orientation != 1:
+            tree.orientations[path] = orientation
         # Pillow turns a TIFF itself, and states the size that it will have.
         turned = image.format == "TIFF" and orientation in TURNED
         width, height = image.size

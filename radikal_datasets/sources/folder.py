@@ -59,6 +59,7 @@ class Folder(InspectionBuilder):
     """Reader for a plant's own images; see `radikal_datasets.own_data`."""
 
     SOURCE = SOURCE
+    TURNS = False  # which frame an annotation refers to is found out for each image
 
     @classmethod
     def facts_of(cls, data_dir: str | os.PathLike[str], config_name: str | None = None) -> Source:

@@ -77,7 +77,7 @@ def find_references(images: Sequence[ImageFile], folder: Path | None) -> list[Im
 
 
 def read_pixels(file: Path) -> np.ndarray:
-    """Return an image as uint8 (H, W, 3), RGB, decoded as in the loaders: in the file's frame, of 16 bits the upper 8.
+    """Return an image as uint8 (H, W, 3), RGB, decoded as in the loaders: as displayed, of 16 bits the upper 8.
 
     Raises:
         ImageFileError: the file cannot be read.

@@ -18,6 +18,7 @@ from loaders import DetectionLoader, Tiling, merge_tiles
 from loaders.decoding import Decoder
 from radikal_datasets.errors import ImageFileError, UnreadableImageError
 from radikal_datasets.raw.images import MAX_PIXELS
+from radikal_datasets.raw.orientation import displayed_size
 from training import models
 from training.scoring.detections import predict
 from training.using.image_files import ImageFile
@@ -108,7 +109,7 @@ def _readable(
     for one in images:
         try:
             with Image.open(one.file) as image:
-                size = image.size
+                size = displayed_size(image)
             if size[0] * size[1] > MAX_PIXELS:
                 raise ValueError(f"header claims {size[0]}x{size[1]} pixels; treated as a decompression bomb")
             files[one.name], sizes[one.name] = one, size
