@@ -308,7 +308,10 @@ def export(
         str | None, typer.Argument(help="One configuration; default: all, each in its own folder.")
     ] = None,
     *,
-    format_: Annotated[Literal["coco", "yolo", "voc", "objects"], typer.Option("--format", help="Format to write.")],
+    format_: Annotated[
+        Literal["coco", "roboflow", "yolo", "yolo-polygons", "voc", "mvtec", "objects"],
+        typer.Option("--format", help="Format to write."),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "--output-dir", help="Output folder; must be empty or not exist yet.")
     ],

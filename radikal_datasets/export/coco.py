@@ -1,4 +1,7 @@
-"""COCO: `images/<split>/` and `annotations/instances_<split>.json`, masks as uncompressed run lengths."""
+"""COCO: `images/<split>/` and `annotations/instances_<split>.json`, masks as uncompressed run lengths.
+
+And the same files as Roboflow lays them out: `train/_annotations.coco.json` beside the images, `valid/`, `test/`.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,12 @@ class CocoWriter:
     HOLDS_MASKS: ClassVar[bool] = True
     REMARK: ClassVar[str] = "category ids start at 1 (transformers' image processors expect them from 0: use objects)"
 
+    #: Folder of a split's images, and of its annotation file below the export, by the split's short name.
+    IMAGES: ClassVar[str] = "images/{}"
+    ANNOTATIONS: ClassVar[str] = "annotations/instances_{}.json"
+    #: Names of splits that differ from the short ones.
+    SPLITS: ClassVar[dict[str, str]] = {}
+
     def __init__(self, folder: Path, classes: Sequence[str], about: About) -> None:
         self._folder = folder
         self._images = ImageFolders(folder)
@@ -44,7 +53,8 @@ class CocoWriter:
     def add(self, record: Record) -> None:
         """Write the image; its annotations are written when the export ends."""
         split = short_split(record.split)
-        self._images.add(record, f"images/{split}")
+        split = self.SPLITS.get(split, split)
+        self._images.add(record, self.IMAGES.format(split))
         size = {"width": record.width, "height": record.height}
         self._splits[split]["images"].append({"id": record.number, "file_name": record.file, **size, **self._license})
         for index in range(len(record.boxes)):
@@ -55,14 +65,24 @@ class CocoWriter:
         self._images.close()
         if kind is not None:
             return
-        (self._folder / "annotations").mkdir()
         for split, lists in self._splits.items():
             text = json.dumps({**self._header, **lists}, separators=(",", ":"))
-            (self._folder / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
+            path = self._folder / self.ANNOTATIONS.format(split)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
 
     def not_held(self) -> list[str]:
         """Return nothing: boxes are floats, and group and image_id are in images.csv."""
         return []
+
+
+class RoboflowWriter(CocoWriter):
+    """Write COCO detection files in the layout that RF-DETR and Roboflow's tools look for."""
+
+    REMARK: ClassVar[str] = "category ids start at 1; the validation split is called valid"
+    IMAGES: ClassVar[str] = "{}"
+    ANNOTATIONS: ClassVar[str] = "{}/_annotations.coco.json"
+    SPLITS: ClassVar[dict[str, str]] = {"val": "valid"}
 
 
 def _annotation(record: Record, index: int, number: int) -> dict[str, Any]:
@@ -74,6 +94,8 @@ def _annotation(record: Record, index: int, number: int) -> dict[str, Any]:
         "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
         "area": (x_max - x_min) * (y_max - y_min),
         "iscrowd": 0,
+        # Readers expect the key. Without masks, the box itself.
+        "segmentation": [[x_min, y_min, x_max, y_min, x_max, y_max, x_min, y_max]],
     }
     if record.masks:
         with PIL.Image.open(BytesIO(record.masks[index])) as opened:

@@ -15,22 +15,29 @@ from datasets.utils import tqdm
 from ..errors import LayoutError
 from ..loading.sets import open_sets, rows
 from ..own_data.scanning import is_own_data
+from ..prepared.manifest import MANIFEST_FILENAME, Manifest
 from ..schema import require_columns
 from ..sources import OWN, builder_class, is_source, source_info
-from .coco import CocoWriter
+from .coco import CocoWriter, RoboflowWriter
+from .mvtec import MvtecWriter
 from .objects import ObjectsWriter
 from .shared import About, Record, Writer, atomic_output, extension_of, file_stems, short_split
 from .voc import VocWriter
-from .yolo import YoloWriter
+from .yolo import YoloPolygonsWriter, YoloWriter
 
 #: The formats by name.
 FORMATS: dict[str, type[Writer]] = {
     "coco": CocoWriter,
+    "roboflow": RoboflowWriter,
     "yolo": YoloWriter,
+    "yolo-polygons": YoloPolygonsWriter,
     "voc": VocWriter,
+    "mvtec": MvtecWriter,
     "objects": ObjectsWriter,
 }
 
+#: File of every export that states the license, where it is known.
+LICENSE_FILE = "LICENSE.txt"
 _COLUMNS = ("image_id", "image", "width", "height", "boxes", "labels", "masks", "reference", "annotated", "group")
 # Images are up to 10 MB each.
 _ROWS_AT_ONCE = 16
@@ -125,6 +132,8 @@ def _export(splits: DatasetDict, folder: Path, final: Path, writer_type: type[Wr
             images[record.split] += 1
             boxes += len(record.boxes)
             masks += len(record.masks)
+    if about.license:
+        (folder / LICENSE_FILE).write_text(f"{about.license}\n", encoding="utf-8")
     not_held = [f"{masks:,} masks, one per box"] if masks and not writer.HOLDS_MASKS else []
     if lacking.references:
         not_held.append(f"{lacking.references:,} reference images (the defect-free counterparts)")
@@ -191,11 +200,14 @@ def _checked(title: str, splits: DatasetDict) -> DatasetDict:
 
 
 def _license(name: str, data_dir: str | os.PathLike[str] | None, config: str | None) -> str:
-    """Return name and summary of a source's license; "" for a folder, whose card states it."""
+    """Return name and summary of a dataset's license; "" for a folder that `prepare` did not write."""
     if data_dir is None and is_own_data(name):
         name, data_dir = OWN, name
     if not is_source(name):
-        return ""
+        if not Path(name, MANIFEST_FILENAME).is_file():
+            return ""
+        license = Manifest.load(name).facts.license
+        return f"{license.name}. {license.summary}"
     license = (
         builder_class(name).facts_of(data_dir, config).license if data_dir is not None else source_info(name).license
     )

@@ -69,6 +69,9 @@ class VocWriter:
         self._images.close()
         if kind is not None:
             return
+        # Datumaro, and with it CVAT, accepts only classes of this file: name, color, parts, actions.
+        names = "".join(f"{_NOT_XML.sub('_', name)}:::\n" for name in ("background", *self._classes))
+        (self._folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{names}", encoding="utf-8")
         folder = self._folder / "ImageSets" / "Main"
         folder.mkdir(parents=True)
         for split, stems in self._splits.items():

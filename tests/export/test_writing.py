@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from radikal_datasets import build_hub_folder
+from radikal_datasets import build_hub_folder, source_info
 from radikal_datasets.errors import LayoutError, OutputError
 from radikal_datasets.export import FORMATS, export_sets, exporting
 from radikal_datasets.export.coco import CocoWriter
@@ -84,7 +84,9 @@ def test_unannotated_images_are_left_out_and_reported(
     assert done.left_out == 2
     assert "left out because unannotated: 2 (they must not pass for defect-free)" in done.lines()
     masks = sum(len(item.masks) for item in truth.values())
-    assert (f"{masks:,} masks, one per box" in done.not_held) == (format != "coco")
+    assert (f"{masks:,} masks, one per box" in done.not_held) == (not FORMATS[format].HOLDS_MASKS)
+    license = (tmp_path / "out" / "LICENSE.txt").read_text(encoding="utf-8")
+    assert license.startswith(source_info("severstal").license.name)
 
 
 def test_references_and_fractional_boxes_are_reported(sample_tree: Callable[..., Path], tmp_path: Path) -> None:
@@ -228,7 +230,7 @@ def test_a_dataset_without_ground_truth_or_columns_is_an_error(tmp_path: Path) -
         export_sets(str(tmp_path / "unlabeled"), format="coco", output=tmp_path / "out")
     with pytest.raises(LayoutError, match="split train, lacks the columns annotated"):
         export_sets(str(tmp_path / "other"), format="coco", output=tmp_path / "out")
-    with pytest.raises(ValueError, match="The formats are coco, yolo, voc, objects"):
+    with pytest.raises(ValueError, match="The formats are coco, roboflow, yolo, yolo-polygons, voc, mvtec, objects"):
         export_sets(str(tmp_path / "other"), format="csv", output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
