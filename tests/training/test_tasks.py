@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 from transformers import AutoImageProcessor, pipeline
 
-from loaders import ClassificationLoader
+from loaders import Augmentation, ClassificationLoader
 from tests.loaders.conftest import drawn_row, make_split
 from tests.training.conftest import TINY, write_hub_folder
 from training import score, train
@@ -132,6 +133,13 @@ def test_a_run_stops_early_without_improvement(tiny_config, tmp_path, monkeypatc
     assert "Stopped early" in capsys.readouterr().out
     # When resumed, it stays ended.
     assert Progress(worse_in_a_row=2).should_stop_early(2)
+
+
+def test_every_augmentation_is_a_setting_with_the_same_default():
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    for field in dataclasses.fields(Augmentation):
+        assert defaults["scale_jitter" if field.name == "scale" else field.name] == field.default
+    assert augmentation(Settings(dataset_name="x", shear=3, min_visible=0.5)) == Augmentation(shear=3, min_visible=0.5)
 
 
 def test_plain_augmentation_leaves_out_unrealistic_transforms():

@@ -19,22 +19,8 @@ from radikal_datasets.errors import RadikalError, SettingsError, TrainingDataErr
 from radikal_datasets.schema import require_columns
 from training.run.settings import Settings
 
-#: Settings that are fields of `Augmentation` with the same name; its `scale` is `scale_jitter` here.
-AUGMENTATIONS = (
-    "flip_horizontal",
-    "flip_vertical",
-    "turn",
-    "rotation",
-    "translate",
-    "brightness",
-    "contrast",
-    "gamma",
-    "noise",
-    "blur",
-    "mosaic",
-    "erase",
-    "copy_paste",
-)
+#: The settings that augment: every field of `Augmentation`, with the same name; its `scale` is `scale_jitter` here.
+AUGMENTATIONS = tuple(field.name for field in dataclasses.fields(Augmentation) if field.name != "scale")
 
 
 def load_splits(settings: Settings) -> datasets.DatasetDict:

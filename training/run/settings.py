@@ -89,6 +89,7 @@ class Settings:
     rotation: Annotated[float, "maximum additional rotation, in degrees"] = 0.0
     translate: Annotated[float, "maximum shift, as a fraction of the image"] = 0.0
     scale_jitter: Annotated[float, "maximum zoom in or out, as a fraction"] = 0.3
+    shear: Annotated[float, "maximum lean of vertical lines, in degrees"] = 0.0
     brightness: Annotated[float, "maximum change of brightness, as a fraction"] = 0.2
     contrast: Annotated[float, "maximum change of contrast, as a fraction"] = 0.2
     gamma: Annotated[float, "maximum change of gamma, as a fraction"] = 0.0
@@ -99,6 +100,7 @@ class Settings:
     copy_paste: Annotated[
         float, "probability of pasting defects from another image, 0 to 1; the dataset must have masks"
     ] = 0.0
+    min_visible: Annotated[float, "a box of which less than this fraction is left is removed"] = 0.25
     plain_epochs: Annotated[float, "number of final epochs without mosaic, copy_paste and erase"] = 0
     multi_scale: Annotated[float, "maximum change of the image size from step to step, as a fraction; 0: none"] = 0.0
     dataloader_num_workers: Annotated[int, "number of threads that decode images; 0: one per core"] = 0
