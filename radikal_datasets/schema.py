@@ -6,9 +6,9 @@ covers the entire image is (0, 0, width, height).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
@@ -60,6 +60,27 @@ def require_columns(split: Dataset | IterableDataset | Iterable[str], names: Seq
             f"{', '.join(present) or 'none'}. Use a dataset with the schema's columns, as load_dataset returns "
             "and prepare writes them; see docs/training.md."
         )
+
+
+def is_image_level(splits: Mapping[Any, Dataset]) -> bool:
+    """Return whether only images are known to be defective: there are boxes, and each covers its complete image."""
+    any_box = False
+    for split in splits.values():
+        columns = split.select_columns(["boxes", "width", "height"]).with_format("arrow")
+        for table in columns.iter(4096):
+            for row in table.to_pylist():  # pyright: ignore[reportAttributeAccessIssue]
+                for box in row["boxes"]:
+                    if list(box) != [0, 0, row["width"], row["height"]]:
+                        return False
+                    any_box = True
+    return any_box
+
+
+#: Why a set of which `is_image_level` is true is refused.
+IMAGE_LEVEL_REASON = (
+    "Only whole images are known to be defective here, not where: every box is the complete image. Use the set for "
+    "classification or anomaly detection, or add boxes or masks."
+)
 
 
 class MaskSource(Protocol):

@@ -16,7 +16,7 @@ from ..errors import LayoutError
 from ..loading.sets import open_sets, rows
 from ..own_data.scanning import is_own_data
 from ..prepared.manifest import MANIFEST_FILENAME, Manifest
-from ..schema import require_columns
+from ..schema import IMAGE_LEVEL_REASON, is_image_level, require_columns
 from ..sources import OWN, builder_class, is_source, source_info
 from .coco import CocoWriter, RoboflowWriter
 from .mvtec import MvtecWriter
@@ -191,6 +191,8 @@ def _bytes(image: dict[str, Any]) -> bytes:
 def _checked(title: str, splits: DatasetDict) -> DatasetDict:
     for name, split in splits.items():
         require_columns(split, _COLUMNS, what=f"{title}, split {name},")
+    if is_image_level(splits):
+        raise LayoutError(f"{title}: {IMAGE_LEVEL_REASON}")
     short = Counter(short_split(str(name)) for name in splits)
     if twice := [name for name, count in short.items() if count > 1]:
         raise LayoutError(

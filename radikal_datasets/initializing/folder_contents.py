@@ -23,7 +23,7 @@ from ..raw.tree import Tree
 from ..report import Report
 from ..schema import Example
 from ..sources.folder import Folder
-from ..splits import BY_SHARE
+from ..splits import BY_SHARE, SPLITS
 
 _SAMPLED = 32  # images that are decoded for their gray levels
 #: How names may tell that images belong together, as regular expressions over the path without its extension.
@@ -112,7 +112,8 @@ def look_at(folder: str | os.PathLike[str], format: str | None = None) -> Folder
     annotated = [example for example in examples if example.annotated]
     images = of_tree(builder.tree, index.splits, builder.class_names)
     mistakes = Counter(mistake.kind for mistake in find_mistakes(images.items, images.classes))
-    own = Counter(e.publisher_split for e in annotated if e.publisher_split)
+    stated = Counter(e.publisher_split for e in annotated)
+    own = Counter({split: stated[split] for split in SPLITS if stated[split]})
     name = builder.config.name
     return FolderContents(
         root=Path(folder),

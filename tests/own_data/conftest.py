@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import IMAGES, truths, write_tree
 
 from radikal_datasets.sources.folder import Folder
+from tests.own_data.trees import IMAGES, truths, write_tree
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from bad_folders import BOX, CASES, coco, cvat, images, table
 
 from radikal_datasets.errors import BadFileError, ConfigNameError, LayoutError, OwnDataError
 from radikal_datasets.sources.folder import Folder
 from radikal_datasets.verification import verify
+from tests.own_data.bad_folders import BOX, CASES, coco, cvat, images, table
 
 
 def found(root: Path, kind: str) -> list:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import IMAGES, WRITERS, Truth, truths
 
 from radikal_datasets import load_dataset
+from tests.own_data.trees import IMAGES, WRITERS, Truth, truths
 
 
 def by_id(index) -> dict:

@@ -101,9 +101,7 @@ def test_a_source_comes_back(source: str, format_: str, sample_tree: Callable[..
     assert_equal(before, found, HELD[format_])
     if format_ == "coco":
         for image_id, row in before.items():
-            assert all(
-                any(np.array_equal(mask, other) for other in found[image_id]["masks"]) for mask in row["masks"]
-            )
+            assert all(any(np.array_equal(mask, other) for other in found[image_id]["masks"]) for mask in row["masks"])
 
 
 @pytest.mark.parametrize("format_", HELD)

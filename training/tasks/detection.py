@@ -11,7 +11,8 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from loaders.loader import Loader
-from radikal_datasets.errors import SettingsError
+from radikal_datasets.errors import SettingsError, TrainingDataError
+from radikal_datasets.schema import IMAGE_LEVEL_REASON, is_image_level
 from training import models
 from training.models.families import family_of
 from training.run.checkpoints import load_model
@@ -31,6 +32,8 @@ class DetectionTask:
     def __init__(self, settings: Settings, splits: datasets.DatasetDict, accelerator: Accelerator) -> None:
         self._settings, self._splits, self._accelerator = settings, splits, accelerator
         self.class_names = class_names(splits["train"])
+        if is_image_level(splits):
+            raise TrainingDataError(f"{settings.dataset_name}: {IMAGE_LEVEL_REASON}")
         if settings.model_name_or_path:
             model = models.from_checkpoint(settings.model_name_or_path, self.class_names)
         else:
