@@ -11,6 +11,8 @@ from PIL import Image
 from loaders.arrow import Encoded
 from loaders.decoding import Decoder, Resize, resize_into, unreadable
 from loaders.records import Record, Window
+from radikal_datasets.errors import GrayScaleError, UnreadableImageError
+from radikal_datasets.gray_scale import GrayScale
 
 #: What the planes of a batch are: luminance; red, green and blue; or image, template and their absolute difference.
 Channels = Literal["gray", "rgb", "pair"]
@@ -25,12 +27,21 @@ class Canvas:
         channels: what its planes are.
         keep_aspect: resize to fit and pad right and below, instead of stretching.
         resize: see `decoding.Resize`.
+        gray_scale: of images of more than 8 bits.
     """
 
-    def __init__(self, size: tuple[int, int], channels: Channels, keep_aspect: bool, resize: Resize) -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        channels: Channels,
+        keep_aspect: bool,
+        resize: Resize,
+        gray_scale: GrayScale | None = None,
+    ) -> None:
         self.size, self.keep_aspect = size, keep_aspect
         self.channels: Channels = channels
         self.resize: Resize = resize
+        self.gray_scale = gray_scale
         self._plain = channels != "pair" and not keep_aspect
 
     @property
@@ -120,6 +131,10 @@ class Canvas:
             raise unreadable(record.image_id, None, "the row holds neither bytes nor a path")
         try:
             pixels, found = decoder(encoded, color=color, at_least=at_least, out=out)
+        except GrayScaleError as error:
+            where = f"image {record.image_id!r}"
+            remedy = "Convert all images of the dataset in one way, or state `pixels` in radikal.yaml."
+            raise UnreadableImageError(where, str(error), remedy) from error
         except _BROKEN as error:
             raise unreadable(record.image_id, encoded, f"{type(error).__name__}: {error}") from error
         if expected is not None and found != expected:

@@ -14,7 +14,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from loaders.arrow import Encoded
-from radikal_datasets.errors import UnreadableImageError
+from radikal_datasets.errors import GrayScaleError, UnreadableImageError
+from radikal_datasets.gray_scale import GrayScale, has_deep_pixels, is_deep
 from radikal_datasets.raw.images import MAX_PIXELS
 from radikal_datasets.raw.orientation import TURNED, orientation_of, turned, upright
 
@@ -34,9 +35,14 @@ _PNG_KIND, _PNG_GRAY8, _PNG_RGB8 = slice(24, 26), b"\x08\x00", b"\x08\x02"
 
 
 class Decoder:
-    """Decode one image at a time; each thread has its own, for the memory it reuses."""
+    """Decode one image at a time; each thread has its own, for the memory it reuses.
 
-    def __init__(self) -> None:
+    Args:
+        gray_scale: of the dataset's or model's gray levels of more than 8 bits; None: such an image is an error.
+    """
+
+    def __init__(self, gray_scale: GrayScale | None = None) -> None:
+        self._gray_scale = gray_scale
         self._scratch = np.empty(0, np.uint8)
 
     def __call__(
@@ -46,7 +52,7 @@ class Decoder:
 
         Args:
             data: bytes, or the path of a file.
-            color: three planes (gray ones repeated), or only the luminance. 16-bit gray keeps its upper byte.
+            color: three planes (gray ones repeated), or only the luminance.
             at_least: sufficient (height, width); a JPEG of at least twice that is decoded at a smaller size, which
                 saves time. (0, 0): full size.
             out: uint8 array to decode into if it is contiguous and has the image's shape: saves a copy.
@@ -56,6 +62,7 @@ class Decoder:
             (height, width) of the image as displayed, before it was made smaller.
 
         Raises:
+            GrayScaleError: the image has more than 8 bits, and there is no gray scale.
             OSError, ValueError, SyntaxError, DecompressionBombError: what the libraries raise on a damaged file.
         """
         if isinstance(data, str):
@@ -118,10 +125,9 @@ class Decoder:
             return out, (height, width)
         return (pixels if color else pixels[..., 0]), (height, width)
 
-    @staticmethod
-    def _by_pillow(data: memoryview, color: bool) -> tuple[np.ndarray, tuple[int, int]]:
+    def _by_pillow(self, data: memoryview, color: bool) -> tuple[np.ndarray, tuple[int, int]]:
         with Image.open(io.BytesIO(data)) as opened:
-            pixels = _pixels_of(upright(opened))
+            pixels = _pixels_of(upright(opened), self._gray_scale)
         return _planes(pixels, color), pixels.shape[:2]
 
     def _room(self, size: tuple[int, int], space: str) -> np.ndarray:
@@ -179,6 +185,8 @@ def _scaling(size: tuple[int, int], decoded: tuple[int, int]) -> dict[str, Any]:
 
 def is_gray(data: Encoded) -> bool:
     """Return whether an image is gray: one plane, or three equal ones (as in NEU-DET's JPEG files)."""
+    if has_deep_pixels(data):
+        return True
     pixels, _ = Decoder()(data, color=True)
     return bool((pixels[..., :2] == pixels[..., 1:]).all())
 
@@ -216,11 +224,16 @@ def _planes(pixels: np.ndarray, color: bool) -> np.ndarray:
     return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
-def _pixels_of(opened: Image.Image) -> np.ndarray:
+def _pixels_of(opened: Image.Image, gray_scale: GrayScale | None) -> np.ndarray:
     """Return uint8 (H, W) or (H, W, 3) of a Pillow image of any mode."""
-    if opened.mode.startswith("I;16"):
-        # 16-bit X-rays: the upper byte. Pillow's own convert("L") would clip everything above 255 to white.
-        return (np.asarray(opened).astype(np.uint16) >> 8).astype(np.uint8)
+    if is_deep(opened):
+        pixels = np.asarray(opened)
+        if gray_scale is None:
+            raise GrayScaleError(
+                f"it has gray levels of more than 8 bits, from {pixels.min():g} to {pixels.max():g}, and no gray scale "
+                "says which of them are black and white. Pass one, such as gray_scale=GrayScale(0, 4095) for 12 bits"
+            )
+        return gray_scale.to_bytes(pixels)
     if opened.mode in ("1", "L", "LA"):
         return np.array(opened.convert("L"))
     return np.array(opened.convert("RGB"))

@@ -50,6 +50,8 @@ class DetectionLoader(Loader):
         prefetch: number of batches that are decoded ahead.
         tiles: split images into overlapping tiles.
         masks: return instance masks; the source must have them.
+        gray_scale: of images of more than 8 bits; None: the one stored with the dataset, else
+            found in a sample of it (of a stream: in its first images, with channels="auto").
         resize: "fast", or "exact" as the saved image processor resizes (`decoding.Resize`).
         mean, std: of each plane, pixels scaled to 0..1.
         on_error: "raise" at an unreadable image, or "skip": another image of the batch takes its place, marked
@@ -58,6 +60,7 @@ class DetectionLoader(Loader):
     Raises:
         ValueError: columns are missing, an argument has an invalid value, or (while iterating) a requested template or
             mask does not exist.
+        radikal_datasets.errors.GrayScaleError: on the gray scale, fewer than 32 gray levels would be left.
         radikal_datasets.errors.UnreadableImageError: while iterating, naming the image_id.
     """
 

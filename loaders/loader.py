@@ -27,7 +27,8 @@ from loaders.ring import Job, Ring
 from loaders.sampling import Sampler
 from loaders.targets import Targets, on_canvas
 from loaders.tiling import Tiling
-from radikal_datasets.errors import UnreadableImageError
+from radikal_datasets.errors import GrayScaleError, UnreadableImageError
+from radikal_datasets.gray_scale import LEAST_LEVELS, GrayScale, levels_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Loader:
         tiles: Tiling | None = None,
         masks: bool = False,
         resize: Resize = "fast",
+        gray_scale: GrayScale | None = None,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         on_error: Literal["raise", "skip"] = "raise",
@@ -102,25 +104,32 @@ class Loader:
         self.skipped: dict[str, str] = {}
         self.epoch, self._position = 0, 0
         self._memory: dict[bool, FloatBatches | ByteBatches] = {}
-        self._canvas = Canvas(self.image_size, "rgb" if channels == "auto" else channels, keep_aspect, resize)
+        stated = GrayScale.stated_by(dataset) if gray_scale is None else gray_scale
+        self._canvas = Canvas(self.image_size, "rgb" if channels == "auto" else channels, keep_aspect, resize, stated)
+        self._channels_known, self._gray_scale_known = channels != "auto", gray_scale is not None
         order = Order(batch_size, seed, shuffle, drop_last, rank, world_size)
         if isinstance(dataset, datasets.Dataset):
             table = TableRecords(dataset, masks=masks, reference=channels == "pair")
             self._plan: TablePlan | StreamPlan = TablePlan(table, order, tiles, sampler, masks)
-            if channels == "auto":
+            if not (self._channels_known and self._gray_scale_known):
                 self._look_at(self._plan.some_records())
         elif sampler is not None:
             raise ValueError("A streamed dataset has no row numbers for a sampler. Load it without streaming=True.")
         else:
             stream = StreamRecords(dataset, masks=masks, reference=channels == "pair")
             self._plan = StreamPlan(stream, order, tiles, prefetch, masks)
-            self._plan.look_at = self._look_at if channels == "auto" else None
-        self._channels_known = channels != "auto" or isinstance(self._plan, TablePlan)
+            # Only then the head of the stream is read before its first batch is made.
+            self._plan.look_at = None if self._channels_known else self._look_at
 
     @property
     def channels(self) -> Channels:
         """What the planes are; "auto" is decided by examining images of the dataset (of a stream: its first)."""
         return self._canvas.channels
+
+    @property
+    def gray_scale(self) -> GrayScale | None:
+        """The scale of images of more than 8 bits; None if there are none (of a stream: among its first)."""
+        return self._canvas.gray_scale
 
     @property
     def num_images(self) -> int:
@@ -137,7 +146,9 @@ class Loader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the loader's position: this rank has returned `position` batches of `epoch`."""
-        planes = {"channels": self.channels if self._channels_known else "auto"}
+        planes: dict[str, Any] = {"channels": self.channels if self._channels_known else "auto"}
+        if self.gray_scale is not None:
+            planes["gray_scale"] = self.gray_scale.to_list()
         return {"epoch": self.epoch, "position": self._position, **self._fingerprint(), **planes}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -158,6 +169,9 @@ class Loader:
         self.epoch, self._position = int(state["epoch"]), int(state["position"])
         if not self._channels_known and state["channels"] != "auto":
             self._settle(state["channels"])
+            self._canvas.gray_scale = GrayScale.parse(state.get("gray_scale"))
+            if isinstance(self._plan, StreamPlan):
+                self._plan.look_at = None
 
     def raw(self) -> Iterator[RawBatch]:
         """Yield the rest of the current epoch as uint8 batches, on the CPU, without augmentation, in reused memory."""
@@ -200,6 +214,36 @@ class Loader:
                 del batch
 
     def _look_at(self, records: list[Record]) -> None:
+        """Decide what the planes are and how deep images are scaled, by some images of the dataset."""
+        if isinstance(self._plan, StreamPlan):
+            self._plan.look_at = None
+        if not self._gray_scale_known:
+            self._find_gray_scale(records)
+        if not self._channels_known:
+            self._find_channels(records)
+
+    def _find_gray_scale(self, records: list[Record]) -> None:
+        """Take the scale that is stated with the dataset, or find one; check that it leaves enough gray levels.
+
+        Raises:
+            GrayScaleError: it does not.
+        """
+        self._gray_scale_known = True
+        levels = levels_of(record.image for record in records if record.image is not None)
+        if levels is None:
+            return
+        scale = self.gray_scale or levels.scale()
+        if problem := levels.problem(scale):
+            raise GrayScaleError(problem)
+        if dark := levels.too_dark(scale):
+            logger.warning(
+                "%d of %d examined images of more than 8 bits keep fewer than %d gray levels on the dataset's scale "
+                "from %g to %g: they have other bit depths than the rest. Convert them to one depth.",
+                *(dark, len(levels.images), LEAST_LEVELS, scale.low, scale.high),
+            )
+        self._canvas.gray_scale = scale
+
+    def _find_channels(self, records: list[Record]) -> None:
         """Decide what the planes are: one, if these images are gray; nevertheless, one in twenty may be colored."""
         colored, most = [], len(records) // 20
         for record in records:
@@ -220,8 +264,6 @@ class Loader:
 
     def _settle(self, channels: Channels) -> None:
         self._canvas.channels, self._channels_known = channels, True
-        if isinstance(self._plan, StreamPlan):
-            self._plan.look_at = None
 
     def _fingerprint(self) -> dict[str, int]:
         # The length of a stream is unknown until it has been read.

@@ -13,6 +13,7 @@ import torch
 
 from loaders.canvas import Canvas
 from loaders.decoding import Decoder
+from radikal_datasets.gray_scale import GrayScale
 
 
 class Batches(Protocol):
@@ -45,8 +46,8 @@ class Batches(Protocol):
 class Worker:
     """The private memory of a thread: a decoder, and room for a group of images."""
 
-    def __init__(self) -> None:
-        self.decoder = Decoder()
+    def __init__(self, gray_scale: GrayScale | None = None) -> None:
+        self.decoder = Decoder(gray_scale)
         self._room = np.empty(0, np.uint8)
         self._images: list[np.ndarray] = []
 

@@ -160,7 +160,8 @@ class Ring:
                     time.sleep(0.01)
 
     def _work(self, queue: SimpleQueue[Job | None]) -> None:
-        worker, batches, canvas = Worker(), self.batches, self.batches.canvas
+        batches, canvas = self.batches, self.batches.canvas
+        worker = Worker(canvas.gray_scale)
         decoder = worker.decoder
         while (job := queue.get()) is not None:
             rows = job.records.rows

@@ -11,6 +11,7 @@
   · CombiningError (ValueError)
   · ChoiceError (ValueError)
   · OutputError (ValueError)
+  · GrayScaleError (ValueError)
   · InvalidExampleError (ValueError)
   · DownloadError
   · HubFolderError
@@ -105,6 +106,10 @@ class OwnDataSettingsError(LayoutError, ValueError):
 
 class OutputError(RadikalError, ValueError):
     """The output must not be written there: it is among the inputs, holds other files, or is in use."""
+
+
+class GrayScaleError(RadikalError, ValueError):
+    """Gray levels of more than 8 bits without a scale, or on one that leaves too few of them; proposes a window."""
 
 
 class InvalidExampleError(RadikalError, ValueError):

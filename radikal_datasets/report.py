@@ -57,6 +57,13 @@ KINDS = _kinds(
     ),
     ("exif_turned_annotation", Effect.REPAIRED, "the annotation was made on the stored pixels: turned with the image"),
     ("identical_images", Effect.REPAIRED, "byte-identical images: one group, so that no split separates them"),
+    ("deep_gray_levels", Effect.NOTED, "gray levels of more than 8 bits: all on one scale"),
+    (
+        "mixed_gray_levels",
+        Effect.NOTED,
+        "images of different bit depths on one scale: some are nearly black; convert them to one depth",
+    ),
+    ("few_gray_levels", Effect.MISREAD, "the scale leaves too few gray levels: state a window in radikal.yaml"),
     ("empty_box", Effect.BOX_LOST, "no part of the box lies inside the image: dropped"),
     ("missing_truth", Effect.UNLABELED, "an expected annotation is missing: kept as annotated=False"),
     ("unreadable_image", Effect.IMAGE_LOST, "the image is truncated or unreadable: left out"),

@@ -14,6 +14,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
 
 from .errors import ColumnsError, InvalidExampleError
+from .gray_scale import GrayScale
 
 if TYPE_CHECKING:
     from .raw.tree import Tree
@@ -24,12 +25,17 @@ SCHEMA_VERSION = 1
 Box = tuple[float, float, float, float]
 
 
-def features(class_names: Sequence[str]) -> Features:
-    """Return the columns of every dataset in this library; sources differ only in the class names."""
+def features(class_names: Sequence[str], gray_scale: GrayScale | None = None) -> Features:
+    """Return the columns of every dataset in this library; sources differ only in the class names.
+
+    Args:
+        gray_scale: of images of more than 8 bits. It stands in the `id` of the feature `image`, which `datasets` keeps
+            in its cache, in Parquet files, in cards, and in whatever is selected from a dataset.
+    """
     return Features(
         {
             "image_id": Value("string"),
-            "image": Image(),
+            "image": Image(id=None if gray_scale is None else gray_scale.feature_id),
             "width": Value("int32"),
             "height": Value("int32"),
             "boxes": List(List(Value("float32"), length=4)),

@@ -119,7 +119,8 @@ def verify(
             examples = [example for rows in index.splits.values() for example in rows]
             by_class[name] = _by_class(examples, facts.config(name).classes)
             if deep and (config or not facts.config(name).parts):
-                leaks[name] = examine(of_tree(builder.tree, index.splits, facts.config(name).classes))
+                classes = facts.config(name).classes
+                leaks[name] = examine(of_tree(builder.tree, index.splits, classes, index.gray_scale))
                 _count_undecodable(builder.tree, examples, leaks[name], index.report)
         elif config:
             raise LayoutError(

@@ -36,6 +36,7 @@ import radikal_datasets
 from loaders.decoding import resize_into
 from radikal_datasets.errors import ExportError, ImageFileError, RadikalError, SettingsError
 from radikal_datasets.files import atomic_file
+from training.models.gray_scale import stored_gray_scale
 from training.run.arguments import export_parser
 from training.using.image_files import find_images, find_references, read_pixels
 from training.using.onnx_module import ExportedDetector, ModelOutput, differences, sample_images
@@ -119,14 +120,20 @@ def describe_differences(done: Exported) -> str:
 
 
 def metadata(opened: OpenedModel) -> dict[str, str]:
-    """Return the file's metadata, as text; `classes` and `image_size` (height, width) are JSON."""
+    """Return the file's metadata, as text; `classes`, `image_size` (height, width) and `gray_scale` are JSON.
+
+    `gray_scale` is there if the model was trained on images of more than 8 bits: [low, high], see `GrayScale`.
+    """
     threshold = {} if opened.threshold is None else {"threshold": f"{opened.threshold:.6g}"}
+    scale = stored_gray_scale(opened.model)
+    gray_scale = {} if scale is None else {"gray_scale": json.dumps(scale.to_list())}
     return {
         "classes": json.dumps(opened.class_names),
         "image_size": json.dumps(opened.canvas),
         "model_type": opened.model.config.model_type,
         "channels": opened.channels,
         **threshold,
+        **gray_scale,
         "radikal_datasets": radikal_datasets.__version__,
         "transformers": transformers.__version__,
         "torch": torch.__version__,
@@ -224,7 +231,10 @@ def _samples(opened: OpenedModel, folder: Path | None) -> list[list[np.ndarray]]
         files = find_references(files, None)
     step = max(1, len(files) // _CHECKED_IMAGES)
     chosen = files[::step][:_CHECKED_IMAGES]
-    return [[read_pixels(file) for file in (one.file, one.reference) if file is not None] for one in chosen]
+    return [
+        [read_pixels(file, opened.gray_scale) for file in (one.file, one.reference) if file is not None]
+        for one in chosen
+    ]
 
 
 def _on_canvas(images: list[np.ndarray], canvas: tuple[int, int]) -> list[np.ndarray]:

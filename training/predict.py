@@ -64,7 +64,7 @@ def predict(
     _make_room(output)
     result = detect_defects(opened, images, threshold, tiles=tiles, batch_size=batch_size)
     write_results(output, result, opened.class_names)
-    write_overlays(output, result, opened.class_names, overlays)
+    write_overlays(output, result, opened.class_names, overlays, opened.gray_scale)
     write_gallery(output, result, opened, threshold)
     return result
 

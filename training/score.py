@@ -53,7 +53,7 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
         options = {"target": settings.target, **classifier_normalization(model)}
     else:
         options = models.normalization(processor)
-    loader = eval_loader(splits, split, settings, accelerator, **options)
+    loader = eval_loader(splits, split, settings, accelerator, gray_scale=models.gray_scale_of(model), **options)
     if loader is None:
         raise TrainingDataError(
             f"No image of split {split!r} is annotated, so it cannot be scored. Choose another --split."
@@ -63,7 +63,7 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     if settings.task == "classification":
         classes = predict_classes(model, loader, accelerator)
         if accelerator.is_main_process:
-            write_class_page(page, split, loader.dataset, classes, names)
+            write_class_page(page, split, loader.dataset, classes, names, loader.gray_scale)
         return scores_of(classes, loader.target)
     found = predictions_and_ground_truth(model, processor, loader, accelerator)
     _, predictions, targets = found
@@ -71,7 +71,7 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     if threshold is None:
         threshold, chosen_on = best_operating_point(predictions, targets).threshold, "these images (highest F1)"
     if accelerator.is_main_process:
-        write_split_page(page, split, loader.dataset, found, names, threshold, chosen_on)
+        write_split_page(page, split, loader.dataset, found, names, threshold, chosen_on, loader.gray_scale)
     return coco_scores(predictions, targets, names)
 
 

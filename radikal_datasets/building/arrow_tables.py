@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pyarrow as pa
+from datasets import Features
 
 from ..raw.tree import Tree
-from ..schema import Example, features
+from ..schema import Example
 
 #: Rows go to the Arrow writer in batches of about this many bytes: 1,000 rows of 1024 px PNG would be over 1 GB.
 BATCH_BYTES = 16 * 2**20
@@ -20,13 +21,15 @@ _MIN_BATCH_ROWS = 2
 _MAX_BATCH_ROWS = 256
 
 
-def tables(examples: Iterable[Example], tree: Tree, class_names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+def tables(
+    examples: Iterable[Example], tree: Tree, class_names: Sequence[str], features: Features
+) -> Iterator[tuple[str, pa.Table]]:
     """Yield tables of about `BATCH_BYTES` in the order of the examples, each with the image_id of its first row.
 
     Raises:
         MalformedAnnotationError: a file that existed when the annotations were parsed can no longer be read.
     """
-    schema = features(class_names).arrow_schema
+    schema = features.arrow_schema
     rows: list[dict[str, Any]] = []
     size = 0
     for example in examples:

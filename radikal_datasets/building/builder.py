@@ -21,12 +21,14 @@ import pyarrow as pa
 
 from .. import splits
 from ..errors import DuplicateImageError, LayoutError, ProtocolError, SourceNotFoundError, StrayImageError
+from ..gray_scale import GrayScale, PixelSettings
 from ..raw.archives import is_unsafe
 from ..raw.tree import Tree, is_url
 from ..report import REPORT_FILENAME, Report
 from ..schema import SCHEMA_VERSION, Example, features, validate
 from ..source import Source
 from .arrow_tables import tables
+from .gray_levels import find_gray_scale
 from .normalize import clean, set_groups, turn
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class Index:
 
     splits: dict[str, list[Example]]
     report: Report = field(default_factory=Report)
+    gray_scale: GrayScale | None = None  # of images of more than 8 bits
 
 
 class InspectionBuilder(datasets.ArrowBasedBuilder):
@@ -141,6 +144,17 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         """Class names of this configuration, in label order."""
         return self.facts.config(self.config.name).classes
 
+    @property
+    def pixel_settings(self) -> PixelSettings | None:
+        """How gray levels of more than 8 bits are scaled; None: as they are found."""
+        return None
+
+    @property
+    def features(self) -> datasets.Features:
+        """The columns of this configuration; with the gray scale of its images once they are indexed."""
+        assert self.info.features is not None
+        return self.info.features
+
     def index(self) -> Index:
         """Parse all annotations and assign the splits; done once."""
         if self._index is None:
@@ -162,7 +176,11 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                 if found.get(split)
             }
             report.totals = {split: _totals(examples) for split, examples in ordered.items()}
-            self._index = Index(ordered, report)
+            images = [example.image for examples in ordered.values() for example in examples]
+            gray_scale = find_gray_scale(self.tree, images, self.pixel_settings, report)
+            if gray_scale is not None:  # worker processes get it with `info`
+                self.info.features = features(self.class_names, gray_scale)
+            self._index = Index(ordered, report, gray_scale)
         return self._index
 
     def report(self) -> Report:
@@ -296,7 +314,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
 
     def tables(self, examples: Iterable[Example]) -> Iterator[tuple[str, pa.Table]]:
         """Yield rows as Arrow tables of bounded size, see `arrow_tables.tables`."""
-        return tables(examples, self.tree, self.class_names)
+        return tables(examples, self.tree, self.class_names, self.features)
 
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes receive their examples as arguments.

@@ -25,6 +25,7 @@ from datasets.fingerprint import Hasher
 from datasets.table import InMemoryTable, cast_array_to_feature
 
 from ..errors import CombiningError
+from ..gray_scale import GrayScale, scale_of
 from ..schema import features as schema_features
 from ..splits import SPLITS, TRAIN, UNLABELED
 from .duplicates import Duplicate, common_groups, find_duplicates, losers
@@ -83,12 +84,13 @@ def combine(
         The available splits, of train, validation, test and unlabeled, with `schema.features(class names)`.
 
     Raises:
-        CombiningError: a repeated image_id, a streamed dataset, a missing column or name, unsuitable labels or weights.
+        CombiningError: a repeated image_id, different gray scales, a streamed dataset, a missing column or name,
+            unsuitable labels or weights.
         RadikalError: as raised by `load_dataset`.
     """
     sets = load_sets(datasets)
     class_names, lookups = label_space([(one.name, one.classes) for one in sets], labels)
-    features = schema_features(class_names)
+    features = schema_features(class_names, _gray_scale(sets))
     parts = [
         part
         for number, one in enumerate(sets)
@@ -154,6 +156,22 @@ def _parts(number: int, one: NamedSet, split: str, features: Features, lookup: M
             *(one.called, lost.sum(), split, UNLABELED),
         )
         yield _Part(number, UNLABELED, dataset, columns, changed, rows[lost])
+
+
+def _gray_scale(sets: Sequence[NamedSet]) -> GrayScale | None:
+    """Return the scale of all images of more than 8 bits.
+
+    Raises:
+        CombiningError: two datasets have different ones.
+    """
+    scales = {one.called: scale for one in sets if (scale := scale_of(one.splits)) is not None}
+    if len(set(scales.values())) > 1:
+        found = ", ".join(f"{called} from {one.low:,g} to {one.high:,g}" for called, one in scales.items())
+        raise CombiningError(
+            f"The images of more than 8 bits have different gray scales: {found}. State one window for all of them: "
+            "`pixels: {window: [low, high]}` in the radikal.yaml of each."
+        )
+    return next(iter(scales.values()), None)
 
 
 def _check_ids(sets: Sequence[NamedSet], parts: Sequence[_Part]) -> None:

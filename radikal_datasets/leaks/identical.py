@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from itertools import islice
 
@@ -15,6 +16,7 @@ import numpy as np
 import PIL.Image
 from datasets.utils import tqdm
 
+from ..gray_scale import GrayScale
 from .image_set import ImageSet
 from .near_duplicates import thumbnail
 from .registration import SIDE
@@ -42,19 +44,19 @@ def look_at_all(images: ImageSet) -> tuple[list[Seen], np.ndarray]:
     ):
         while chunk := list(islice(files, _AT_ONCE)):
             places = thumbnails[len(found) : len(found) + len(chunk)]
-            found += threads.map(_look, chunk, places)
+            found += threads.map(partial(_look, gray_scale=images.gray_scale), chunk, places)
             bar.update(len(chunk))
     return found, thumbnails
 
 
-def _look(data: bytes | None, place: np.ndarray) -> Seen:
+def _look(data: bytes | None, place: np.ndarray, gray_scale: GrayScale | None) -> Seen:
     """Decode one image; its thumbnail is written to `place`."""
     if data is None:
         return Seen(error="its bytes cannot be read")
     try:
         with PIL.Image.open(BytesIO(data)) as image:
             image.load()
-            place[:] = thumbnail(image)
+            place[:] = thumbnail(image, gray_scale)
             plain = _plain(image)
             pixels = hashlib.blake2b(f"{plain.mode} {plain.size}".encode(), digest_size=16)
             pixels.update(plain.tobytes())

@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from ..errors import LayoutError, RadikalError
+from ..gray_scale import GrayScale, scale_of
 from ..loading.sets import rows
 from ..raw.tree import Tree
 from ..schema import Example, require_columns
@@ -53,12 +54,14 @@ class ImageSet:
         items: in the order of splits and rows.
         stream: the files' bytes, in the order of `items`; None for an unreadable file.
         read: the bytes of one item.
+        gray_scale: of images of more than 8 bits.
     """
 
     classes: list[str]
     items: list[Item]
     stream: Callable[[], Iterator[bytes | None]]
     read: Callable[[Item], bytes | None]
+    gray_scale: GrayScale | None = None
 
 
 def of_rows(dataset_dict: Mapping[Any, Dataset]) -> ImageSet:
@@ -99,10 +102,15 @@ def of_rows(dataset_dict: Mapping[Any, Dataset]) -> ImageSet:
         dataset, number = places[item.number]
         return next(rows(dataset.select([number]), ["image"]))["image"]["bytes"]
 
-    return ImageSet(classes or [], items, stream, read)
+    return ImageSet(classes or [], items, stream, read, scale_of(splits))
 
 
-def of_tree(tree: Tree, examples: Mapping[str, Sequence[Example]], classes: Sequence[str]) -> ImageSet:
+def of_tree(
+    tree: Tree,
+    examples: Mapping[str, Sequence[Example]],
+    classes: Sequence[str],
+    gray_scale: GrayScale | None = None,
+) -> ImageSet:
     """Return the images of a raw tree; one that cannot be read has no bytes."""
     items: list[Item] = []
     paths: list[str] = []
@@ -119,4 +127,4 @@ def of_tree(tree: Tree, examples: Mapping[str, Sequence[Example]], classes: Sequ
         except RadikalError:  # reported as an image without bytes
             return None
 
-    return ImageSet(list(classes), items, lambda: map(read, items), read)
+    return ImageSet(list(classes), items, lambda: map(read, items), read, gray_scale)

@@ -23,6 +23,7 @@ import PIL.Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ..gray_scale import GrayScale, is_deep
 from ..view.drawing import to_rgb
 from .hashes import ORIENTATIONS, candidates, parts
 from .registration import (
@@ -84,9 +85,9 @@ class Matches:
     lookalikes: list[list[int]]
 
 
-def thumbnail(image: PIL.Image.Image) -> np.ndarray:
+def thumbnail(image: PIL.Image.Image, gray_scale: GrayScale | None = None) -> np.ndarray:
     """Return uint8 (SIDE, SIDE): gray values, stretched to a square; deeper images as in `drawing.to_rgb`."""
-    gray = (to_rgb(image) if image.mode[0] in "IF" else image).convert("L")
+    gray = (to_rgb(image, gray_scale) if is_deep(image) else image).convert("L")
     larger = min(gray.size) >= SIDE
     return np.asarray(gray.resize((SIDE, SIDE), PIL.Image.Resampling.BOX if larger else PIL.Image.Resampling.BICUBIC))
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import PIL.Image
-
-from ..raw.orientation import upright
-from ..view.drawing import looks, to_rgb
+from ..view.drawing import looks
 from ..view.overlay import Mark, overlay
 from ..view.pages import embedded, render, table, write_page
 from .finding import PAIRS, Leaks, Pair
@@ -171,8 +167,7 @@ def _cell(found: Leaks, item: Item, edge: int = _EDGE, only: Sequence[int] | Non
     """Return an image with its boxes, or `only` some of them."""
     data, classes = found.images.read(item), found.images.classes
     try:
-        with PIL.Image.open(BytesIO(data or b"")) as image:
-            address = embedded(to_rgb(upright(image)), edge)
+        address = embedded(data or b"", edge, gray_scale=found.images.gray_scale)
     except Exception:  # stated in the caption: the image could be decoded before, or never could be
         return _Cell(None, item.image_id, item.split)
     styles = looks(classes)

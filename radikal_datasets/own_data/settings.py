@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from ..errors import OwnDataSettingsError
+from ..gray_scale import PixelSettings
 from ..raw.tree import Tree
 
 SETTINGS_FILENAME = "radikal.yaml"
@@ -31,14 +32,6 @@ KEYS = (
 )
 _PIXEL_KEYS = ("bits", "window")
 _LICENSE_KEYS = ("name", "summary", "may_be_passed_on")
-
-
-@dataclass(frozen=True)
-class PixelSettings:
-    """How gray levels are scaled: bits is "auto", 8 to 16 or "float"; window is "full", (low, high) or percentiles."""
-
-    bits: str | int = "auto"
-    window: str | tuple[float, float] | tuple[str, float, float] = "full"
 
 
 @dataclass(frozen=True)

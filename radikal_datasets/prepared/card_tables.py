@@ -55,6 +55,9 @@ def config_section(builder: InspectionBuilder, preview: str | None) -> str:
         lines += [f"![Some images of {name} with their boxes]({preview})", ""]
     protocol = builder.config.protocol
     lines += [f"Split protocol `{protocol}`: {_protocol(protocol, builder.facts)}.", ""]
+    if (scale := builder.index().gray_scale) is not None:
+        shown = f"from {scale.low:,g} (black) to {scale.high:,g} (white)"
+        lines += [f"Images of more than 8 bits are shown {shown}, here and to models.", ""]
     lines += ["| split | images | defect-free | not annotated | boxes |", "|---|---:|---:|---:|---:|"]
     for split, examples in by_split.items():
         clean = sum(example.annotated and not example.instances for example in examples)

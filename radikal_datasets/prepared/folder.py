@@ -214,6 +214,11 @@ class _Folder:
                 __version__,
                 entries,
                 dict(self.facts.decided),
+                {
+                    builder.config.name: scale.to_list()
+                    for builder in builders
+                    if (scale := builder.index().gray_scale) is not None
+                },
             ).merged_onto(self.manifest)
             # If anything is replaced, so is the manifest: as long as it is staged, a commit is incomplete.
             text = manifest.to_json()
@@ -233,7 +238,7 @@ class _Folder:
             for shard, file in shards.write(builder, folder / name, planned, num_proc):
                 files[f"{name}/{shard.name}"] = file
                 bar.update(len(shard.examples))
-        if self.facts.license.redistributable and (sheet := preview_sheet(builder)):
+        if self.facts.license.redistributable and (sheet := preview_sheet(builder, builder.index().gray_scale)):
             path = f"{PREVIEWS}/{name}.jpg"
             (folder / PREVIEWS).mkdir(exist_ok=True)
             (folder / path).write_bytes(sheet)

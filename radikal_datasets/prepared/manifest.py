@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import HubFolderError
+from ..gray_scale import GrayScale
 from ..source import Config, License, Source
 from ..sources import is_source, source_info
 from .card_text import CARD_FILENAME, parse_card, read_card
@@ -65,6 +66,8 @@ class Manifest:
         library_version: of radikal-datasets.
         configs: name -> configuration.
         decided: of own data, see `Source.decided`; otherwise empty, and absent from the file.
+        gray_scale: configuration -> [low, high] of its images of more than 8 bits, see `gray_scale.GrayScale`; absent
+            from the file where all have 8.
     """
 
     source: str
@@ -73,6 +76,7 @@ class Manifest:
     library_version: str
     configs: dict[str, ConfigEntry] = field(default_factory=dict)
     decided: dict[str, Any] = field(default_factory=dict)
+    gray_scale: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def files(self) -> dict[str, FileEntry]:
@@ -91,7 +95,8 @@ class Manifest:
             configs = {name: _config(name, entry) for name, entry in _typed(data["configs"], dict).items()}
             names = [_typed(data[key], str) for key in ("source", "version", "library_version")]
             decided = _typed(data.get("decided", {}), dict)
-            return cls(names[0], names[1], _typed(data["schema_version"], int), names[2], configs, decided)
+            scales = {name: _scale(value) for name, value in _typed(data.get("gray_scale", {}), dict).items()}
+            return cls(names[0], names[1], _typed(data["schema_version"], int), names[2], configs, decided, scales)
         except (ValueError, KeyError, RecursionError) as error:
             found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise HubFolderError(f"{where} is not a manifest of radikal-datasets: {found}. {_REMEDY}") from None
@@ -99,8 +104,9 @@ class Manifest:
     def to_json(self) -> str:
         """Return the text of the file, keys sorted."""
         data = asdict(self)
-        if not self.decided:
-            del data["decided"]
+        for key in ("decided", "gray_scale"):
+            if not data[key]:
+                del data[key]
         return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -136,7 +142,9 @@ class Manifest:
         decided = older.decided | self.decided
         if decided:
             decided["classes"] = older.decided.get("classes", {}) | self.decided.get("classes", {})
-        return replace(self, configs=older.configs | self.configs, decided=decided)
+        others = {name: scale for name, scale in older.gray_scale.items() if name not in self.configs}
+        configs, gray_scale = older.configs | self.configs, others | self.gray_scale
+        return replace(self, configs=configs, decided=decided, gray_scale=gray_scale)
 
     @property
     def facts(self) -> Source:
@@ -231,6 +239,13 @@ def _config(name: str, data: Any) -> ConfigEntry:
         files[path] = FileEntry(sha256, _count(entry["bytes"]), None if rows is None else _count(rows))
     counters = {kind: _count(count) for kind, count in _typed(data.get("counters", {}), dict).items()}
     return ConfigEntry(_typed(data["protocol"], str), files, counters)
+
+
+def _scale(value: Any) -> list[float]:
+    scale = GrayScale.parse(_typed(value, list))
+    if scale is None:
+        raise ValueError(f"{value!r} is not a gray scale [low, high]")
+    return scale.to_list()
 
 
 def _typed(value: Any, kind: type) -> Any:

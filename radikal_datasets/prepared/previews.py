@@ -11,6 +11,7 @@ from itertools import zip_longest
 from PIL import Image
 
 from ..building.builder import InspectionBuilder
+from ..gray_scale import GrayScale
 from ..raw.orientation import upright
 from ..schema import Example
 from ..view.annotated_image import AnnotatedImage
@@ -26,17 +27,20 @@ _IMAGES = 8
 _LAYOUT = Layout(width=1064, high=254, wide=518, narrowest=256, gap=8, shrink=True)
 
 
-def preview_sheet(builder: InspectionBuilder) -> bytes | None:
+def preview_sheet(builder: InspectionBuilder, gray_scale: GrayScale | None = None) -> bytes | None:
     """A JPEG of up to eight images, every class in turn and one that is defect-free; None where none can be decoded.
 
     The same tree gives the same bytes (with the same Pillow). An image that cannot be decoded is skipped.
+
+    Args:
+        gray_scale: of images of more than 8 bits.
     """
     splits = builder.index().splits
     examples = [example for rows in splits.values() for example in rows]
     split_of = {example.image_id: str(split) for split, rows in splits.items() for example in rows}
     clean = [e for e in examples if e.annotated and not e.instances]
-    found = list(_decoded(builder, split_of, _by_class(examples, builder.class_names), _IMAGES))
-    if clean and (last := list(_decoded(builder, split_of, _shuffled(clean), 1))):
+    found = list(_decoded(builder, split_of, _by_class(examples, builder.class_names), _IMAGES, gray_scale))
+    if clean and (last := list(_decoded(builder, split_of, _shuffled(clean), 1, gray_scale))):
         found = found[: _IMAGES - 1] + last
     if not found:
         return None
@@ -67,7 +71,11 @@ def _by_class(examples: list[Example], class_names: Sequence[str]) -> Iterator[E
 
 
 def _decoded(
-    builder: InspectionBuilder, split_of: Mapping[str, str], examples: Iterable[Example], count: int
+    builder: InspectionBuilder,
+    split_of: Mapping[str, str],
+    examples: Iterable[Example],
+    count: int,
+    gray_scale: GrayScale | None,
 ) -> Iterator[AnnotatedImage]:
     names = list(builder.class_names)
     for example in examples:
@@ -76,7 +84,7 @@ def _decoded(
         try:
             with Image.open(BytesIO(builder.tree.read(example.image))) as image:
                 image.draft("RGB", (2 * _LAYOUT.high, 2 * _LAYOUT.high))  # a large JPEG is decoded at a fraction of it
-                picture = to_rgb(upright(image))
+                picture = to_rgb(upright(image), gray_scale)
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
             logger.info("%s is left out of the preview, because it cannot be decoded: %s", example.image, error)
             continue

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from ..building.builder import InspectionBuilder
-from ..schema import Example, features
+from ..schema import Example
 from .checksum_cache import sha256_of
 from .manifest import FileEntry
 
@@ -80,7 +80,7 @@ def write(
 def write_shard(builder: InspectionBuilder, folder: Path, shard: Shard) -> FileEntry:
     """Write one Parquet file; its rows are counted and its bytes hashed from the file itself."""
     path = folder / shard.name
-    schema = features(builder.class_names).arrow_schema
+    schema = builder.features.arrow_schema
     # Image bytes are already compressed, and statistics over them would put entire images into the file's footer.
     with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False, write_statistics=False) as writer:
         for _, table in builder.tables(shard.examples):

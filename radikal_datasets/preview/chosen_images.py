@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import zip_longest
 from typing import Any
@@ -14,6 +14,7 @@ from datasets import Dataset, DatasetDict
 from PIL import Image
 
 from ..errors import ChoiceError
+from ..gray_scale import GrayScale, scale_of
 from ..loading.sets import rows
 from ..raw.orientation import upright
 from ..schema import require_columns
@@ -46,6 +47,7 @@ class Choice:
         titles, splits: of the datasets that were searched.
         total: number of images that could have been chosen.
         seed: of the random choice.
+        gray_scales: title -> scale of its images of more than 8 bits.
     """
 
     names: list[str]
@@ -54,6 +56,7 @@ class Choice:
     total: int
     seed: int
     places: list[_Place]
+    gray_scales: dict[str, GrayScale | None] = field(default_factory=dict)
 
     def heading(self) -> str:
         """Return the names of the first three datasets, and how many more there are."""
@@ -66,16 +69,17 @@ class Choice:
         for place in self.places:
             row = next(rows(place.dataset.select([place.row]), _COLUMNS))
             own = place.dataset.features["labels"].feature.names
+            scale = self.gray_scales.get(place.title)
             try:
                 yield AnnotatedImage(
                     image_id=place.image_id,
                     title=place.title,
                     split=place.split,
-                    image=to_rgb(_opened(row["image"])),
+                    image=to_rgb(_opened(row["image"]), scale),
                     boxes=row["boxes"],
                     labels=[number[own[label]] for label in row["labels"]],
                     masks=[_opened(mask) for mask in row["masks"] or ()],
-                    reference=to_rgb(_opened(row["reference"])) if row["reference"] else None,
+                    reference=to_rgb(_opened(row["reference"]), scale) if row["reference"] else None,
                     annotated=row["annotated"],
                 )
             except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
@@ -103,7 +107,8 @@ def choose(
     Raises:
         ChoiceError: no such split or class, or no image of that class in that split.
     """
-    found, names, titles, splits = _found(sets)
+    found, names, scales, splits = _found(sets)
+    titles = list(scales)
     if split is not None and split not in splits:
         raise ChoiceError(f"{', '.join(titles)} has no split {split!r}. Choose one of: {', '.join(splits)}.")
     kinds = [*names, *(kind for kind in (DEFECT_FREE, NOT_ANNOTATED) if any(kind == place.kind for place in found))]
@@ -125,14 +130,16 @@ def choose(
             order[place.image_id],
         )
     )
-    return Choice(names, titles, splits, len({place.image_id for place in found}), seed, taken)
+    return Choice(names, titles, splits, len({place.image_id for place in found}), seed, taken, scales)
 
 
-def _found(sets: Iterable[tuple[str, DatasetDict]]) -> tuple[list[_Place], list[str], list[str], list[str]]:
-    """Return one location per class of every image; then all class names, titles and splits, each once, in order."""
+def _found(
+    sets: Iterable[tuple[str, DatasetDict]],
+) -> tuple[list[_Place], list[str], dict[str, GrayScale | None], list[str]]:
+    """Return one location per class of every image; all class names; title -> gray scale; and splits; each in order."""
     places: list[_Place] = []
     names: dict[str, None] = {}
-    titles: dict[str, None] = {}
+    titles: dict[str, GrayScale | None] = {}
     splits: dict[str, None] = {}
     seen: dict[str, str] = {}
     for title, datasets in sets:
@@ -145,9 +152,11 @@ def _found(sets: Iterable[tuple[str, DatasetDict]]) -> tuple[list[_Place], list[
                 none = DEFECT_FREE if row["annotated"] else NOT_ANNOTATED
                 held = dict.fromkeys(own[label] for label in row["labels"]) or {none: None}
                 places += [_Place(row["image_id"], title, str(split), kind, dataset, number) for kind in held]
-                titles[title] = splits[str(split)] = None
+                splits[str(split)] = None
+                if title not in titles:
+                    titles[title] = scale_of(datasets)
             names |= dict.fromkeys(own)
-    return places, list(names), list(titles), list(splits)
+    return places, list(names), titles, list(splits)
 
 
 def _in_turn(

@@ -51,7 +51,8 @@ class ImageHeader:
 def image_size(tree: Tree, path: str) -> tuple[int, int]:
     """Return width and height in pixels as stored, from the header.
 
-    An EXIF orientation is noted in `Tree.orientations`: the builder turns sizes and boxes by it, after they are parsed.
+    More than 8 bits are noted in `Tree.deep`, an EXIF orientation in `Tree.orientations`: the builder turns sizes and
+    boxes by it, after they are parsed.
 
     Raises:
         UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or over `MAX_PIXELS`.
@@ -69,6 +70,8 @@ def image_header(tree: Tree, path: str) -> ImageHeader:
         orientation = orientation_of(image)
         if orientation != 1:
             tree.orientations[path] = orientation
+        if image.mode[0] in "IF":  # 16 or 32 bits, floats
+            tree.deep.add(path)
         # Pillow turns a TIFF itself, and states the size that it will have.
         turned = image.format == "TIFF" and orientation in TURNED
         width, height = image.size

@@ -53,6 +53,7 @@ class Tree:
         files: posix path below the root -> `FileStat`, sorted by path.
         unsafe: links and archive members that lead out of the tree: listed, never read.
         orientations: image -> EXIF orientation, of those images looked at that are not stored as they are displayed.
+        deep: images of more than 8 bits, of those looked at.
         accounted_for: files that were opened, or that a source has reported; no source uses any other file.
     """
 
@@ -62,6 +63,7 @@ class Tree:
         self.unsafe = unsafe
         self.accounted_for: set[str] = set()
         self.orientations: dict[str, int] = {}
+        self.deep: set[str] = set()
         self._prefix = fs_prefix  # prepended to a relative path, this gives the path inside the file system
         self._url = url  # "" for the local file system, otherwise what fsspec opens
         self._fs: fsspec.AbstractFileSystem | None = None

@@ -15,6 +15,7 @@ from typing import Any
 from .. import splits
 from ..building.builder import InspectionBuilder
 from ..errors import ConfigNameError, UnknownClassError
+from ..gray_scale import PixelSettings
 from ..own_data.frames import Framed
 from ..own_data.names import nfc, split_in
 from ..own_data.numbers import REMEDY
@@ -93,6 +94,11 @@ class Folder(InspectionBuilder):
     def scan(self) -> Scan:
         """What is known about the folder."""
         return scan_folder(self.tree.root)
+
+    @property
+    def pixel_settings(self) -> PixelSettings | None:
+        """What `radikal.yaml` says about gray levels."""
+        return self.scan.settings.pixels
 
     def effective_protocol(self, protocol: str) -> str:
         """Return `official` for `recommended` if the folder's own splits are to be kept."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from datasets import ClassLabel, Dataset, List
 from PIL import Image
 
 from ..errors import LayoutError
+from ..gray_scale import GrayScale, is_deep
 from ..schema import require_columns
 
 #: File formats by their first bytes; anything else is "other", and an image without bytes "not embedded".
@@ -92,13 +94,16 @@ def checked_classes(splits: Mapping[str, Dataset]) -> list[str]:
     return found
 
 
-def read(dataset: Dataset, sampled: np.ndarray, advance: Callable[[int], object]) -> Columns:
+def read(
+    dataset: Dataset, sampled: np.ndarray, advance: Callable[[int], object], gray_scale: GrayScale | None = None
+) -> Columns:
     """Read a split once, `_AT_ONCE` rows in memory.
 
     Args:
         dataset: with the schema's columns.
         sampled: int64: rows whose image is decoded, sorted.
         advance: called with the number of rows read since the last call.
+        gray_scale: of images of more than 8 bits.
 
     Raises:
         LayoutError: an image has a different number of labels and boxes.
@@ -109,13 +114,15 @@ def read(dataset: Dataset, sampled: np.ndarray, advance: Callable[[int], object]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for table in batches:
             low, high = np.searchsorted(sampled, [start, start + table.num_rows])
-            kept.append(_batch(table, sampled[low:high] - start, pool, start))
+            kept.append(_batch(table, sampled[low:high] - start, pool, start, gray_scale))
             start += table.num_rows
             advance(table.num_rows)
     return joined(kept)
 
 
-def _batch(table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, start: int) -> Columns:
+def _batch(
+    table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, start: int, gray_scale: GrayScale | None
+) -> Columns:
     data = _compute("struct_field", table["image"], "bytes")
     counts, label_counts = (_lengths(table[name]) for name in ("boxes", "labels"))
     if (wrong := np.flatnonzero(counts != label_counts)).size:
@@ -123,7 +130,7 @@ def _batch(table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, start
         raise LayoutError(
             f"Row {start + row} has {counts[row]} boxes, but {label_counts[row]} labels. Give each box one label."
         )
-    decoded = list(pool.map(_gray_shares, [data[int(row)].as_py() for row in sampled]))
+    decoded = list(pool.map(partial(_gray_shares, gray_scale=gray_scale), [data[int(row)].as_py() for row in sampled]))
     known = [shares for shares in decoded if shares is not None]
     corners = _compute("list_flatten", _compute("list_flatten", table["boxes"]))
     return Columns(
@@ -157,17 +164,14 @@ def _format(head: bytes | None) -> int:
     return FORMATS.index("other")
 
 
-def _gray_shares(data: bytes | None) -> np.ndarray | None:
+def _gray_shares(data: bytes | None, gray_scale: GrayScale | None) -> np.ndarray | None:
     """Return float32 (256,), the share of pixels at each gray level; None if the image cannot be decoded."""
     try:
         with Image.open(io.BytesIO(data or b"")) as image:
             image.draft("L", None)  # for JPEG, only the luminance is decoded, at full size
-            if image.mode.startswith("I;16"):  # 16-bit X-rays: convert("L") would clip all above 255 to white
-                levels = np.bincount((np.asarray(image).astype(np.uint16) >> 8).ravel(), minlength=256)
-            elif image.mode[0] in "IF":  # 32 bits, or floats: black and white are not defined
+            if is_deep(image) and gray_scale is None:
                 return None
-            else:
-                levels = np.array(image.convert("L").histogram())
+            levels = np.array((gray_scale.image_to_bytes(image) if gray_scale else image).convert("L").histogram())
     except Exception:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
         return None
     return (levels / levels.sum()).astype(np.float32)

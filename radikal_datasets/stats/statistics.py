@@ -11,6 +11,7 @@ import numpy as np
 from datasets import Dataset
 from datasets.utils import tqdm
 
+from ..gray_scale import scale_of
 from .columns import Columns, checked_classes, joined, read
 from .notices import Notice, notices
 from .split_statistics import QUANTILES, SetStatistics
@@ -60,8 +61,8 @@ class Statistics:
 def statistics(dataset_dict: Mapping[Any, Dataset], *, most_decoded: int = MOST_DECODED) -> Statistics:
     """Describe a dataset; every row is read once, 64 in memory, keeping about 80 bytes per image and 50 per box.
 
-    Gray levels come from images spread evenly over all rows, decoded in threads: for JPEG the luminance, for 16-bit
-    images the upper byte.
+    Gray levels come from images spread evenly over all rows, decoded in threads: for JPEG the luminance, for
+    more than 8 bits on the dataset's gray scale.
 
     Args:
         dataset_dict: split -> rows with the schema's columns, as `load_dataset` returns them.
@@ -75,12 +76,13 @@ def statistics(dataset_dict: Mapping[Any, Dataset], *, most_decoded: int = MOST_
     total = sum(map(len, splits.values()))
     count = min(total, most_decoded)
     sampled = np.arange(count) * total // max(count, 1)
+    gray_scale = scale_of(splits)
     parts: dict[str, Columns] = {}
     start = 0
     with tqdm(total=total, unit=" images", desc="reading") as bar:
         for split, dataset in splits.items():
             low, high = np.searchsorted(sampled, [start, start + len(dataset)])
-            parts[split] = read(dataset, sampled[low:high] - start, bar.update)
+            parts[split] = read(dataset, sampled[low:high] - start, bar.update, gray_scale)
             start += len(dataset)
     overall = SetStatistics(classes, joined(list(parts.values())))
     return Statistics(overall, {split: SetStatistics(classes, part) for split, part in parts.items()})

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..gray_scale import GrayScale, is_deep
 from .palette import HALO, ON_IMAGES, ink
 
 #: Lengths of stroke and gap in line widths; empty: a solid line.
@@ -116,12 +117,20 @@ def outline(
         _rectangle(canvas, _around(np.asarray(box, float), width, picture.size), color, pattern, width, halo)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an 8-bit RGB copy; deeper gray levels are stretched from their darkest to their lightest."""
-    if image.mode[0] in "IF":
-        values = np.asarray(image, np.float64)
-        low, high = float(values.min()), float(values.max())
-        image = Image.fromarray(np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8))
+def to_rgb(image: Image.Image, gray_scale: GrayScale | None = None) -> Image.Image:
+    """Return an 8-bit RGB copy of an image.
+
+    Args:
+        gray_scale: of its dataset or model, for gray levels of more than 8 bits. None: they are stretched from the
+            image's darkest to its lightest.
+    """
+    if is_deep(image):
+        if gray_scale is None:
+            values = np.asarray(image, np.float64)
+            low, high = float(values.min()), float(values.max())
+            image = Image.fromarray(np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8))
+        else:
+            image = gray_scale.image_to_bytes(image)
     return image.convert("RGB") if image.mode != "RGB" else image.copy()
 
 

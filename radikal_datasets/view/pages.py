@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..files import write_atomically
+from ..gray_scale import GrayScale
+from ..raw.orientation import upright
 from .drawing import to_rgb
 
 if TYPE_CHECKING:
@@ -74,13 +76,19 @@ def facts(numbers: dict[str, str]) -> Markup:
     return render("facts.html", numbers=numbers)
 
 
-def embedded(image: Image.Image | bytes, edge: int = 560, quality: int = 82) -> str:
-    """Return a `data:` address of a reduced image: JPEG with its longer edge at most `edge` pixels."""
+def embedded(
+    image: Image.Image | bytes, edge: int = 560, quality: int = 82, gray_scale: GrayScale | None = None
+) -> str:
+    """Return a `data:` address of a reduced image: JPEG with its longer edge at most `edge` pixels.
+
+    Args:
+        gray_scale: see `drawing.to_rgb`.
+    """
     if isinstance(image, bytes):
         with Image.open(io.BytesIO(image)) as opened:
-            small = to_rgb(opened)
+            small = to_rgb(upright(opened), gray_scale)
     else:
-        small = to_rgb(image)
+        small = to_rgb(image, gray_scale)
     small.thumbnail((edge, edge))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=quality)

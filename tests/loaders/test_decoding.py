@@ -18,6 +18,7 @@ from loaders.canvas import Canvas
 from loaders.decoding import Decoder, is_gray, resize_into
 from loaders.records import Record
 from radikal_datasets.errors import UnreadableImageError
+from radikal_datasets.gray_scale import GrayScale
 
 HEIGHT, WIDTH = 37, 53
 
@@ -74,8 +75,8 @@ def test_gray_is_the_luminance(name):
     assert np.abs(pixels.astype(int) - theirs).max() <= (1 if exact else 3)
 
 
-def test_sixteen_bits_keep_their_upper_byte():
-    pixels, _ = Decoder()(encoded(picture("I;16"), "PNG"), color=False)
+def test_sixteen_bits_on_their_full_scale_keep_their_upper_byte():
+    pixels, _ = Decoder(GrayScale.of_bits(16))(encoded(picture("I;16"), "PNG"), color=False)
     assert np.array_equal(pixels, np.asarray(picture("I;16")).astype(np.uint16) >> 8)
     assert pixels.max() > 200 and pixels.min() < 50
 

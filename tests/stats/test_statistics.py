@@ -160,7 +160,7 @@ def test_image_sizes_and_files() -> None:
         (encoded(Image.new("L", (5, 3), 77)), 77),
         (encoded(Image.new("RGB", (5, 3), (90, 90, 90))), 90),
         (encoded(Image.new("RGB", (16, 16), (60, 60, 60)), "JPEG", quality=95), 60),
-        (encoded(Image.fromarray(np.full((3, 5), 40 * 256 + 200, np.uint16))), 40),
+        (encoded(Image.fromarray(np.full((3, 5), 163 * 64 + 50, np.uint16))), 163),  # 14 bits
         (encoded(Image.new("1", (5, 3), 1)), 255),
     ],
 )

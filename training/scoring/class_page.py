@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from radikal_datasets.gray_scale import GrayScale
 from radikal_datasets.view.drawing import looks
 from radikal_datasets.view.overlay import overlay
 from radikal_datasets.view.pages import embedded, within
@@ -19,20 +20,31 @@ def write_class_page(
     dataset: Any,
     predictions: Sequence[tuple[str, int, Sequence[float]]],
     class_names: Sequence[str],
+    gray_scale: GrayScale | None = None,
 ) -> bool:
     """Write `index.html` with up to 24 misclassified images; print a warning where that fails.
 
     Args:
         dataset: the split, with its images.
         predictions: image id, true class and the probability of each class, per image.
+        gray_scale: of images of more than 8 bits.
 
     Returns:
         Whether the page was written.
     """
-    return try_to_write(folder / "index.html", lambda file: _write(file, split, dataset, predictions, class_names))
+    return try_to_write(
+        folder / "index.html", lambda file: _write(file, split, dataset, predictions, class_names, gray_scale)
+    )
 
 
-def _write(file: Path, split: str, dataset: Any, predictions: Sequence[Any], class_names: Sequence[str]) -> None:
+def _write(
+    file: Path,
+    split: str,
+    dataset: Any,
+    predictions: Sequence[Any],
+    class_names: Sequence[str],
+    gray_scale: GrayScale | None,
+) -> None:
     answers = [
         (image_id, true, max(range(len(row)), key=row.__getitem__), max(row)) for image_id, true, row in predictions
     ]
@@ -43,7 +55,7 @@ def _write(file: Path, split: str, dataset: Any, predictions: Sequence[Any], cla
         shown, image_files(dataset, [one[0] for one in shown]), strict=True
     ):
         budget = MAX_BYTES / len(shown)
-        (image,) = within(budget, lambda edge, quality, data=data: (embedded(data, edge, quality),))
+        (image,) = within(budget, lambda edge, quality, data=data: (embedded(data, edge, quality, gray_scale),))
         about = {"name": image_id, "true": class_names[true], "predicted": class_names[predicted], "score": score}
         figures.append(
             Figure(

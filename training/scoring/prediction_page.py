@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from radikal_datasets.gray_scale import GrayScale
 from radikal_datasets.view.drawing import looks
 from radikal_datasets.view.overlay import Mark, overlay
 from radikal_datasets.view.pages import embedded, within
@@ -30,6 +31,7 @@ class Picture:
     height: int
     ground_truth: dict[str, Any]
     prediction: dict[str, Any]
+    gray_scale: GrayScale | None = None
 
 
 def write_split_page(
@@ -40,6 +42,7 @@ def write_split_page(
     class_names: Sequence[str],
     threshold: float,
     chosen_on: str,
+    gray_scale: GrayScale | None = None,
 ) -> bool:
     """Write `index.html` with the images that have the most errors, and some correct ones; a failure is a warning.
 
@@ -47,6 +50,7 @@ def write_split_page(
         dataset: the split, with its images.
         found: image ids, predictions and ground truth, as `detections.predictions_and_ground_truth` returns them.
         threshold: the operating point, and `chosen_on` the images it was chosen on.
+        gray_scale: of images of more than 8 bits.
 
     Returns:
         Whether the page was written.
@@ -71,7 +75,7 @@ def write_split_page(
             about=f"At a score of at least {threshold:.2f}, chosen on {chosen_on}. A prediction is correct if its "
             "intersection with a true box of its class, divided by their union, is at least 0.5. "
             + _choice(wrong, len(chosen) - wrong, sum(count > 0 for count in errors)),
-            pictures=pictures_of(dataset, found, chosen),
+            pictures=pictures_of(dataset, found, chosen, gray_scale),
             class_names=class_names,
             threshold=threshold,
         )
@@ -93,11 +97,15 @@ def pictures_of(
     dataset: Any,
     found: tuple[Sequence[str], Sequence[dict[str, Any]], Sequence[dict[str, Any]]],
     chosen: Sequence[int],
+    gray_scale: GrayScale | None = None,
 ) -> list[Picture]:
     """Return the chosen images with their boxes; `dataset` and `found` as for `write_split_page`."""
     image_ids, predictions, targets = found
     files = image_files(dataset, [image_ids[i] for i in chosen])
-    return [Picture(image_ids[i], *file, targets[i], predictions[i]) for i, file in zip(chosen, files, strict=True)]
+    return [
+        Picture(image_ids[i], *file, targets[i], predictions[i], gray_scale)
+        for i, file in zip(chosen, files, strict=True)
+    ]
 
 
 def error_counts(
@@ -202,7 +210,9 @@ def _figure(
     counts = {"missed": len(ground_truth) - found, "false": len(shown) - found}
     text = f"{len(ground_truth)} true, {found} found, {counts['missed']} missed, {counts['false']} false positive"
     # Both sides hold the image.
-    (image,) = within(MAX_BYTES / pictures / 2, lambda edge, quality: (embedded(picture.data, edge, quality),))
+    (image,) = within(
+        MAX_BYTES / pictures / 2, lambda edge, quality: (embedded(picture.data, edge, quality, picture.gray_scale),)
+    )
     size = (picture.width, picture.height)
     labels = {*picture.ground_truth["labels"], *(int(label) for label in detections["labels"])}
     return Figure(

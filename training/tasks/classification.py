@@ -70,12 +70,19 @@ class ClassificationTask:
             model, self.loader.channels, self._norm, trained=settings.model_name_or_path is not None
         )
         model.config.radikal_channels = self.loader.channels
+        models.keep_gray_scale(model, self.loader.gray_scale)
         self.model: PreTrainedModel = model
 
     def eval_loader(self, split: str) -> Loader | None:
         """Return the batches of a split to be scored; None if it can't be scored."""
         return eval_loader(
-            self._splits, split, self._settings, self._accelerator, target=self._settings.target, **self._norm
+            self._splits,
+            split,
+            self._settings,
+            self._accelerator,
+            target=self._settings.target,
+            gray_scale=self.loader.gray_scale,
+            **self._norm,
         )
 
     def evaluate(self, model: PreTrainedModel, loader: Loader) -> dict[str, Any]:
@@ -95,7 +102,7 @@ class ClassificationTask:
             folder.mkdir(parents=True, exist_ok=True)
             title = f"Good or defective, {len(defective)} images"
             draw_image_roc(defect_scores, defective, folder / "image_roc.png", title, threshold)
-        write_class_page(folder, folder.name, loader.dataset, predictions, self.class_names)
+        write_class_page(folder, folder.name, loader.dataset, predictions, self.class_names, loader.gray_scale)
         return {
             "scores": scores_of(predictions, self._settings.target),
             "operating_point": {"threshold": threshold},

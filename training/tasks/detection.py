@@ -70,12 +70,15 @@ class DetectionTask:
                 "the meaning of its input channels would change. Use --channels pair for both, or for neither."
             )
         model.config.radikal_channels = self.loader.channels
+        models.keep_gray_scale(model, self.loader.gray_scale)
         family = family_of(model)
         self.world_boxes: bool = family is not None and family.world_boxes
 
     def eval_loader(self, split: str) -> Loader | None:
         """Return the batches of a split to be scored; None if it can't be scored."""
-        return eval_loader(self._splits, split, self._settings, self._accelerator, **self._norm)
+        return eval_loader(
+            self._splits, split, self._settings, self._accelerator, gray_scale=self.loader.gray_scale, **self._norm
+        )
 
     def evaluate(self, model: PreTrainedModel, loader: Loader) -> dict[str, Any]:
         """Score a model (the average of this task's, or one returned by `load`), on every rank."""
@@ -104,7 +107,16 @@ class DetectionTask:
         )
         scores, point = report.pop("coco"), report["operating_point"]
         chosen_on = "validation" if threshold is not None else "these images (highest F1)"
-        write_split_page(folder, folder.name, loader.dataset, found, self.class_names, point["threshold"], chosen_on)
+        write_split_page(
+            folder,
+            folder.name,
+            loader.dataset,
+            found,
+            self.class_names,
+            point["threshold"],
+            chosen_on,
+            loader.gray_scale,
+        )
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 
     def load(self, folder: Path) -> PreTrainedModel:

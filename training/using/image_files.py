@@ -11,6 +11,7 @@ import numpy as np
 
 from loaders.decoding import Decoder
 from radikal_datasets.errors import ImageFileError
+from radikal_datasets.gray_scale import GrayScale
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 # DeepPCB's suffixes of the two files of a pair.
@@ -76,14 +77,17 @@ def find_references(images: Sequence[ImageFile], folder: Path | None) -> list[Im
     return found
 
 
-def read_pixels(file: Path) -> np.ndarray:
-    """Return an image as uint8 (H, W, 3), RGB, decoded as in the loaders: as displayed, of 16 bits the upper 8.
+def read_pixels(file: Path, gray_scale: GrayScale | None = None) -> np.ndarray:
+    """Return an image as uint8 (H, W, 3), RGB, decoded as in the loaders: as it is displayed.
+
+    Args:
+        gray_scale: of images of more than 8 bits; None: they can't be read.
 
     Raises:
         ImageFileError: the file cannot be read.
     """
     try:
-        pixels, _ = Decoder()(str(file), color=True)
+        pixels, _ = Decoder(gray_scale)(str(file), color=True)
     except Exception as error:  # each image library raises its own kinds
         raise ImageFileError(f"Cannot read {file} as an image: {error}") from error
     return pixels.copy()

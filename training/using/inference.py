@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -16,7 +17,8 @@ from tqdm import tqdm
 
 from loaders import DetectionLoader, Tiling, merge_tiles
 from loaders.decoding import Decoder
-from radikal_datasets.errors import ImageFileError, UnreadableImageError
+from radikal_datasets.errors import GrayScaleError, ImageFileError, UnreadableImageError
+from radikal_datasets.gray_scale import GrayScale, levels_of
 from radikal_datasets.raw.images import MAX_PIXELS
 from radikal_datasets.raw.orientation import displayed_size
 from training import models
@@ -78,7 +80,7 @@ def detect_defects(
     accelerator = Accelerator(mixed_precision="no")
     model: Any = opened.model.to(accelerator.device)  # pyright: ignore[reportArgumentType]
     result, started = InferenceResult(device=accelerator.device.type), time.perf_counter()
-    files, sizes = _readable(images, result.unreadable)
+    files, sizes = _readable(images, opened, result.unreadable)
     if files:
         loader = _loader(opened, list(files.values()), sizes, batch_size, tiles, accelerator)
         batches = (predict(model, opened.processor, batch, accelerator) for batch in _batches(loader, files, result))
@@ -102,7 +104,7 @@ def detect_defects(
 
 
 def _readable(
-    images: Sequence[ImageFile], unreadable: dict[str, str]
+    images: Sequence[ImageFile], opened: OpenedModel, unreadable: dict[str, str]
 ) -> tuple[dict[str, ImageFile], dict[str, tuple[int, int]]]:
     """Return the files with an image header, by name, and their (width, height); add the others to `unreadable`."""
     files, sizes = {}, {}
@@ -112,10 +114,22 @@ def _readable(
                 size = displayed_size(image)
             if size[0] * size[1] > MAX_PIXELS:
                 raise ValueError(f"header claims {size[0]}x{size[1]} pixels; treated as a decompression bomb")
+            if models.stored_gray_scale(opened.model) is None:
+                _check_gray_levels(one.file, opened.gray_scale)
             files[one.name], sizes[one.name] = one, size
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
             unreadable[one.name] = _reason(error)
     return files, sizes
+
+
+def _check_gray_levels(file: Path, gray_scale: GrayScale) -> None:
+    """Reject an image of more than 8 bits that a model without a scale of its own would be shown nearly black."""
+    levels = levels_of([str(file)])
+    if levels is not None and levels.problem(gray_scale):
+        raise GrayScaleError(
+            f"gray levels of more than 8 bits ({levels}), but the model was trained on images of 8 bits and has no "
+            "gray scale for others. Convert the image as the training images were."
+        )
 
 
 def _loader(
@@ -137,6 +151,7 @@ def _loader(
         channels=channels,
         shuffle=False,
         resize=resize,
+        gray_scale=opened.gray_scale,
         tiles=tiles,
         on_error="skip",
         **models.normalization(opened.processor),
@@ -184,10 +199,10 @@ def _batches(loader: DetectionLoader, files: dict[str, ImageFile], result: Infer
             state = loader.state_dict()
             at = state["position"] * loader.batch_size
             for i in np.unique(owners[at : at + loader.batch_size]):
-                result.unreadable[names[i]] = _diagnose(files[names[i]])
+                result.unreadable[names[i]] = _diagnose(files[names[i]], loader.gray_scale)
             loader.load_state_dict({**state, "position": state["position"] + 1})
     for name in loader.skipped:
-        result.unreadable[name] = _diagnose(files[name])
+        result.unreadable[name] = _diagnose(files[name], loader.gray_scale)
 
 
 def _sizes_of(loader: DetectionLoader) -> list[tuple[int, int]]:
@@ -196,12 +211,12 @@ def _sizes_of(loader: DetectionLoader) -> list[tuple[int, int]]:
     return list(zip(table["height"], table["width"], strict=True))
 
 
-def _diagnose(image: ImageFile) -> str:
+def _diagnose(image: ImageFile, gray_scale: GrayScale | None) -> str:
     """Return a short reason why an image is unreadable; the loader's own message gives advice for datasets."""
     for file in (image.file, image.reference):
         try:
             if file is not None:
-                Decoder()(str(file), color=True)
+                Decoder(gray_scale)(str(file), color=True)
         except Exception as error:  # each image library raises its own kinds
             return _reason(error) if file == image.file else f"its template {file}: {_reason(error)}"
     return "the file changed while it was read"

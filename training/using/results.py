@@ -11,6 +11,7 @@ from urllib.parse import quote
 from PIL import Image
 from tqdm import tqdm
 
+from radikal_datasets.gray_scale import GrayScale
 from radikal_datasets.view.drawing import Look, draw, looks
 from radikal_datasets.view.overlay import Mark, overlay
 from radikal_datasets.view.pages import embedded, table, within
@@ -65,18 +66,20 @@ def overlay_path(one: Detections) -> Path:
     return Path("overlays") / f"{one.image.name}.jpg"
 
 
-def write_overlays(output: Path, result: InferenceResult, names: list[str], which: str) -> None:
+def write_overlays(
+    output: Path, result: InferenceResult, names: list[str], which: str, gray_scale: GrayScale | None = None
+) -> None:
     """Write the images as JPEG, at their own size, with the detections; `which` as `overlays` in `predict.predict`."""
     chosen = [one for one in result.detections if which == "all" or (which == "found" and one.scores)]
     for one in tqdm(chosen, unit="overlay", disable=None, leave=False):
         file = output / overlay_path(one)
         file.parent.mkdir(parents=True, exist_ok=True)
-        drawn(one, names).save(file, quality=92)
+        drawn(one, names, gray_scale).save(file, quality=92)
 
 
-def drawn(one: Detections, names: list[str]) -> Image.Image:
+def drawn(one: Detections, names: list[str], gray_scale: GrayScale | None = None) -> Image.Image:
     """Return the image with its detections, at its own size."""
-    image = Image.fromarray(read_pixels(one.image.file))
+    image = Image.fromarray(read_pixels(one.image.file, gray_scale))
     return draw(image, one.boxes, one.labels, names, scores=one.scores)
 
 
@@ -94,7 +97,7 @@ def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, th
         "found.html",
         "training.using",
         title=f"Predictions for {len(found):,} images",
-        figures=[_figure(output, one, styles, MAX_BYTES // max(1, len(shown))) for one in shown],
+        figures=[_figure(output, one, styles, MAX_BYTES // max(1, len(shown)), opened.gray_scale) for one in shown],
         looks=styles,
         filters=[Filter("Class", "class", values, swatches=True)],
         about=f"Detections of {opened.where} with a score of at least {threshold:.3g}. They have not been reviewed.",
@@ -113,8 +116,8 @@ def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, th
 _NOTHING = "nothing"  # value of the filter by class where a class's number would stand
 
 
-def _figure(output: Path, one: Detections, styles: Sequence[Look], budget: int) -> Figure:
-    image = Image.fromarray(read_pixels(one.image.file))
+def _figure(output: Path, one: Detections, styles: Sequence[Look], budget: int, gray_scale: GrayScale | None) -> Figure:
+    image = Image.fromarray(read_pixels(one.image.file, gray_scale))
     (address,) = within(budget, lambda edge, quality: (embedded(image, edge, quality),))
     rows = list(zip(one.boxes, one.labels, one.scores, strict=True))[:DRAWN]
     marks = [

@@ -13,8 +13,10 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoImageProcessor, PreTrainedModel
 
 from radikal_datasets.errors import HubContentError, ModelError, RunNotFoundError
+from radikal_datasets.gray_scale import GrayScale
 from radikal_datasets.hub_client.client_errors import chain_of
 from radikal_datasets.hub_client.endpoint import hub_name, stay_at_endpoint
+from training.models.gray_scale import gray_scale_of
 from training.run.checkpoints import load_model
 from training.run.settings import RUN_SETTINGS, Settings
 from training.using.saved_run import open_run
@@ -60,6 +62,11 @@ class OpenedModel:
                 "and width, as saved by training/train.py."
             )
         return int(size["height"]), int(size["width"])
+
+    @property
+    def gray_scale(self) -> GrayScale:
+        """The scale of gray levels of more than 8 bits; see `models.gray_scale_of`."""
+        return gray_scale_of(self.model)
 
     @property
     def channels(self) -> str:
