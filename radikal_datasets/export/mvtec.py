@@ -37,7 +37,12 @@ class MvtecWriter:
         return self
 
     def add(self, record: Record) -> None:
-        """Write the image, and its mask if it is defective."""
+        """Write the image, and its mask if it is defective.
+
+        Files are numbered: anomalib pairs images and masks by the order of their names, and `a_1.png`, `a_10.png` has
+        another order than `a_1_mask.png`, `a_10_mask.png`.
+        """
+        record = replace(record, stem=f"{record.number:06d}_{record.stem}")
         if record.split == "train":
             if record.boxes:
                 self._left_out += 1

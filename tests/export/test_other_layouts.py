@@ -19,6 +19,7 @@ from tests.annotations.filling import filled
 from tests.export.conftest import SETS, Export
 
 WITH_MASKS = [("severstal", None), ("mvtec_ad", "transistor"), ("dagm2007", "class1"), ("gdxray", "welds")]
+REAL = pytest.param("real/neu_det", None, marks=pytest.mark.realdata)
 
 
 @pytest.mark.parametrize(("source", "config"), SETS)
@@ -77,7 +78,7 @@ def test_parts_are_joined_into_one_polygon() -> None:
     assert both.tolist() == [*square.tolist(), [0, 0], *(square + 5).tolist(), [5, 5], [0, 0]]
 
 
-@pytest.mark.parametrize(("source", "config"), [*WITH_MASKS, ("neu_det", None), ("deeppcb", None)])
+@pytest.mark.parametrize(("source", "config"), [*WITH_MASKS, ("neu_det", None), ("deeppcb", None), REAL])
 def test_the_layout_of_mvtec(source: str, config: str | None, exported: Callable[..., Export]) -> None:
     export = exported(source, config, "mvtec")
     ids = export.image_ids()
@@ -93,13 +94,16 @@ def test_the_layout_of_mvtec(source: str, config: str | None, exported: Callable
         assert mask.is_file() == bool(truth.named)
         if truth.named:
             found = np.asarray(Image.open(mask))
-            assert found.shape[::-1] == truth.size and set(np.unique(found)) == {0, 255}
+            assert found.shape[::-1] == truth.size and set(np.unique(found)) <= {0, 255}
             expected = np.zeros_like(found)
             for png in truth.masks:
                 expected |= np.asarray(Image.open(io.BytesIO(png)))
             assert not truth.masks or (found == expected).all()
             for name, _ in truth.named:
                 assert path.parent.name in (name, "combined")
+    for folder in (export.folder / "ground_truth").glob("*"):
+        pairs = zip(sorted((export.folder / "test" / folder.name).iterdir()), sorted(folder.iterdir()), strict=True)
+        assert all(f"{image.stem}_mask" == mask.stem for image, mask in pairs)
     kept = {ids[stem] for stem in images}
     assert {i for i, truth in export.truth.items() if truth.split != "train" or not truth.named} == kept
 
