@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from radikal_datasets import export_sets, load_dataset
 
 #: Format -> pixels by which an edge may differ.
-HELD = {"coco": 1e-4, "yolo": 1e-3, "voc": 0.5001}
+HELD = {"coco": 1e-4, "roboflow": 1e-4, "yolo": 1e-3, "voc": 0.5001}
 WIDTH, HEIGHT = 60, 40
 
 edges = st.floats(0, 1, width=32)
