@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .combining import combine
     from .errors import RadikalError
     from .export import export_sets
+    from .gray_scale import GrayScale
     from .hub.push import PushResult, push_to_hub
     from .leaks import find_leaks, without_leaks
     from .loading import load_dataset
@@ -34,6 +35,7 @@ _MODULES = {
     "Augmentation": "loaders",
     "ClassificationLoader": "loaders",
     "DetectionLoader": "loaders",
+    "GrayScale": "radikal_datasets.gray_scale",
     "PushResult": "radikal_datasets.hub.push",
     "RadikalError": "radikal_datasets.errors",
     "Source": "radikal_datasets.source",
@@ -56,6 +58,7 @@ __all__ = [
     "Augmentation",
     "ClassificationLoader",
     "DetectionLoader",
+    "GrayScale",
     "PushResult",
     "RadikalError",
     "Source",
