@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"demo", "explain", "export", "predict", "push_model", "score", "train"}
@@ -55,3 +58,14 @@ def test_templates_escape_every_value():
     assert len(templates) > 20
     for path in templates:
         assert not re.search(r"\|\s*safe\b|autoescape|Markup", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("radikal_datasets.builder", "radikal_datasets.building.builder", "InspectionBuilder"),
+        ("radikal_datasets.hub.server.database", "radikal_datasets.hub_server.database", "Database"),
+    ],
+)
+def test_old_module_names_are_aliases(old: str, new: str, name: str):
+    assert getattr(importlib.import_module(old), name) is getattr(importlib.import_module(new), name)

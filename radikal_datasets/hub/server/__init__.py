@@ -1,0 +1,1 @@
+"""The old place of `radikal_datasets.hub_server`, an alias for one version."""
