@@ -19,7 +19,6 @@ from ..loading.from_hub import Commit
 from ..prepared.card import merge_cards
 from ..prepared.card_text import CARD_FILENAME
 from ..prepared.manifest import MANIFEST_FILENAME, Manifest, check_folder
-from ..schema import features
 from ..source import Source
 from .one_commit import MAIN, LocalFile, Plan, Push, check_repo_id, clear_errors
 from .repository import Repository, Snapshot
@@ -194,7 +193,9 @@ class _Prepared:
         store = HfFileSystem(endpoint=hub.endpoint, token=hub.token or False)
         with store.open(files[0], block_size=_BLOCK) as file, pq.ParquetFile(file, pre_buffer=False) as shard:
             rows = next(shard.iter_batches(batch_size=1), None)
-        wanted = features(self.source.config(config).classes)
+        # The classes, and the gray scale of images of more than 8 bits, are those of the shards themselves.
+        sent = next(path for path, file in self.manifest.configs[config].files.items() if file.rows is not None)
+        wanted = datasets.Features.from_arrow_schema(pq.read_schema(self.folder / sent))
         if builder.info.features != wanted or rows is None or rows.schema.names != list(wanted):
             where = f"{self.repository.address} at {commit}"
             raise HubContentError(f"{where}: {config}/{split} does not load as it was sent.")
