@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from . import commits, contents, repositories
+from . import commits, contents, refs, repositories
 from .client_faults import RequestError, of_exception
 from .content_store import Receiver
 from .request_context import MAX_COMMIT, MAX_JSON, TYPES, Handler, RequestContext, State
@@ -72,12 +72,12 @@ def _rules() -> list[_Rule]:
         rule(f"GET {api}", repositories.info),
         rule(f"GET {api}/revision/{{revision}}", repositories.info),
         rule(f"PUT {api}/settings", repositories.settings),
-        rule(f"GET {api}/refs", repositories.refs),
-        rule(f"POST {api}/branch/{{revision}}", repositories.create_branch),
-        rule(f"DELETE {api}/branch/{{revision}}", repositories.delete_branch),
-        rule(f"POST {api}/tag/{{revision}}", repositories.create_tag),
-        rule(f"DELETE {api}/tag/{{revision}}", repositories.delete_tag),
-        rule(f"GET {api}/commits/{{revision}}", repositories.history),
+        rule(f"GET {api}/refs", refs.refs),
+        rule(f"POST {api}/branch/{{revision}}", refs.create_branch),
+        rule(f"DELETE {api}/branch/{{revision}}", refs.delete_branch),
+        rule(f"POST {api}/tag/{{revision}}", refs.create_tag),
+        rule(f"DELETE {api}/tag/{{revision}}", refs.delete_tag),
+        rule(f"GET {api}/commits/{{revision}}", refs.history),
         rule(f"GET {api}/tree/{{revision}}", contents.tree),
         rule(f"GET {api}/tree/{{revision}}/{{path*}}", contents.tree),
         rule(f"POST {api}/paths-info/{{revision}}", contents.paths_info),

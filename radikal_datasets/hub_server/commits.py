@@ -13,10 +13,11 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from .client_faults import RequestError, bad_request, entry_not_found
-from .database import FileRow, RepositoryRow, insert_commit
+from .database import insert_commit
 from .names import check_path, check_sha256, check_size, short_ref
 from .repositories import lfs_pointer
 from .request_context import RequestContext, State, parse_json
+from .rows import FileRow, RepositoryRow
 
 # Clients rely on Parquet being large at any size (docs/hub-protocol.md); the rest as in git.
 _LARGE_SUFFIXES = (".parquet", ".arrow", ".safetensors", ".bin", ".pt", ".onnx", ".zip", ".tar", ".gz", ".npz", ".npy")

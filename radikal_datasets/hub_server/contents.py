@@ -10,10 +10,10 @@ from urllib.parse import parse_qs
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from .client_faults import RequestError, bad_request, entry_not_found
-from .database import CommitRow, FileRow
 from .names import check_path
 from .repositories import lfs_pointer, when
 from .request_context import RequestContext
+from .rows import CommitRow, FileRow
 
 _MOST_PATHS = 10_000
 

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from .client_faults import INVALID_TOKEN, RequestError, bad_request, repository_not_found
 from .content_store import ObjectStore
-from .database import CommitRow, Database, RepositoryRow, User
+from .database import Database
+from .rows import CommitRow, RepositoryRow, User
 
 #: Path segment -> type of repository.
 TYPES = {"datasets": "dataset", "models": "model"}

@@ -110,7 +110,7 @@ def test_a_database_on_a_full_disk_keeps_the_last_commit(service: Service, monke
 
 def test_a_busy_database_asks_to_try_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     service.create("x")
-    monkeypatch.setattr("radikal_datasets.hub_server.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("radikal_datasets.hub_server.sqlite_file._BUSY_SECONDS", 0.05)
     with open_service(service.root) as impatient, Database(service.root).writing():
         response = impatient.commit("ann/x", regular("a.txt", b"1"))
     assert response.status_code == 503
