@@ -22,7 +22,8 @@ if __name__ == "__main__":
 from transformers.utils import logging as transformers_logging
 
 from radikal_datasets.errors import HubError, LicenseError, RadikalError, RunNotFoundError
-from radikal_datasets.hub.one_commit import MAIN, LocalFile, Push, check_repo_id, clear_errors
+from radikal_datasets.hub.one_commit import MAIN, Push, check_repo_id, clear_errors
+from radikal_datasets.hub.push_plan import LocalFile
 from radikal_datasets.hub.repository import Repository, Snapshot
 from radikal_datasets.hub_client.endpoint import PUBLIC_HUB, Hub
 from radikal_datasets.prepared.card_text import CARD_FILENAME
@@ -110,7 +111,7 @@ def _chosen_hub(endpoint: str | None) -> Hub:
 
 @dataclass(frozen=True)
 class _Model:
-    """A run's best model and its card, as the content of a push (`radikal_datasets.hub.one_commit.Content`)."""
+    """A run's best model and its card, as the content of a push (`radikal_datasets.hub.push_plan.Content`)."""
 
     repository: Repository
     trained: TrainedModel

@@ -5,26 +5,20 @@ from __future__ import annotations
 import base64
 import email.utils
 import secrets
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import datasets.config
-import huggingface_hub.constants
 from huggingface_hub.utils import build_hf_headers, get_session, httpx
 
 from ..errors import HubError
 from ..hub_client.client_errors import read_error
 from ..hub_client.endpoint import TIMEOUT, Hub
 from ..hub_client.transfer import bounded_requests, takes_xet, xet_turned_off
+from .machine_checks import disk, other_hosts
 
 _CLOCK_SKEW = 60.0  # seconds
-_LITTLE_DISK = 5e9  # bytes
 
 
 @dataclass(frozen=True)
@@ -80,8 +74,8 @@ class _Examination:
         yield self._run("errors", self.errors, asks=True)
         yield self._run("card check", self.card_check, asks=True)
         yield self._run("clock", self.clock, asks=True)
-        yield self._run("disk", self.disk)
-        yield self._run("other hosts", self.other_hosts)
+        yield self._run("disk", disk)
+        yield self._run("other hosts", lambda: other_hosts(self.hub))
 
     def _run(self, name: str, check: Callable[[], tuple[bool | None, str, str]], *, asks: bool = False) -> Check:
         if asks and self.first is None:
@@ -228,35 +222,6 @@ class _Examination:
         found = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the Hub"
         return ok, found, "" if ok else "Set the clocks (NTP): signed addresses and certificates depend on them."
 
-    def disk(self) -> tuple[bool | None, str, str]:
-        places = {
-            "HF_HUB_CACHE": Path(huggingface_hub.constants.HF_HUB_CACHE),
-            "HF_DATASETS_CACHE": Path(datasets.config.HF_DATASETS_CACHE),
-            "TMPDIR": Path(tempfile.gettempdir()),
-        }
-        free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
-        found = ", ".join(f"{name} ({places[name]}) {size / 1e9:.1f} GB free" for name, size in free.items())
-        little = [name for name, size in free.items() if size < _LITTLE_DISK]
-        remedy = f"Free some space, or move {', '.join(little)} to a larger disk." if little else ""
-        return not little, found, remedy
-
-    def other_hosts(self) -> tuple[bool | None, str, str]:
-        config, constants = datasets.config, huggingface_hub.constants
-        contacted = {
-            "download counter (s3.amazonaws.com)": config.HF_UPDATE_DOWNLOAD_COUNTS,
-            "Parquet export (datasets-server)": config.USE_PARQUET_EXPORT,
-            "telemetry": not constants.HF_HUB_DISABLE_TELEMETRY,
-        }
-        on = [name for name, is_on in contacted.items() if is_on]
-        if on:
-            remedy = "" if self.hub.is_public_hub else "Import radikal_datasets after HF_ENDPOINT is set."
-            found = f"notified of what is loaded: {', '.join(on)}"
-            return (None if self.hub.is_public_hub else False), found, remedy
-        parts = urlsplit(self.hub.endpoint)
-        proxy = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-        by = f"; the Hub is reached through the proxy {urlsplit(proxy).hostname}" if proxy else ""
-        return True, f"none: counter, Parquet export and telemetry are off{by}", ""
-
     @property
     def asking(self) -> Hub:
         """The Hub with the token, or anonymous if the token was refused: the answer would be about the token."""
@@ -277,8 +242,3 @@ def _json(response: httpx.Response) -> object:
         return response.json()
     except ValueError:
         return None
-
-
-def _existing(path: Path) -> Path:
-    """Return the closest existing parent folder."""
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())

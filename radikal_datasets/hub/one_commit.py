@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import datasets
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
@@ -22,8 +19,8 @@ from ..hub_client.client_errors import connection_failed, status_of
 from ..hub_client.endpoint import Hub
 from ..hub_client.transfer import CountedUpload, bounded_requests, large_files_by, retrying, takes_xet
 from ..prepared.card_text import CARD_FILENAME
-from ..prepared.checksum_cache import sha256_of
 from ..prepared.manifest import MANIFEST_FILENAME
+from .push_plan import Content, Plan
 from .repository import NOT_THERE, Repository, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -69,75 +66,6 @@ def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
         if status_of(error) is None and not expected:
             raise
         raise hub.error(error, repo_id) from hub.cause(error)
-
-
-class LocalFile:
-    """A file to push.
-
-    Args:
-        path: where it is.
-        sha256: hex digits, where they are known; otherwise computed once, on first use.
-    """
-
-    def __init__(self, path: Path, sha256: str | None = None):
-        self.path, self._known = path, sha256
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hex digits."""
-        return self._known or sha256_of(self.path)
-
-    def is_same_as(self, there: RepoFile | None) -> bool:
-        """Whether the Hub has exactly this content."""
-        if there is None or there.size != self.path.stat().st_size:
-            return False
-        if there.lfs is not None:
-            return there.lfs.sha256 == self.sha256
-        content = self.path.read_bytes()  # a small one: the Hub keeps it in git itself
-        return there.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-class Content(Protocol):
-    """What is pushed."""
-
-    @property
-    def files(self) -> Mapping[str, LocalFile]:
-        """Path in the repository -> file; what is the same there is not sent."""
-        ...
-
-    @property
-    def message(self) -> str:
-        """Of the commit."""
-        ...
-
-    def texts(self, remote: Snapshot) -> dict[str, str]:
-        """Card (and manifest), merged with what the repository has: path -> text."""
-        ...
-
-    def owns(self, path: str) -> bool:
-        """Whether a file of the repository is removed when `files` does not have it."""
-        ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What has to be done to a repository; all paths are those in the repository.
-
-    Attributes:
-        add, remove: files to send and to delete.
-        kept: files that are there already.
-        texts: path -> new text of card and manifest, where it differs from the Hub's.
-    """
-
-    add: list[str]
-    kept: list[str]
-    remove: list[str]
-    texts: dict[str, str]
-
-    @property
-    def nothing_to_do(self) -> bool:
-        """Whether the repository has everything already."""
-        return not (self.add or self.remove or self.texts)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from ..prepared.card import merge_cards
 from ..prepared.card_text import CARD_FILENAME
 from ..prepared.manifest import MANIFEST_FILENAME, Manifest, check_folder
 from ..source import Source
-from .one_commit import MAIN, LocalFile, Plan, Push, check_repo_id, clear_errors
+from .one_commit import MAIN, Push, check_repo_id, clear_errors
+from .push_plan import LocalFile, Plan
 from .repository import Repository, Snapshot
 from .source_folder import folder_of
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from radikal_datasets.hub import doctor
 from radikal_datasets.hub.doctor import Check, diagnose
+from radikal_datasets.hub.machine_checks import other_hosts
+from radikal_datasets.hub_client.endpoint import Hub
 from tests.hub.fake import FakeHub, SmallHub, fake_hub, offline, use_hub
 
 
@@ -178,7 +179,7 @@ def test_offline_mode_is_named_as_the_reason(hub: FakeHub, monkeypatch: pytest.M
 
 def test_a_full_disk(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil.disk_usage("/")._replace(free=10**6)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     check = by_name(diagnose("hf_good"))["disk"]
     assert check.ok is False
     assert "TMPDIR" in check.remedy
@@ -196,7 +197,6 @@ def test_all_requests_carry_the_token_or_none_does_and_one_client_sends_them(hub
 def test_a_proxy_is_named_without_its_password(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://anna:secret@proxy.plant:3128")
     monkeypatch.setenv("no_proxy", "")
-    examination = doctor._Examination(doctor.Hub.current("hf_good"), None, False)
-    _, found, _ = examination.other_hosts()
+    _, found, _ = other_hosts(Hub.current("hf_good"))
     assert "proxy.plant" in found
     assert "secret" not in found
