@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,13 @@ from datasets.builder import InvalidConfigName
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError, DatasetsError
 from datasets.load import BuilderConfigsParameters, DatasetModule
-from datasets.naming import camelcase_to_snakecase
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from huggingface_hub.file_download import repo_folder_name
 
 from ..errors import ConfigNameError, HubContentError, HubUnavailableError, RadikalError
-from ..files import write_atomically
 from ..hub_client.client_errors import connection_failed, status_of
 from ..hub_client.endpoint import PUBLIC_HUB, Hub, hub_name
 from ..hub_client.response_checks import check_commit, check_segment
+from .offline_cache import cached_commit, cached_folders, remember
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +79,14 @@ def find_commit(
         HubError: no such repository, no access, no answer; offline and not in the cache.
     """
     if is_offline():
-        return Commit(_cached_commit(hub, repo_id, revision, name, cache_dir), hub, repo_id)
+        return Commit(cached_commit(hub, repo_id, revision, name, cache_dir), hub, repo_id)
     with clear_errors(hub, repo_id):
         found = hub.api.dataset_info(repo_id, revision=revision, timeout=_ASK_TIMEOUT).sha
     if found is None:
         raise HubContentError(f"{hub.endpoint}, repository {repo_id}: it is empty. Push a dataset to it first.")
     check_commit(found, f"{hub.endpoint}, repository {repo_id},", revision)
     logger.info("%s: commit %s on %s", repo_id, found, hub.endpoint)
-    _remember(repo_id, revision or "main", found)
+    remember(repo_id, revision or "main", found)
     return Commit(found, hub, repo_id)
 
 
@@ -190,55 +188,9 @@ def clear_errors(hub: Hub, repo_id: str) -> Iterator[None]:
         raise
 
 
-# ---- the cache of Arrow files: <cache>/<namespace>___<name>/<config>/<version>/<commit>/dataset_info.json ----
-
-
-def _cached(repo_id: str, cache_dir: str | None) -> list[Path]:
-    """Return the folders of this repository in the cache, newest first."""
-    namespace, _, name = repo_id.rpartition("/")
-    root = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
-    folder = root / "___".join([*filter(None, [namespace]), camelcase_to_snakecase(name)])
-    found = [path.parent for path in folder.glob("*/*/*/dataset_info.json")]
-    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-
-
-def _cached_commit(hub: Hub, repo_id: str, revision: str | None, name: str | None, cache_dir: str | None) -> str:
-    there = _cached(repo_id, cache_dir)
-    wanted = None if revision is None else _resolved_offline(repo_id, revision)
-    for folder in there:
-        if (wanted is None or folder.name == wanted) and (name is None or folder.parts[-3] == name):
-            return folder.name
-    requested = repo_id + (f", config {name}" if name else "") + (f", revision {revision}" if revision else "")
-    cached = ", ".join(f"{folder.parts[-3]} at {folder.name[:12]}" for folder in there) or "nothing from it"
-    raise HubUnavailableError(
-        f"{hub.endpoint} was not contacted for {requested}: offline mode is on (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE) "
-        f"and the cache holds {cached}. Load it once without offline mode."
-    )
-
-
-def _ref(repo_id: str, revision: str) -> Path:
-    """Return the file in which huggingface_hub's cache stores the commit that a branch or tag named last."""
-    folder = Path(huggingface_hub.constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="dataset"))
-    return folder / "refs" / revision
-
-
-def _remember(repo_id: str, revision: str, commit: str) -> None:
-    """Store what a branch or tag names, for offline mode; the clients do not when they are asked for the commit."""
-    if revision == commit or ".." in revision or revision.startswith("/"):
-        return
-    ref = _ref(repo_id, revision)
-    with suppress(OSError):  # with a cache that is not writable, loading online works anyway
-        write_atomically(ref, commit)
-
-
-def _resolved_offline(repo_id: str, revision: str) -> str:
-    ref = _ref(repo_id, revision)
-    return ref.read_text(encoding="ascii").strip() if ref.is_file() else revision
-
-
 def _cached_module(commit: Commit, cache_dir: str | None) -> DatasetModule:
     logger.warning("%s: offline, using commit %s from the cache", commit.repo_id, commit)
-    folders = [folder for folder in _cached(commit.repo_id, cache_dir) if folder.name == commit]
+    folders = [folder for folder in cached_folders(commit.repo_id, cache_dir) if folder.name == commit]
     configs = sorted({folder.parts[-3] for folder in folders})
     return DatasetModule(
         _CACHE_MODULE,

@@ -6,10 +6,7 @@ import difflib
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +16,13 @@ from datasets.load import DatasetModule
 
 from ..errors import (
     ConfigNameError,
-    DownloadError,
-    HubAccessError,
-    HubError,
-    LayoutError,
     ProtocolError,
-    SourceNotFoundError,
     UnknownSourceError,
 )
-from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub, hub_name, hub_repo
+from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub
 from ..own_data.scanning import is_own_data
-from ..prepared.reading import CARD_KEY, folder_metadata, is_hub_folder, prepared_source
-from ..raw.tree import is_url
-from ..source import Source
-from ..sources import OWN, builder_class, is_source, source_info, source_names
-from . import download
+from ..prepared.reading import CARD_KEY, folder_metadata
+from ..sources import OWN, builder_class, source_names
 from .from_hub import (
     Commit,
     card_metadata,
@@ -45,21 +34,9 @@ from .from_hub import (
     module_at,
     module_offline,
 )
+from .locations import LocationKind, find, naming_the_download_page, source_of
 
 logger = logging.getLogger(__name__)
-
-
-class _Kind(Enum):
-    RAW = auto()  # a tree or archive that a builder reads
-    HUB_FOLDER = auto()  # a folder written by `prepare`
-    HUB = auto()  # a repository
-
-
-@dataclass(frozen=True)
-class _Place:
-    kind: _Kind
-    address: str
-    why: str
 
 
 def load_dataset(
@@ -109,10 +86,10 @@ def load_dataset(
         **kwargs,
     }
     _check_spelling(str(path), kwargs)
-    source = _source_of(path)
+    source = source_of(path)
     if source is None and data_dir is None and is_own_data(path):
         data_dir, path = path, f"{DEFAULT_NAMESPACE}/{OWN}"
-        source = _source_of(path)
+        source = source_of(path)
     if source is None:
         common["data_dir"] = None if data_dir is None else os.fspath(data_dir)
         if is_on_private_hub(str(path)):
@@ -120,12 +97,12 @@ def load_dataset(
         if protocol or strict:
             _check_prepared(path, folder_metadata(path), name, protocol, strict)
         return datasets.load_dataset(path, name, **common)
-    place = _find(source, name, data_dir, revision)
+    place = find(source, name, data_dir, revision)
     logger.info("%s: %s (%s)", path, place.address, place.why)
-    if place.kind is _Kind.HUB:
-        with _naming_the_download_page(source, name, revision):
+    if place.kind is LocationKind.HUB:
+        with naming_the_download_page(source, name, revision):
             return _load_from_hub(place.address, name, protocol, strict, common)
-    if place.kind is _Kind.HUB_FOLDER:
+    if place.kind is LocationKind.HUB_FOLDER:
         _check_prepared(place.address, folder_metadata(place.address), name, protocol, strict)
         return datasets.load_dataset(place.address, name, **common)
     config = builder_class(source.name).facts_of(place.address, name).config(name)
@@ -168,115 +145,6 @@ def _load_from_hub(repo: str, name: str | None, protocol: str | None, strict: bo
         return datasets.load_dataset(repo, name, **common | {"revision": commit, "token": hub.token or False})
 
 
-@contextmanager
-def _naming_the_download_page(source: Source, name: str | None, revision: str | None) -> Iterator[None]:
-    """Add the download page to the error if the Hub refuses, or may not be asked; no answer at all is no such error."""
-    try:
-        yield
-    except HubError as error:
-        if not (isinstance(error, HubAccessError) or is_offline()):
-            raise
-        raise SourceNotFoundError(_not_found(source, name, str(error), revision)) from error
-
-
-def _source_of(path: str) -> Source | None:
-    """Return the source that a path stands for, or None if it is not one of ours.
-
-    Raises:
-        UnknownSourceError: a name in our namespace that is not a source, and no Hub is configured that could know it.
-    """
-    namespace, _, name = str(path).partition("/")
-    if namespace != DEFAULT_NAMESPACE or not name or "/" in name:
-        return None
-    if not is_source(name) and hub_repo(name) is not None:
-        return None
-    try:
-        return source_info(name)
-    except UnknownSourceError:
-        if Path(path).exists():
-            return None
-        raise
-
-
-def is_findable(path: str) -> bool:
-    """Return whether `load_dataset(path)` would find data without a `data_dir`; asks no Hub and downloads nothing."""
-    source = _source_of(path)
-    if source is None:
-        return True
-    if _in_data_root(source) is not None:
-        return True
-    return hub_repo(source.name) is not None or (source.download is not None and not is_offline())
-
-
-def _in_data_root(source: Source) -> Path | None:
-    """Return ``$RADIKAL_DATA/<source>`` if it exists."""
-    root = os.environ.get("RADIKAL_DATA")
-    tree = Path(root, source.name) if root else None
-    return tree if tree is not None and tree.exists() else None
-
-
-def _find(source: Source, name: str | None, data_dir: Any, revision: str | None) -> _Place:
-    if data_dir is not None:
-        # If it is given but missing, nothing else is tried, so that no one trains on other data than they named.
-        return _local(source, os.fspath(data_dir), "data_dir")
-    if revision is None and (tree := _in_data_root(source)) is not None:
-        return _local(source, str(tree), "RADIKAL_DATA")
-    if source.name == OWN:
-        raise SourceNotFoundError(
-            f'No folder was given for {DEFAULT_NAMESPACE}/{OWN}. Pass it: load_dataset("{DEFAULT_NAMESPACE}/{OWN}", '
-            'data_dir="my_folder"). A set that was pushed is loaded by its own name, NAMESPACE/NAME.'
-        )
-    if repo := hub_repo(source.name):
-        return _Place(_Kind.HUB, repo, f"the Hub at {hub_name()}")
-    if source.download is not None and revision is None and not is_offline():
-        try:
-            return _Place(_Kind.RAW, str(download.download(source)), "downloaded")
-        except DownloadError as error:
-            problem = f"The download failed: {error}"
-            raise SourceNotFoundError(_not_found(source, name, problem, revision)) from error
-    raise SourceNotFoundError(_not_found(source, name, "", revision))
-
-
-def _local(source: Source, path: str, why: str) -> _Place:
-    if not is_url(path):
-        path = str(Path(path).expanduser())
-        if not Path(path).exists():
-            raise SourceNotFoundError(
-                f"{why}={path}: no such folder or archive (tried {Path(path).absolute()}). "
-                + (f"{source.name} is available from {source.download_page} and " * bool(source.download_page))
-                + ("has" if source.download_page else "It should hold")
-                + f" this layout:\n{source.layout}"
-            )
-        if is_hub_folder(path):
-            if (holds := prepared_source(path)) not in (None, source.name):
-                raise LayoutError(f"{why}={path} was prepared from {holds}, not {source.name}. Give another folder.")
-            return _Place(_Kind.HUB_FOLDER, path, f"{why}, a prepared folder")
-    return _Place(_Kind.RAW, path, why)
-
-
-def _not_found(source: Source, name: str | None, problem: str, revision: str | None) -> str:
-    config = name or source.config_names[0]
-    arguments = f'"radikal_datasets/{source.name}"' + (f', "{config}"' if len(source.configs) > 1 else "")
-    if revision is not None:
-        root = f"was not searched, because revision {revision!r} was requested, which only a Hub has"
-    elif "RADIKAL_DATA" in os.environ:
-        root = f"is {os.environ['RADIKAL_DATA']!r}, which does not contain {source.name!r}"
-    else:
-        root = "is not set"
-    hub = "HF_ENDPOINT and RADIKAL_NAMESPACE are not set, so no Hub was contacted"
-    if repository := hub_repo(source.name):
-        hub = f"{repository} on the Hub at {hub_name()}"
-    return (
-        f"No data found for {source.name}. {problem}\n"
-        f"Searched: data_dir was not given; RADIKAL_DATA {root}; {hub}.\n"
-        f"Download page: {source.download_page}\n"
-        f"License: {source.license.name}. {source.license.summary}\n"
-        f"The folder should have this layout:\n{source.layout}\n"
-        f'Then call: load_dataset({arguments}, data_dir="path/to/that/folder")\n'
-        f"To try it without data, generate a sample: radikal-datasets sample {source.name} sample/{source.name}"
-    )
-
-
 def _check_prepared(where: str, card: dict[str, Any], name: str | None, protocol: str | None, strict: bool) -> None:
     """Check the protocol with which a prepared dataset was prepared; warn that `strict` no longer has an effect."""
     if strict:
@@ -302,16 +170,16 @@ def module_for(
     """
     if isinstance(revision, Commit) and path == revision.repo_id:
         return module_at(revision, original, *args, **kwargs)
-    source = None if kwargs.get("data_files") else _source_of(path)
+    source = None if kwargs.get("data_files") else source_of(path)
     if source is None:
         return original(path, revision, *args, **kwargs)
-    place = _find(source, None, kwargs.pop("data_dir", None), revision)
-    if place.kind is _Kind.RAW:
+    place = find(source, None, kwargs.pop("data_dir", None), revision)
+    if place.kind is LocationKind.RAW:
         module = f"radikal_datasets.sources.{source.name}"
         # The builder computes the hash of the cache itself: it depends on the config, which is not known here.
         return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
-    if place.kind is _Kind.HUB:
-        with _naming_the_download_page(source, None, revision):
+    if place.kind is LocationKind.HUB:
+        with naming_the_download_page(source, None, revision):
             hub = Hub.current(kwargs.get("token", getattr(kwargs.get("download_config"), "token", None)))
             if is_offline():
                 return module_offline(hub, place.address, revision, kwargs.get("cache_dir"))

@@ -15,7 +15,7 @@ import pytest
 
 import radikal_datasets
 from radikal_datasets.errors import DownloadError, SourceNotFoundError
-from radikal_datasets.loading.loading import download as downloads
+from radikal_datasets.loading import download as downloads
 from radikal_datasets.source import Source
 
 

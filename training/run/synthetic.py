@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from radikal_datasets.loading.loading import is_findable
+from radikal_datasets.loading.locations import is_findable
 from radikal_datasets.samples import make_sample
 from training.run.settings import CONFIGS, RUN_SETTINGS, Settings, command_line, parse
 
