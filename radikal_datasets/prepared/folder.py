@@ -19,18 +19,17 @@ from .. import splits
 from .._version import __version__
 from ..building.builder import InspectionBuilder
 from ..errors import HubFolderError, LayoutError, OutputError
-from ..files import refuse_inside
 from ..schema import SCHEMA_VERSION
 from ..source import Source
 from ..sources import builder_class
 from . import shards
 from .atomic_folder import Stage, recover_all
 from .card import ConfigCard, merge_cards, new_card
-from .card_text import CARD_FILENAME, parse_card, read_card
-from .checksum_cache import NOTES_FILENAME, NotedConfig, Notes, sha256_of
+from .card_text import CARD_FILENAME, read_card
+from .checksum_cache import NotedConfig, Notes, sha256_of
 from .manifest import MANIFEST_FILENAME, PREVIEWS, ConfigEntry, FileEntry, Manifest
+from .output_checks import check_apart, check_output
 from .previews import preview_sheet
-from .reading import CARD_KEY
 from .shards import MAX_SHARD_BYTES
 
 logger = logging.getLogger(__name__)
@@ -82,13 +81,13 @@ def build_hub_folder(
     # In the system's temporary folder: a lock file must not be among the files that are pushed.
     lock = f"radikal-prepare-{hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]}.lock"
     for builder in builders:
-        _check_apart(output, builder)
+        check_apart(output, builder)
     with FileLock(Path(tempfile.gettempdir(), lock)):
         there = _Folder.read(output, facts, max_shard_bytes)
         builders = [builder for builder in builders if there.has(builder) or _has_images(builder, wanted is not None)]
         if not builders:
             raise LayoutError(f"{data_dir} holds no image of {source}. The expected layout is:\n{facts.layout}")
-        _check_output(output, builders)
+        check_output(output, builders)
         output.mkdir(parents=True, exist_ok=True)
         there.update(builders, num_proc)
     return output
@@ -102,39 +101,6 @@ def _has_images(builder: InspectionBuilder, wanted: bool) -> bool:
         raise LayoutError(f"{place} holds no image of {facts.name}/{name}. The expected layout is:\n{facts.layout}")
     logger.info("%s/%s: skipped, because %s holds no image of it", facts.name, name, place)
     return False
-
-
-def _check_apart(output: Path, builder: InspectionBuilder) -> None:
-    """Reject an output that overlaps the raw tree."""
-    raw, final = builder.tree.local, (output / builder.config.name).resolve()
-    if raw is not None:
-        refuse_inside(output, [raw], what="the raw tree")
-        refuse_inside(raw, [final], what="the output folder")
-
-
-def _check_output(output: Path, builders: list[InspectionBuilder]) -> None:
-    """Reject an output that holds another source's dataset, or foreign files where we would write."""
-    facts, card = builders[0].facts, output / CARD_FILENAME
-    about = parse_card(read_card(card), card).metadata.get(CARD_KEY) if card.is_file() else None
-    there = about.get("source") if isinstance(about, dict) else None
-    if there not in (None, facts.name):
-        raise OutputError(f"{output} already holds {there}. Choose a separate folder for {facts.name}.")
-    if output.is_file():
-        raise OutputError(f"{output} is a file. Choose a folder.")
-    others = sorted(path.name for path in output.glob("[!.]*") if path.name not in (CARD_FILENAME, MANIFEST_FILENAME))
-    ours = there is not None or any((output / name).is_file() for name in (MANIFEST_FILENAME, NOTES_FILENAME))
-    if others and not ours:  # images, say, or another raw tree: it would be unclear which of the two is loaded
-        names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        raise OutputError(
-            f"{output} holds other files ({names}) and no prepared dataset. Choose a new or an empty folder."
-        )
-    for builder in builders:
-        final = (output / builder.config.name).resolve()
-        foreign = [path.name for path in final.glob("*") if path.suffix != ".parquet"] if final.is_dir() else []
-        if foreign or final.is_file():
-            raise OutputError(
-                f"{final} holds other files ({', '.join(foreign[:3])}), which are not replaced. Choose another folder."
-            )
 
 
 @dataclass

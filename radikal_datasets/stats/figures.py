@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,8 @@ _PACKAGE = "radikal_datasets.stats"  # of the templates
 _MOST_BARS, _MOST_MAPS, _MOST_IN_MATRIX, _MOST_COLUMNS, _MOST_POINTS = 20, 12, 16, 24, 1500
 
 
-def _figure(title: str, summary: str, *content: Markup, note: str = "") -> Markup:
+def figure(title: str, summary: str, *content: Markup, note: str = "") -> Markup:
+    """Return a figure with its title and the sentence that describes it."""
     return render("figure.html", _PACKAGE, title=title, summary=summary, content=content, note=note)
 
 
@@ -39,14 +39,14 @@ def splits_figure(found: Statistics) -> Markup:
         for split, row in rows.items()
     )
     shown = [kind for i, kind in enumerate(kinds) if i < 2 or found.overall.images["unannotated"]]
-    return _figure("Images by split", summary, plots.key(shown), plots.bars(rows, texts, f"Images by split. {summary}"))
+    return figure("Images by split", summary, plots.key(shown), plots.bars(rows, texts, f"Images by split. {summary}"))
 
 
 def boxes_an_image_figure(overall: SetStatistics) -> Markup:
     """Plot a histogram of boxes per image."""
     histogram = overall.boxes_per_image
     if not histogram.sum():
-        return _figure("Boxes per image", "No image is annotated.")
+        return figure("Boxes per image", "No image is annotated.")
     counts = np.repeat(np.arange(len(histogram)), histogram)
     summary = (
         f"An annotated image has {counts.mean():.1f} boxes on average, half have {np.median(counts):.0f} or fewer, "
@@ -55,7 +55,7 @@ def boxes_an_image_figure(overall: SetStatistics) -> Markup:
     step = -(-len(histogram) // _MOST_COLUMNS)
     heights = [int(histogram[start : start + step].sum()) for start in range(0, len(histogram), step)]
     labels = [str(i * step) if step == 1 else f"{i * step}-{i * step + step - 1}" for i in range(len(heights))]
-    return _figure("Boxes per image", summary, plots.columns(heights, labels, "boxes", f"Histogram. {summary}"))
+    return figure("Boxes per image", summary, plots.columns(heights, labels, "boxes", f"Histogram. {summary}"))
 
 
 def classes_figure(found: Statistics) -> Markup:
@@ -63,7 +63,7 @@ def classes_figure(found: Statistics) -> Markup:
     boxes, images = found.overall.class_boxes, found.overall.class_images
     there = [(split, part) for split, part in found.splits.items() if part.class_boxes.any()]
     if not there:
-        return _figure("Classes", "There are no boxes.")
+        return figure("Classes", "There are no boxes.")
     order = np.argsort(-boxes, kind="stable")
     most, least = order[0], order[-1]
     summary = f"Boxes by class. Most: {found.classes[most]} ({boxes[most]:,})"
@@ -79,7 +79,7 @@ def classes_figure(found: Statistics) -> Markup:
     ]
     numbers = render("numbers_by_split.html", _PACKAGE, numbers=table(header, lines))
     spoken = f"{summary} " + ", ".join(f"{name}: {text}" for name, text in zip(rows, texts, strict=True))
-    return _figure("Classes", summary, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken), numbers)
+    return figure("Classes", summary, plots.key(split for split, _ in there), plots.bars(rows, texts, spoken), numbers)
 
 
 def together_figure(overall: SetStatistics) -> Markup | None:
@@ -88,7 +88,7 @@ def together_figure(overall: SetStatistics) -> Markup | None:
     if len(overall.classes) < 2:
         return None
     if not pairs.any():
-        return _figure("Classes together", "No image holds two classes.")
+        return figure("Classes together", "No image holds two classes.")
     i, j = np.unravel_index(pairs.argmax(), pairs.shape)
     names = overall.classes
     summary = f"Most often in the same image: {names[i]} and {names[j]}, {pairs[i, j]:,} times. {(pairs > 0).sum()} of "
@@ -100,7 +100,7 @@ def together_figure(overall: SetStatistics) -> Markup | None:
         summary += f" {len(chosen)} of {len(names)} classes are drawn."
     picture = plots.matrix([names[c] for c in chosen], overall.together[np.ix_(chosen, chosen)], summary)
     note = "Numbers: images that hold both classes; on the diagonal, images that hold the class."
-    return _figure("Classes together", summary, picture, note=note)
+    return figure("Classes together", summary, picture, note=note)
 
 
 def sizes_figure(overall: SetStatistics) -> Markup:
@@ -109,7 +109,7 @@ def sizes_figure(overall: SetStatistics) -> Markup:
     (w1, w2), (h1, h2) = (np.quantile(edge, (0.25, 0.75)) for edge in (sizes.width, sizes.height))
     total = len(sizes.width)
     summary = f"Half of the boxes are {w1:.0f} to {w2:.0f} pixels wide, half are {h1:.0f} to {h2:.0f} high. "
-    summary += f"The median covers {_percent(float(np.median(sizes.share)))} of its image. "
+    summary += f"The median covers {percent(float(np.median(sizes.share)))} of its image. "
     summary += "By COCO's limits (area below 32², below 96² pixels), "
     summary += ", ".join(f"{n / total:.0%} are {name}" for name, n in coco.items()) + "."
     drawn = np.arange(min(total, _MOST_POINTS)) * total // min(total, _MOST_POINTS)
@@ -123,7 +123,7 @@ def sizes_figure(overall: SetStatistics) -> Markup:
     picture = plots.scatter(groups, COCO_AREAS, f"Scatter of box width and height. {summary}")
     note = f"Each dot is a box{f', {len(drawn):,} of {total:,}' if len(drawn) < total else ''}. "
     note += "Dashed: COCO's limits between small, medium and large."
-    return _figure("Width and height", summary, *names, picture, note=note)
+    return figure("Width and height", summary, *names, picture, note=note)
 
 
 def size_table_figure(overall: SetStatistics) -> Markup:
@@ -140,7 +140,7 @@ def size_table_figure(overall: SetStatistics) -> Markup:
                     len(sizes.width),
                     round(middle[0]),
                     round(middle[1]),
-                    _percent(middle[2]),
+                    percent(middle[2]),
                     round(middle[3], 2),
                     *sizes.coco.values(),
                     sizes.tiny,
@@ -150,7 +150,7 @@ def size_table_figure(overall: SetStatistics) -> Markup:
         "Medians of width, height (pixels), share of the image and width over height; then how many boxes are small, "
     )
     summary += "medium, large (COCO), and tiny: a side under 8 pixels at 640 x 640."
-    return _figure("Sizes by class", summary, table(header, rows))
+    return figure("Sizes by class", summary, table(header, rows))
 
 
 def places_figures(found: Statistics) -> Markup:
@@ -195,61 +195,8 @@ def _map(name: str, values: np.ndarray, top: float, aspect: float) -> dict[str, 
     return {"heat": drawn, "scale": plots.scale(f"{top:.2g}"), "name": name, "where": where}
 
 
-def image_sizes_figure(overall: SetStatistics) -> Markup:
-    """Plot the most frequent image sizes."""
-    sizes = overall.image_sizes
-    (width, height, count), *others = sizes
-    if not others:
-        return _figure("Image sizes", f"Every image is {width} x {height} pixels.")
-    edges = overall.columns.sizes
-    (w1, h1), (w2, h2) = edges.min(axis=0), edges.max(axis=0)
-    summary = f"{len(sizes):,} sizes, {w1} to {w2} pixels wide and {h1} to {h2} high. "
-    summary += f"Most frequent: {width} x {height} ({count:,} images)."
-    drawn = sizes[:10]
-    rows = {f"{w} x {h}": [float(n)] for w, h, n in drawn}
-    if len(sizes) > len(drawn):
-        rows[f"{len(sizes) - len(drawn):,} other sizes"] = [float(sum(n for *_, n in sizes[len(drawn) :]))]
-    return _figure("Image sizes", summary, plots.bars(rows, [f"{n:,.0f}" for (n,) in rows.values()], summary))
-
-
-def gray_figures(found: Statistics) -> Sequence[Markup]:
-    """Plot gray levels of pixels, and mean gray levels of images, by split."""
-    overall, decoded = found.overall, len(found.overall.columns.gray)
-    if not decoded:
-        return [_figure("Gray levels", "No image could be decoded.")]
-    parts = {split: part for split, part in found.splits.items() if len(part.columns.gray)}
-    brightness = overall.brightness
-    low, middle, high = np.quantile(brightness, (0.05, 0.5, 0.95))
-    summary = (
-        f"Images have a median mean gray level of {middle:.0f} of 255, 90 % are between {low:.0f} and {high:.0f}. "
-    )
-    summary += "Splits should look alike here; if they do not, they were taken under different light."
-    spread = {
-        split: np.histogram(part.brightness, 32, (0, 256))[0] / len(part.brightness) for split, part in parts.items()
-    }
-    levels = overall.gray_histogram
-    assert levels is not None
-    shown = {split: part.columns.gray.mean(axis=0).reshape(64, 4).sum(axis=1) for split, part in parts.items()}
-    about = f"Pixels by gray level, mean of {decoded:,} images"
-    about += "" if decoded == overall.images["all"] else f" spread evenly over the {overall.images['all']:,}"
-    about += f". {_percent(float(levels[0]))} of the pixels are black (0), {_percent(float(levels[255]))} white (255)."
-    ends = ("0 black", "255 white")
-    return [
-        _figure("Gray levels of pixels", about, plots.key(parts), plots.lines(shown, ends, "gray level", about)),
-        _figure(
-            "Brightness of images", summary, plots.key(parts), plots.lines(spread, ends, "mean gray level", summary)
-        ),
-    ]
-
-
-def files_figure(overall: SetStatistics) -> Markup:
-    """Tabulate formats and bytes of the image files."""
-    rows = [(name, n, f"{size / 1e6:,.1f}", f"{size / 1e3 / n:,.1f}") for name, (n, size) in overall.files.items()]
-    summary = "Formats and sizes of the image files as stored in the dataset."
-    return _figure("Files", summary, table(("format", "files", "MB", "kB per file"), rows))
-
-
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a fraction in percent, with enough digits that it is not 0."""
     if share >= 0.1 or share == 0:
         return f"{share:.0%}"
     return f"{share:.1%}" if share >= 0.001 else f"{share:.3%}" if share >= 0.00001 else "under 0.001%"

@@ -12,6 +12,7 @@ from ..files import refuse_inside
 from ..view.pages import render, table, write_page
 from ..view.palette import SHADES
 from . import figures as figures
+from . import image_figures as image_figures
 from .split_statistics import SetStatistics
 from .statistics import Statistics
 
@@ -83,9 +84,9 @@ def _set(found: Statistics) -> Markup:
         sizes=[figures.sizes_figure(overall), figures.size_table_figure(overall)] if boxes else [],
         places=figures.places_figures(found) if boxes else "",
         files=[
-            figures.image_sizes_figure(overall),
-            *figures.gray_figures(found),
-            figures.files_figure(overall),
+            image_figures.image_sizes_figure(overall),
+            *image_figures.gray_figures(found),
+            image_figures.files_figure(overall),
         ],
     )
 
