@@ -37,12 +37,13 @@ from training.explaining.explained import Explained, explain
 from training.explaining.index_page import Entry, write_index
 from training.explaining.methods import METHODS, Effort, available_methods
 from training.explaining.redrawing import PARTS, redrawn
-from training.explaining.report import Files, annotated_image, write_image
+from training.explaining.report import annotated_image, numbers_of_image, write_image
 from training.explaining.summary import Summary, summarize
 from training.explaining.targets import Detector
 from training.run.arguments import explain_parser
 from training.run.data import class_names, load_splits
-from training.scoring.operating_point import best_operating_point, match
+from training.scoring.matching import match
+from training.scoring.operating_point import best_operating_point
 from training.using.saved_run import checked_classes, open_run
 
 #: File in the output folder with all numbers; it also marks a folder that may be replaced.
@@ -151,7 +152,7 @@ def _explain_images(
         )
         neighbors = (stems[i - 1] if i else None, stems[i + 1] if i + 1 < len(stems) else None)
         files = write_image(output, stems[i], done, names, normalization, neighbors)
-        images.append(_numbers(done, files, names))
+        images.append(numbers_of_image(done, files, names))
         # The maps are on disk; for hundreds of images neither maps nor pixels should stay in memory.
         kept = dataclasses.replace(
             done,
@@ -197,30 +198,6 @@ def _stems(chosen: Sequence[str]) -> list[str]:
 def _line(done: Explained) -> str:
     parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in done.seconds.items())
     return f"{done.case.name}: {len(done.explanations)} detections, {done.total_seconds:.1f} s ({parts})"
-
-
-def _numbers(done: Explained, files: Files, names: list[str]) -> dict[str, Any]:
-    case = done.case
-    return {
-        "name": case.name,
-        "seconds": done.seconds,
-        **dataclasses.asdict(files),
-        "input_size": list(case.pixels.shape[-2:]),
-        "truth": [{"box": box, "label": names[label]} for box, label in case.ground_truth],
-        "detections": [
-            {
-                "box": one.detection.box,
-                "label": names[one.detection.label],
-                "score": one.detection.score,
-                "true_box": one.partner,
-                "true_area": one.area,
-                "score_on_blurred": one.hidden_score,
-                "agreement": one.agreement,
-                "maps": {name: dataclasses.asdict(scores) for name, scores in one.scores.items()},
-            }
-            for one in done.explanations
-        ],
-    }
 
 
 def main(arguments: list[str] | None = None) -> int:

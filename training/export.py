@@ -33,22 +33,18 @@ import transformers
 from transformers.utils import logging as transformers_logging
 
 import radikal_datasets
-from loaders.decoding import resize_into
-from radikal_datasets.errors import ExportError, ImageFileError, RadikalError, SettingsError
+from radikal_datasets.errors import ExportError, RadikalError, SettingsError
 from radikal_datasets.files import atomic_file
 from training.models.gray_scale import stored_gray_scale
 from training.run.arguments import export_parser
-from training.using.image_files import find_images, find_references, read_pixels
-from training.using.onnx_module import ExportedDetector, ModelOutput, differences, sample_images
+from training.using.onnx_comparison import compared, on_canvas, samples_to_compare
+from training.using.onnx_module import ExportedDetector
 from training.using.trained_model import OpenedModel, open_model
 
 #: Largest difference from torch when both get the same pixels; boxes in pixels of the model's canvas.
 BOX_TOLERANCE, SCORE_TOLERANCE = 0.5, 0.005
 #: The same when each resizes the images itself, and the minimum fraction of detections within these tolerances.
 RESIZED_BOX_TOLERANCE, RESIZED_SCORE_TOLERANCE, RESIZED_PART = 1.0, 0.02, 0.9
-#: Number of detections per image that are compared, those with the highest scores.
-COMPARED = 20
-_CHECKED_IMAGES = 16
 # Families that call `len(tensor)`, which fixes the number of images to that of the example.
 _ASK_LENGTH = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2")
 
@@ -90,11 +86,11 @@ def export(opened: OpenedModel, output: Path, opset: int | None = None, check_im
         ImageFileError: there are no images to compare on.
     """
     detector = ExportedDetector(opened).eval()
-    samples = _samples(opened, check_images)
+    samples = samples_to_compare(opened, check_images)
     with atomic_file(output) as part:
         session = _write(detector, opened, part, opset)
-        same = np.concatenate([_compared(detector, opened, session, _on_canvas(s, opened.canvas)) for s in samples])
-        own = np.concatenate([_compared(detector, opened, session, sample) for sample in samples])
+        same = np.concatenate([compared(detector, opened, session, on_canvas(s, opened.canvas)) for s in samples])
+        own = np.concatenate([compared(detector, opened, session, sample) for sample in samples])
         written = next(one.version for one in onnx.load(part).opset_import if one.domain in ("", "ai.onnx"))
         near = (own <= (RESIZED_BOX_TOLERANCE, RESIZED_SCORE_TOLERANCE)).all(1).mean()
         box, score = same.max(0).tolist()
@@ -217,55 +213,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-def _samples(opened: OpenedModel, folder: Path | None) -> list[list[np.ndarray]]:
-    """Return the samples to compare on: the image and, for a model of pairs, its template; uint8 (H, W, 3)."""
-    if folder is None:
-        images = sample_images(opened.canvas)
-        return [[image, image[::-1, 3:].copy()] if opened.channels == "pair" else [image] for image in images]
-    files = find_images([folder], pairs=opened.channels == "pair")
-    if not files:
-        raise ImageFileError(f"--check_images {folder}: there is no image in this folder.")
-    if opened.channels == "pair":
-        files = find_references(files, None)
-    step = max(1, len(files) // _CHECKED_IMAGES)
-    chosen = files[::step][:_CHECKED_IMAGES]
-    return [
-        [read_pixels(file, opened.gray_scale) for file in (one.file, one.reference) if file is not None]
-        for one in chosen
-    ]
-
-
-def _on_canvas(images: list[np.ndarray], canvas: tuple[int, int]) -> list[np.ndarray]:
-    """Resize the images to the canvas, so that neither torch nor onnxruntime has anything left to resize."""
-    targets = [np.empty((*canvas, 3), np.uint8) for _ in images]
-    for target, image in zip(targets, images, strict=True):
-        resize_into(target, image, "exact")
-    return targets
-
-
-@torch.no_grad()
-def _compared(
-    detector: ExportedDetector, opened: OpenedModel, session: onnxruntime.InferenceSession, images: list[np.ndarray]
-) -> np.ndarray:
-    """Return the `differences` between torch and the file on an image (or image and template), in canvas pixels."""
-    inputs = {one.name: image[None] for one, image in zip(session.get_inputs(), images, strict=True)}
-    boxes, scores, labels = (np.asarray(value)[0] for value in session.run(None, inputs))
-    if len(images) == 1:
-        given = opened.processor(images=images[0], return_tensors="pt")["pixel_values"]
-    else:  # transformers has no processor of pairs
-        given = detector.pixel_values(*(torch.from_numpy(image[None]) for image in images))
-    outputs = opened.model(pixel_values=given)
-    height, width = images[0].shape[:2]
-    sizes = torch.tensor([[height, width]])
-    (found,) = opened.processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=sizes)
-    limit = torch.tensor([width, height, width, height])
-    torchs = ModelOutput(
-        torch.minimum(found["boxes"].clamp_min(0), limit).numpy(), found["scores"].numpy(), found["labels"].numpy()
-    )
-    scale = np.array(opened.canvas[::-1] * 2) / limit.numpy()
-    return differences(torchs, ModelOutput(boxes, scores, labels), scale, COMPARED)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -175,3 +176,28 @@ def _save(file: Path, image: Image.Image) -> None:
     out = io.BytesIO()
     image.save(out, "PNG")
     file.write_bytes(out.getvalue())
+
+
+def numbers_of_image(done: Explained, files: Files, names: list[str]) -> dict[str, Any]:
+    """Return the numbers of an image, for the JSON file."""
+    case = done.case
+    return {
+        "name": case.name,
+        "seconds": done.seconds,
+        **dataclasses.asdict(files),
+        "input_size": list(case.pixels.shape[-2:]),
+        "truth": [{"box": box, "label": names[label]} for box, label in case.ground_truth],
+        "detections": [
+            {
+                "box": one.detection.box,
+                "label": names[one.detection.label],
+                "score": one.detection.score,
+                "true_box": one.partner,
+                "true_area": one.area,
+                "score_on_blurred": one.hidden_score,
+                "agreement": one.agreement,
+                "maps": {name: dataclasses.asdict(scores) for name, scores in one.scores.items()},
+            }
+            for one in done.explanations
+        ],
+    }

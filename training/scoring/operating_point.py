@@ -8,15 +8,14 @@ a free box of its class; detections with a higher score choose first.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torchvision.ops import box_iou
 
 from radikal_datasets.errors import OperatingPointError
+from training.scoring.matching import assign, assigned, by_falling_score, match, matched_boxes, overlaps_of
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def inspect_parts(
         threshold: detections below it are ignored.
     """
     rows = []
-    for detections, target, matched in _assigned(predictions, targets, threshold):
+    for detections, target, matched in assigned(predictions, targets, threshold):
         defects, found = len(target["labels"]), int((matched >= 0).sum())
         rows.append((defects, found, len(detections["scores"])))
     defects, found, detected = np.array(rows, dtype=int).reshape(-1, 3).T
@@ -175,12 +174,12 @@ def confusion_matrix(
     unmatched boxes, the last row unmatched detections; their corner is 0.
     """
     counts = np.zeros((class_count + 1, class_count + 1), dtype=int)
-    for detections, target, matched in _assigned(predictions, targets, threshold):
+    for detections, target, matched in assigned(predictions, targets, threshold):
         predicted, true = np.asarray(detections["labels"], int), np.asarray(target["labels"], int)
         spare = np.flatnonzero(matched < 0)
         free = np.setdiff1d(np.arange(len(true)), matched)
-        overlaps = _overlaps(detections, target)[spare][:, free]
-        again = _assign(np.asarray(detections["scores"])[spare], overlaps, 0.5)
+        overlaps = overlaps_of(detections, target)[spare][:, free]
+        again = assign(np.asarray(detections["scores"])[spare], overlaps, 0.5)
         pairs = matched.copy()
         pairs[spare[again >= 0]] = free[again[again >= 0]]
         for box, label in zip(pairs, predicted, strict=True):
@@ -196,21 +195,6 @@ def all_correct(prediction: dict[str, Any], target: dict[str, Any], threshold: f
     return all(correct) and len(correct) == len(target["labels"])
 
 
-def detections_at(
-    prediction: dict[str, Any], target: dict[str, Any], threshold: float
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Return one image's detections from the threshold up, and the index (N,) of each one's true box, or -1."""
-    ((detections, _, matched),) = _assigned([prediction], [target], threshold)
-    return detections, matched
-
-
-def match(prediction: dict[str, Any], target: dict[str, Any], iou: float = 0.5) -> list[tuple[float, bool]]:
-    """Return (score, is correct) of each detection of one image; higher scores choose their box first."""
-    scores = np.asarray(prediction["scores"], dtype=float)
-    correct = _match(prediction, target, iou) >= 0
-    return [(float(scores[i]), bool(correct[i])) for i in _by_falling_score(scores)]
-
-
 def _correctness(
     predictions: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -218,52 +202,7 @@ def _correctness(
     scores, correct = [np.zeros(0)], [np.zeros(0, dtype=bool)]
     for prediction, target in zip(predictions, targets, strict=True):
         scores.append(np.asarray(prediction["scores"], dtype=float))
-        correct.append(_match(prediction, target) >= 0)
+        correct.append(matched_boxes(prediction, target) >= 0)
     together = np.concatenate(scores)
-    order = _by_falling_score(together)
+    order = by_falling_score(together)
     return together[order], np.concatenate(correct)[order]
-
-
-def _assigned(
-    predictions: Sequence[dict[str, Any]], targets: Sequence[dict[str, Any]], threshold: float
-) -> Iterator[tuple[dict[str, Any], dict[str, Any], np.ndarray]]:
-    """Yield per image: its detections from the threshold up, its ground truth, and each detection's true box or -1."""
-    for prediction, target in zip(predictions, targets, strict=True):
-        # Detections below the threshold choose last, so leaving them out changes no other match.
-        kept = np.flatnonzero(np.asarray(prediction["scores"], dtype=float) >= threshold)
-        detections = {name: np.asarray(prediction[name])[kept] for name in ("boxes", "scores", "labels")}
-        yield detections, target, _match(detections, target)
-
-
-def _match(prediction: dict[str, Any], target: dict[str, Any], iou: float = 0.5) -> np.ndarray:
-    """Return the index (N,) of the true box of its class that each detection is matched with, or -1."""
-    same_class = np.asarray(prediction["labels"], int)[:, None] == np.asarray(target["labels"], int)
-    return _assign(prediction["scores"], _overlaps(prediction, target) * same_class, iou)
-
-
-def _assign(scores: Any, overlaps: np.ndarray, iou: float) -> np.ndarray:
-    """Return the column (N,) of `overlaps` (N, M) that each row is matched with, or -1.
-
-    Rows choose by falling score, each the free column with the highest overlap.
-    """
-    matched = np.full(len(overlaps), -1)
-    free = np.ones(overlaps.shape[1], dtype=bool)
-    # Nearly all of a DETR's detections overlap nothing; only the others need to be processed.
-    candidates = np.max(overlaps, axis=1, initial=0.0) >= iou
-    for i in _by_falling_score(scores):
-        if candidates[i]:
-            column = int(np.argmax(overlaps[i] * free))
-            if free[column] and overlaps[i, column] >= iou:
-                matched[i], free[column] = column, False
-    return matched
-
-
-def _overlaps(prediction: dict[str, Any], target: dict[str, Any]) -> np.ndarray:
-    """Return the IoU (N, M); 0 if neither box has an area."""
-    detected, true = (torch.tensor(np.asarray(item["boxes"], float)).reshape(-1, 4) for item in (prediction, target))
-    return np.nan_to_num(box_iou(detected, true).numpy())
-
-
-def _by_falling_score(scores: Any) -> np.ndarray:
-    """Return the indices by falling score; equal scores stay in their order."""
-    return np.argsort(-np.asarray(scores, dtype=float), kind="stable")

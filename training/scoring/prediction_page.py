@@ -13,7 +13,8 @@ from radikal_datasets.view.overlay import Mark, overlay
 from radikal_datasets.view.pages import embedded, within
 from radikal_datasets.view.palette import CORRECT, FALSE_POSITIVE, MISSED, ink
 from radikal_datasets.view.viewer import Figure, Filter, write_viewer
-from training.scoring.operating_point import detections_at, inspect_parts
+from training.scoring.matching import detections_at
+from training.scoring.operating_point import inspect_parts
 from training.scoring.page_images import MAX_BYTES, SHOWN, image_files, try_to_write
 
 _CORRECT_ONES = 6  # of `SHOWN`

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from radikal_datasets.hub_client.endpoint import DEFAULT_NAMESPACE
 from radikal_datasets.prepared.card_text import CARD_FILENAME, Block, Card, parse_card
-from radikal_datasets.prepared.reading import prepared_source
 from radikal_datasets.source import Source
-from radikal_datasets.sources import is_source, source_info
-from training.run.arguments import DEFAULT_THRESHOLD
-from training.run.settings import Settings
-from training.using.trained_model import OpenedModel
+from training.using.card_sections import sections
+from training.using.described_model import SCORES, TrainedModel, coco_scores
 
 _BLOCK = "model"
 _TAGS = ("industrial-inspection", "defect-detection")
-# Paths on this machine, and settings that do not affect the model.
-_LOCAL = (
-    "data_dir",
-    "output_dir",
-    "overwrite_output_dir",
-    "resume_from_checkpoint",
-    "report_to",
-    "num_threads",
-    "dataloader_num_workers",
-    "combine_with",
-    "eval_steps",
-    "checkpointing_steps",
-    "checkpoints_total_limit",
-)
-_SCORES = {"map": "AP", "map_50": "AP50", "map_75": "AP75", "mar_100": "AR100"}
 # Metadata keys that are generated; all others were written by a person.
 _OUR_KEYS = {
     "license",
@@ -49,51 +25,6 @@ _OUR_KEYS = {
     "datasets",
     "model-index",
 }
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """A dataset the model was trained on: name, configuration, and source (None for a user's own images)."""
-
-    name: str
-    config: str | None
-    source: Source | None
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """The model that a card describes.
-
-    Attributes:
-        opened: the model of a run.
-        settings: settings of the run.
-        metrics: content of its metrics.json; empty if the run has not finished.
-    """
-
-    opened: OpenedModel
-    settings: Settings
-    metrics: Mapping[str, Any]
-
-    @cached_property
-    def sets(self) -> list[TrainingSet]:
-        """The datasets it was trained on, in the order of the settings."""
-        sets = [_training_set(self.settings.dataset_name, self.settings.dataset_config_name)]
-        for other in self.settings.combine_with or []:
-            known = other if isinstance(other, Mapping) else {"path": other}
-            sets.append(_training_set(str(known.get("path")), known.get("name")))
-        return sets
-
-    @property
-    def sources(self) -> list[Source]:
-        """The sources of these datasets, without repetition."""
-        return list({one.source.name: one.source for one in self.sets if one.source is not None}.values())
-
-
-def _training_set(path: str, config: str | None) -> TrainingSet:
-    folder = Path(path)
-    source = prepared_source(folder) if folder.is_dir() else path.rpartition("/")[2]
-    shown = path if path.startswith(f"{DEFAULT_NAMESPACE}/") else _without_folders(path)
-    return TrainingSet(shown, config, source_info(source) if source is not None and is_source(source) else None)
 
 
 def model_card(trained: TrainedModel, repo_id: str, endpoint: str, older: str | None = None) -> str:
@@ -112,7 +43,7 @@ def model_card(trained: TrainedModel, repo_id: str, endpoint: str, older: str | 
     tags = before.metadata.get("tags")
     data["tags"] += [tag for tag in (tags if isinstance(tags, list) else []) if tag not in data["tags"]]
     block = before.block(_BLOCK) or Block(_BLOCK, "")
-    block.text = "\n\n".join(part for part in _sections(trained, repo_id, endpoint) if part) + "\n"
+    block.text = "\n\n".join(part for part in sections(trained, repo_id, endpoint) if part) + "\n"
     others = [one for one in before.blocks if one.name != _BLOCK]
     return Card({**data, **theirs}, before.before, [block, *others]).to_text()
 
@@ -139,7 +70,7 @@ def _license(sources: list[Source]) -> dict[str, Any]:
 
 
 def _eval_results(trained: TrainedModel) -> list[EvalResult]:
-    coco = _coco(trained.metrics.get("test"))
+    coco = coco_scores(trained.metrics.get("test"))
     name, title = (" and ".join(texts) for texts in ([one.name for one in trained.sets], _titles(trained)))
     return [
         EvalResult(
@@ -152,169 +83,10 @@ def _eval_results(trained: TrainedModel) -> list[EvalResult]:
             metric_name=metric,
             metric_value=round(coco[key], 4),
         )
-        for key, metric in _SCORES.items()
+        for key, metric in SCORES.items()
         if coco.get(key, -1) >= 0
     ]
 
 
 def _titles(trained: TrainedModel) -> list[str]:
     return [one.source.title if one.source else one.name for one in trained.sets]
-
-
-def _sections(trained: TrainedModel, repo_id: str, endpoint: str) -> list[str]:
-    return [
-        f"# {repo_id.partition('/')[2]}\n\n{_summary(trained)}",
-        "## What it was trained on\n\n" + _training_data(trained),
-        "## Scores\n\n" + _scores(trained),
-        "## Operating point\n\n" + _operating_point(trained),
-        "## How to use it\n\n" + _usage(trained, repo_id, endpoint),
-        "## Limits\n\n" + _limits(trained),
-        "## Settings\n\n" + _settings(trained.settings),
-    ]
-
-
-def _summary(trained: TrainedModel) -> str:
-    config = trained.opened.model.config
-    backbone = getattr(getattr(config, "backbone_config", None), "backbone", None)
-    millions = sum(parameter.numel() for parameter in trained.opened.model.parameters()) / 1e6
-    height, width = trained.opened.canvas
-    inputs = {
-        "gray": ", as gray images",
-        "pair": ", each with its defect-free template and the difference of the two",
-    }.get(trained.opened.channels, "")
-    return (
-        f"A detector for {', '.join(trained.opened.class_names)}: {config.model_type}"
-        + (f" with the backbone {backbone}" if backbone else "")
-        + f", {millions:.1f} million parameters. Its input images are resized to {width} x {height} pixels{inputs}. "
-        "Trained with `training/train.py` of radikal-datasets."
-    )
-
-
-def _training_data(trained: TrainedModel) -> str:
-    settings, lines = trained.settings, list[str]()
-    for one in trained.sets:
-        name = f"`{one.name}`" + (f", `{one.config}`" if one.config else "")
-        if one.source is None:
-            lines.append(f"- {name}. License of its images: unknown to radikal-datasets; write it here by hand")
-            continue
-        license = one.source.license
-        lines.append(
-            f"- {name}: [{one.source.title}]({one.source.homepage}). License of its images: {license.name}. "
-            f"{license.summary} Its consequences for a model trained on them are for the model's owner to judge"
-        )
-        lines += [f"    - {note}" for note in one.source.notes]
-    lines.append(f"- Split: `{settings.protocol or 'recommended'}`")
-    if settings.model_name_or_path:
-        lines.append(f"- Started from `{_without_folders(settings.model_name_or_path)}`")
-    if settings.backbone_weights:
-        lines.append(f"- Backbone started from `{_without_folders(settings.backbone_weights)}`")
-    return "\n".join(lines)
-
-
-def _scores(trained: TrainedModel) -> str:
-    parts = {name: _coco(trained.metrics.get(name)) for name in ("validation", "test")}
-    parts = {name: coco for name, coco in parts.items() if coco}
-    if not parts:
-        return "None: the run has not finished, or no split of its dataset is annotated."
-    rows = [[name, *(_number(coco.get(key)) for key in _SCORES)] for name, coco in parts.items()]
-    text = _table(["split", *_SCORES.values()], rows)
-    name, coco = list(parts.items())[-1]
-    if per_class := coco.get("map_per_class"):
-        ap50 = coco.get("map_50_per_class") or {}
-        header = ["class", f"AP ({name})", *(["AP50"] if ap50 else [])]
-        rows = [[one, _number(v), *([_number(ap50.get(one))] if ap50 else [])] for one, v in per_class.items()]
-        text += "\n\n" + _table(header, rows)
-    about = "COCO metrics, from 0 to 1. The weights were chosen on validation; test was evaluated once, at the end."
-    return f"{text}\n\n{about} {_hardware(trained.metrics)}"
-
-
-def _hardware(metrics: Mapping[str, Any]) -> str:
-    config, training = metrics.get("config") or {}, metrics.get("training") or {}
-    text = f"Trained on {config.get('device') or 'an unknown device'}"
-    if training.get("processes", 1) > 1:
-        text += f", {training['processes']} processes"
-    if config.get("precision"):
-        text += f", precision `{config['precision']}`"
-    if training.get("steps"):
-        text += f", {training['steps']} steps in {training.get('seconds', 0) / 60:.0f} minutes"
-    return text + "."
-
-
-def _operating_point(trained: TrainedModel) -> str:
-    threshold = trained.opened.threshold
-    if threshold is None:
-        return (
-            f"None was chosen. `training/predict.py` then uses a threshold of {DEFAULT_THRESHOLD}, which is only a "
-            "guess: choose a threshold on your own images."
-        )
-    text = f"Scores of at least **{threshold:.3f}**, chosen on validation."
-    for name in ("test", "validation"):
-        point = (trained.metrics.get("operating_point") or {}).get(name) or {}
-        if "misses_per_100_parts" in point:
-            misses, calls = point["misses_per_100_parts"], point["false_calls_per_100_parts"]
-            parts = f"On {name} ({point['parts']} images), there are"
-            return f"{text} {parts} {misses:.1f} missed defects and {calls:.1f} false positives per 100 images."
-    return text
-
-
-def _usage(trained: TrainedModel, repo_id: str, endpoint: str) -> str:
-    threshold = f"{trained.opened.threshold or DEFAULT_THRESHOLD:.3f}"
-    shell = f"export HF_ENDPOINT={endpoint}\nexport HF_TOKEN=...\n"
-    command = f"python training/predict.py {repo_id} IMAGES --output found --threshold {threshold}"
-    if trained.opened.channels == "pair":
-        return (
-            "It needs the template of each image, so use it with radikal-datasets, not with transformers' pipeline:\n\n"
-            f"```console\n{shell}{command} --references TEMPLATES\n```"
-        )
-    code = (
-        "from transformers import pipeline\n\n"
-        f'detector = pipeline("object-detection", "{repo_id}")\ndetector("image.png", threshold={threshold})\n'
-    )
-    return f"```console\n{shell}{command}\n```\n\n```python\n{code}```"
-
-
-def _limits(trained: TrainedModel) -> str:
-    lines = [
-        "- The scores hold for images like those of the split: same camera, lighting, resolution and material. Score "
-        "it again before using it on others.",
-        "- It knows only the classes above; it misses any other defect, or assigns it a wrong class.",
-        "- It was not designed, tested or certified to decide on its own whether a part is safe.",
-    ]
-    if any(not source.real for source in trained.sources):
-        lines.insert(1, "- Some of its training images are synthetic: scores on real ones will be lower.")
-    coco = _coco(trained.metrics.get("test")) or _coco(trained.metrics.get("validation"))
-    weak = [name for name, value in (coco.get("map_per_class") or {}).items() if 0 <= value < 0.1]
-    if weak:
-        lines.append(f"- It finds almost no {', '.join(weak)} (AP below 0.1).")
-    return "\n".join(lines)
-
-
-def _settings(settings: Settings) -> str:
-    rows = [
-        [f"`{name}`", f"`{_without_folders(value) if isinstance(value, str) else value}`"]
-        for name, value in dataclasses.asdict(settings).items()
-        if name not in _LOCAL and value is not None
-    ]
-    return _table(["setting", "value"], rows)
-
-
-def _without_folders(name: str) -> str:
-    """Return the last part of a path, so that folders of this machine stay private; any other text unchanged."""
-    return Path(name).name if name.startswith(("/", "~", ".")) or name.count("/") > 1 or Path(name).exists() else name
-
-
-def _coco(part: Any) -> dict[str, Any]:
-    """Return the COCO scores of one split, from metrics.json."""
-    if not isinstance(part, Mapping):
-        return {}
-    inner = part.get("coco")
-    return dict(inner if isinstance(inner, Mapping) else part)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, int | float) and value >= 0 else ""
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
