@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Column, Table
 
-from . import splits
+from . import source_commands, splits
 from ._version import __version__
 from .errors import RadikalError
 from .hub import commands as hub_commands
 from .hub_server import commands as hub_server_commands
 from .initializing.command import init
 from .training_commands import TRAINING_COMMANDS, dashed, run_training_command
+from .verify_command import Protocol, verify
 
 _CANNOT = 2
 
@@ -39,181 +38,16 @@ app.command()(init)
 app.command()(hub_commands.push)
 app.command()(hub_commands.doctor)
 app.add_typer(hub_server_commands.app, name="hub", help="The embedded Hub: serve, users, tokens, verify.")
+app.command("list")(source_commands.list_)
+app.command()(source_commands.info)
+app.command()(source_commands.sample)
+app.command()(source_commands.download)
+app.command()(verify)
 console = Console()
 
-SourceName = Annotated[str, typer.Argument(help="A source listed by `radikal-datasets list`.", metavar="SOURCE")]
 SourceOrFolder = Annotated[
     str, typer.Argument(help="A source, or a folder of your own images.", metavar="SOURCE|FOLDER")
 ]
-Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")]
-
-
-@app.command("list")
-def list_(
-    compare: Annotated[bool, typer.Option("--compare", help="Show all facts about the sources side by side.")] = False,
-) -> None:
-    """List the sources with their size, annotations and license."""
-    from .sources import list_sources
-
-    if compare:
-        return _print_comparison()
-    table = Table("source", "images", "configs", "annotations", "may be passed on", "what")
-    table.columns[0].no_wrap = True
-    for source in list_sources():
-        single = [config for config in source.configs if not config.parts]
-        known = [config.images for config in single if config.images is not None]
-        images = f"{sum(known):,}" + ("+" if len(known) < len(single) else "") if known else "?"
-        allowed = f"yes ({source.license.name})" if source.license.redistributable else "no"
-        annotations = source.annotations.partition(";")[0]
-        what = source.title.partition(": ")[2]
-        table.add_row(source.name, images, str(len(source.configs)), annotations, allowed, what)
-    console.print(table)
-    console.print("For the download page, license, layout and configurations of one: radikal-datasets info SOURCE")
-    console.print(
-        "Your own images, labeled as COCO, YOLO, VOC, masks, Label Studio, CVAT, LabelMe, imagefolder or a table: "
-        "radikal-datasets init FOLDER"
-    )
-
-
-def _print_comparison() -> None:
-    from .comparing import BEST_USE, decision_matrix, footnotes
-
-    matrix = decision_matrix()
-    uses = {name: facts.pop(BEST_USE) for name, facts in matrix.items()}
-    # At 80 columns, wrapping a word is better than truncating it.
-    columns = [Column(name, overflow="fold") for name in ("", *matrix)]
-    table = Table(*columns, box=HORIZONTALS, show_lines=True, pad_edge=False)
-    for fact in next(iter(matrix.values())):
-        table.add_row(f"[bold]{fact}[/bold]", *(facts[fact] for facts in matrix.values()))
-    console.print(table)
-    for name, use in uses.items():
-        console.print(f"[bold]{name}[/bold]: {use}", highlight=False)
-    console.print()
-    for note in footnotes():
-        console.print(note, highlight=False, markup=False)
-
-
-@app.command()
-def info(source: SourceName) -> None:
-    """Show a source's facts: its download page, license, layout and configurations."""
-    from .sources import source_info
-
-    facts = source_info(source)
-    console.print(f"[bold]{facts.title}[/bold]\n", highlight=False)
-    for label, value in (
-        ("Homepage", facts.homepage),
-        ("Download", facts.download_page),
-        ("License", f"{facts.license.name}. {facts.license.summary}"),
-        ("Images", f"{facts.modality}; {'real' if facts.real else 'synthetic'}; annotations: {facts.annotations}"),
-        ("Protocols", ", ".join(facts.protocols)),
-        ("Best for", facts.best_use),
-    ):
-        console.print(f"{label + ':':<11}{value}", highlight=False, markup=False)
-    console.print(f"\nFolder layout:\n{facts.layout}\n", highlight=False, markup=False)
-    table = Table("config", "images", "boxes", "classes")
-    for config in facts.configs:
-        table.add_row(config.name, _number(config.images), _number(config.boxes), ", ".join(config.classes))
-    console.print(table)
-    for note in facts.notes:
-        console.print(f"- {note}", highlight=False, markup=False)
-    console.print(f"\n{facts.citation}", highlight=False, markup=False)
-
-
-@app.command()
-def sample(
-    source: SourceName,
-    out: Annotated[Path, typer.Argument(help="Folder to create.")],
-    images: Annotated[int, typer.Option(help="Number of valid images per configuration.")] = 24,
-    seed: Annotated[int, typer.Option(help="The same seed gives identical files.")] = 0,
-    broken: Annotated[bool, typer.Option("--broken", help="Also add faults that cost images.")] = False,
-) -> None:
-    """Generate a small synthetic tree in a source's own layout, for a dry run."""
-    from .samples import make_sample
-
-    traps = make_sample(source, out, images=images, seed=seed, broken=broken)
-    console.print(
-        f"Wrote synthetic images in the layout of {source} to {out}. "
-        f"{len(traps)} deliberate faults are listed in {out}.traps.json."
-    )
-
-
-@app.command()
-def download(
-    source: SourceName,
-    output_dir: Annotated[Path, typer.Option(help="Where to create a folder with the source's name.")],
-) -> None:
-    """Download a source if its license allows; otherwise show the page, the license and the expected folder."""
-    from .loading import download as downloads
-    from .sources import source_info
-
-    folder = downloads.download(source_info(source), output_dir)
-    console.print(
-        f"{folder} is complete and matches its checksum. Next: radikal-datasets verify {source} --data-dir {folder}"
-    )
-
-
-@app.command()
-def verify(
-    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
-    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
-    *,
-    data_dir: Annotated[str | None, typer.Option(help="For a source: raw tree, its parent, or its archive.")] = None,
-    protocol: Protocol = splits.RECOMMENDED,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Decode every image, look for leaks across splits and suspicious boxes.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    html: Annotated[Path | None, typer.Option(help="With --deep: write a page that shows the findings.")] = None,
-) -> None:
-    """Check a raw tree and report every problem.
-
-    Exits with 0: clean, or only known repairs; 1: an image or box would be lost; 2: the tree cannot be read.
-    """
-    from .leaks import find_leaks
-    from .leaks.page import write_leaks_page
-    from .leaks.tables import print_leaks
-    from .loading.sets import open_sets
-    from .own_data.scanning import is_own_data
-    from .sources import OWN, is_source, plain_name
-    from .stats.page import check_place
-    from .verification import verify as verify_tree
-    from .verification_tables import print_verification
-
-    if html is not None:
-        check_place(html, data_dir)
-        if not deep:
-            raise typer.BadParameter("--html shows the findings of --deep. Pass both.")
-    exit_code = 0
-    source = plain_name(source)
-    if data_dir is None and is_own_data(source):
-        source, data_dir = OWN, source
-    if not is_source(source) and data_dir is None:
-        if not deep:
-            raise typer.BadParameter(
-                f'"{source}" is not a source. To verify a raw tree, name its source and pass --data-dir. '
-                'To check a folder written by "prepare", add --deep. To see what a folder of your own images lacks: '
-                f"radikal-datasets init {source}"
-            )
-        found = {title: find_leaks(splits) for title, splits in open_sets(source, config)}
-        printed = {title: leaks.to_dict() for title, leaks in found.items()}
-    elif data_dir is None:
-        raise typer.BadParameter(f"Pass --data-dir with the raw tree of {source}.")
-    else:
-        result = verify_tree(source, config, data_dir=data_dir, protocol=protocol, deep=deep)
-        exit_code, printed = result.exit_code, result.to_dict()
-        found = {f"{source}/{name}" if len(result.leaks) > 1 else source: one for name, one in result.leaks.items()}
-        if not as_json:
-            print_verification(console, result)
-    if html is not None:
-        write_leaks_page(html, Path(source).resolve().name, found)
-    if as_json:
-        sys.stdout.write(json.dumps(printed, indent=1) + "\n")
-    else:
-        for title, leaks in found.items():
-            print_leaks(console, title, leaks)
-        if html is not None:
-            console.print(f"Wrote the findings, with images, to {html}", highlight=False, markup=False)
-    raise typer.Exit(exit_code)
 
 
 @app.command()
@@ -329,10 +163,6 @@ def export(
         console.print(title, highlight=False, markup=False, soft_wrap=True)
         for line in others:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _number(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"
 
 
 def _training_command(command: str, what: str) -> None:

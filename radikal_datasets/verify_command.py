@@ -1,0 +1,80 @@
+"""`radikal-datasets verify`: check a raw tree, or a folder that `prepare` wrote."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from . import splits
+
+console = Console()
+
+Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.PROTOCOLS)}.")]
+
+
+def verify(
+    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
+    *,
+    data_dir: Annotated[str | None, typer.Option(help="For a source: raw tree, its parent, or its archive.")] = None,
+    protocol: Protocol = splits.RECOMMENDED,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every image, look for leaks across splits and suspicious boxes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="With --deep: write a page that shows the findings.")] = None,
+) -> None:
+    """Check a raw tree and report every problem.
+
+    Exits with 0: clean, or only known repairs; 1: an image or box would be lost; 2: the tree cannot be read.
+    """
+    from .leaks import find_leaks
+    from .leaks.page import write_leaks_page
+    from .leaks.tables import print_leaks
+    from .loading.sets import open_sets
+    from .own_data.scanning import is_own_data
+    from .sources import OWN, is_source, plain_name
+    from .stats.page import check_place
+    from .verification import verify as verify_tree
+    from .verification_tables import print_verification
+
+    if html is not None:
+        check_place(html, data_dir)
+        if not deep:
+            raise typer.BadParameter("--html shows the findings of --deep. Pass both.")
+    exit_code = 0
+    source = plain_name(source)
+    if data_dir is None and is_own_data(source):
+        source, data_dir = OWN, source
+    if not is_source(source) and data_dir is None:
+        if not deep:
+            raise typer.BadParameter(
+                f'"{source}" is not a source. To verify a raw tree, name its source and pass --data-dir. '
+                'To check a folder written by "prepare", add --deep. To see what a folder of your own images lacks: '
+                f"radikal-datasets init {source}"
+            )
+        found = {title: find_leaks(splits) for title, splits in open_sets(source, config)}
+        printed = {title: leaks.to_dict() for title, leaks in found.items()}
+    elif data_dir is None:
+        raise typer.BadParameter(f"Pass --data-dir with the raw tree of {source}.")
+    else:
+        result = verify_tree(source, config, data_dir=data_dir, protocol=protocol, deep=deep)
+        exit_code, printed = result.exit_code, result.to_dict()
+        found = {f"{source}/{name}" if len(result.leaks) > 1 else source: one for name, one in result.leaks.items()}
+        if not as_json:
+            print_verification(console, result)
+    if html is not None:
+        write_leaks_page(html, Path(source).resolve().name, found)
+    if as_json:
+        sys.stdout.write(json.dumps(printed, indent=1) + "\n")
+    else:
+        for title, leaks in found.items():
+            print_leaks(console, title, leaks)
+        if html is not None:
+            console.print(f"Wrote the findings, with images, to {html}", highlight=False, markup=False)
+    raise typer.Exit(exit_code)
