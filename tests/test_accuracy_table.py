@@ -67,11 +67,11 @@ def test_seeds_of_other_days_and_commits_are_combined() -> None:
         made_run(2, 0.6, dirty=True),
     ]
     head, row = summary(runs)
-    told = dict(zip(head, row, strict=True))
-    assert told["seeds"] == "3"
-    assert told["test AP50"] == "0.600 ± 0.100"
-    assert told["test AP"] == "0.300 ± 0.050"
-    assert told["commits"] == "cccccccc, cccccccc+changes, dddddddd"
+    reported = dict(zip(head, row, strict=True))
+    assert reported["seeds"] == "3"
+    assert reported["test AP50"] == "0.600 ± 0.100"
+    assert reported["test AP"] == "0.300 ± 0.050"
+    assert reported["commits"] == "cccccccc, cccccccc+changes, dddddddd"
 
 
 def test_notes_on_a_run_appear_in_its_line() -> None:

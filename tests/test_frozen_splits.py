@@ -67,13 +67,13 @@ def test_a_changed_list_is_refused(tmp_path: Path) -> None:
 
 @given(frozen_sets, frozen_sets)
 def test_every_image_that_differs_is_named(before: dict[str, Line], now: dict[str, Line]) -> None:
-    told = compare(before, now)
+    reported = compare(before, now)
     differ = {i for i in {*before, *now} if before.get(i) != now.get(i)}
-    named = {entry.split()[0] for entries in vars(told).values() for entry in entries}
+    named = {entry.split()[0] for entries in vars(reported).values() for entry in entries}
     assert named == differ
-    assert bool(told) == bool(differ)
-    assert {entry.split()[0] for entry in told.missing} == before.keys() - now.keys()
-    assert {entry.split()[0] for entry in told.new} == now.keys() - before.keys()
+    assert bool(reported) == bool(differ)
+    assert {entry.split()[0] for entry in reported.missing} == before.keys() - now.keys()
+    assert {entry.split()[0] for entry in reported.new} == now.keys() - before.keys()
 
 
 @given(st.permutations([([0.0, 1.0, 2.0, 3.0], 0), ([0.0, 1.0, 2.0, 3.0], 1), ([-0.0, 1.0, 2.5, 3.0], 1)]))
@@ -123,7 +123,7 @@ def test_command_line(sample_tree: Callable[..., Path], tmp_path: Path, capsys: 
 def test_todays_builder_gives_the_frozen_splits(name: str, real_data: Callable[[str], Path], tmp_path: Path) -> None:
     source, config = frozen_splits.SETS[name]
     splits = load_dataset(source, config, data_dir=str(real_data(name)), cache_dir=str(tmp_path))
-    told = compare(read(name), frozen_splits.of_splits(splits))
+    reported = compare(read(name), frozen_splits.of_splits(splits))
     # Only a part of DeepPCB is available: its images must be in their frozen splits.
-    told.missing = [] if name == "deeppcb" else told.missing
-    assert not told, told.lines()[:5]
+    reported.missing = [] if name == "deeppcb" else reported.missing
+    assert not reported, reported.lines()[:5]

@@ -26,7 +26,7 @@ def unit_lists(draw: st.DrawFn, max_size: int = 60, max_images: int = 1) -> list
     ]
 
 
-def twins(names: list[str]) -> splits.Unit:
+def identical(names: list[str]) -> splits.Unit:
     """Byte-identical images of one class: the group is named after the smallest id and counted once."""
     return splits.Unit(min(names), tuple(sorted(names)), 1, frozenset("a"))
 
@@ -68,12 +68,12 @@ def test_removing_one_of_several_exact_duplicates_moves_at_most_two_other_groups
     sizes: list[int], test_share: float, seed: int
 ) -> None:
     """Each image is removed in turn. What is left of its own group counts among the two, and may have a new name."""
-    groups = [[f"{seed}_{number:02d}_{twin}" for twin in range(size)] for number, size in enumerate(sizes)]
+    groups = [[f"{seed}_{number:02d}_{copy}" for copy in range(size)] for number, size in enumerate(sizes)]
     # Of three units two of which have places on both sides of validation, all three may change (docs/splits.md).
     assume(len(groups) != 3 or sum(len(group) > 1 for group in groups) < 2)
 
     def cut(groups: list[list[str]]) -> dict[frozenset[str], str]:
-        found = splits.cut("s", [twins(names) for names in groups], CLASSES, test_share=test_share)
+        found = splits.cut("s", [identical(names) for names in groups], CLASSES, test_share=test_share)
         return {frozenset(names): found[min(names)] for names in groups}
 
     before = cut(groups)
@@ -88,8 +88,8 @@ def test_removing_one_of_several_exact_duplicates_moves_at_most_two_other_groups
 
 @given(st.lists(st.integers(1, 3), min_size=3, max_size=12), st.integers(0, 10**6))
 def test_three_sets_of_exact_duplicates_fill_three_splits(sizes: list[int], seed: int) -> None:
-    groups = [[f"{seed}_{number}_{twin}" for twin in range(size)] for number, size in enumerate(sizes)]
-    found = splits.cut("s", [twins(names) for names in groups], CLASSES)
+    groups = [[f"{seed}_{number}_{copy}" for copy in range(size)] for number, size in enumerate(sizes)]
+    found = splits.cut("s", [identical(names) for names in groups], CLASSES)
     assert set(found.values()) == {"train", "validation", "test"}
 
 

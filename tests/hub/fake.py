@@ -24,7 +24,7 @@ import pytest
 
 #: method, path, headers, body -> status, headers, body; None: close the connection without an answer.
 Answer = tuple[int, dict[str, str], object]
-Behaviour = Callable[[str, str, dict[str, str], bytes], Answer | None]
+Behavior = Callable[[str, str, dict[str, str], bytes], Answer | None]
 
 _CHANGED_IN_PLACE = (
     (huggingface_hub.constants, ("ENDPOINT", "HUGGINGFACE_CO_URL_TEMPLATE", "HF_HUB_DISABLE_TELEMETRY")),
@@ -61,7 +61,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, on: bool = True) -> None:
 class FakeHub:
     """Answer as `behave` says, and record each request in `asked` as (method, path, authorization)."""
 
-    def __init__(self, behave: Behaviour):
+    def __init__(self, behave: Behavior):
         self.behave = behave
         self.asked: list[tuple[str, str, str | None]] = []
         self.date: str | None = None  # the time that it reports
@@ -106,7 +106,7 @@ class FakeHub:
 
 
 @contextmanager
-def fake_hub(behave: Behaviour) -> Iterator[FakeHub]:
+def fake_hub(behave: Behavior) -> Iterator[FakeHub]:
     """Serve until the block ends."""
     hub = FakeHub(behave)
     with _served(hub.server):

@@ -12,13 +12,13 @@ from tests.hub.fake import FakeHub, SmallHub, fake_hub, offline, use_hub
 
 
 @pytest.fixture
-def behaviour() -> SmallHub:
+def behavior() -> SmallHub:
     return SmallHub()
 
 
 @pytest.fixture
-def hub(behaviour: SmallHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    with fake_hub(behaviour) as hub:
+def hub(behavior: SmallHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    with fake_hub(behavior) as hub:
         use_hub(monkeypatch, hub.url)
         yield hub
 
@@ -36,36 +36,36 @@ def failed(checks: list[Check]) -> list[str]:
     return [check.name for check in checks if check.ok is False]
 
 
-def test_a_good_hub_passes_and_is_left_unchanged(hub: FakeHub, behaviour: SmallHub) -> None:
+def test_a_good_hub_passes_and_is_left_unchanged(hub: FakeHub, behavior: SmallHub) -> None:
     checks = diagnose("hf_good")
     assert failed(checks) == []
     found = by_name(checks)
     assert "anna, member of plant; role of the token: write" in found["who am I"].found
     assert "by LFS" in found["large files"].found
-    assert behaviour.repositories == {}
+    assert behavior.repositories == {}
     assert any(path == "/api/repos/create" for _, path, _ in hub.asked)
 
 
-def test_read_only_creates_nothing(hub: FakeHub, behaviour: SmallHub) -> None:
-    behaviour.repositories["anna/set"] = True
+def test_read_only_creates_nothing(hub: FakeHub, behavior: SmallHub) -> None:
+    behavior.repositories["anna/set"] = True
     found = by_name(diagnose("hf_good", "anna/set", write=False))
     assert found["private repository"].ok is None
     assert found["repository"].ok is True
     assert not any(method in ("PUT", "DELETE") or "create" in path for method, path, _ in hub.asked)
 
 
-def test_a_hub_that_ignores_visibility_is_caught_before_anything_else(hub: FakeHub, behaviour: SmallHub) -> None:
-    behaviour.knows_visibility = False
+def test_a_hub_that_ignores_visibility_is_caught_before_anything_else(hub: FakeHub, behavior: SmallHub) -> None:
+    behavior.knows_visibility = False
     found = by_name(diagnose("hf_good"))
     assert found["private repository"].ok is False
     assert "PUBLIC" in found["private repository"].found
     assert found["large files"].ok is None  # no further request to the public repository
-    assert behaviour.repositories == {}
+    assert behavior.repositories == {}
     assert not any("preupload" in path for _, path, _ in hub.asked)
 
 
-def test_a_public_repository_is_reported(hub: FakeHub, behaviour: SmallHub) -> None:
-    behaviour.repositories["anna/set"] = False
+def test_a_public_repository_is_reported(hub: FakeHub, behavior: SmallHub) -> None:
+    behavior.repositories["anna/set"] = False
     check = by_name(diagnose("hf_good", "anna/set"))["repository"]
     assert (check.ok, "PUBLIC" in check.found) == (False, True)
 
@@ -82,27 +82,27 @@ def test_a_public_repository_is_reported(hub: FakeHub, behaviour: SmallHub) -> N
     ],
 )
 def test_each_fault_is_reported_and_does_not_stop_other_checks(
-    change: dict[str, object], name: str, found: str, remedy: str, hub: FakeHub, behaviour: SmallHub
+    change: dict[str, object], name: str, found: str, remedy: str, hub: FakeHub, behavior: SmallHub
 ) -> None:
-    vars(behaviour).update(change)
+    vars(behavior).update(change)
     checks = diagnose("hf_good")
     assert failed(checks) == [name]
     check = by_name(checks)[name]
     assert found in check.found
     assert remedy in check.remedy
     assert {"disk", "other hosts", "clock"} <= by_name(checks).keys()
-    assert behaviour.repositories == {}
+    assert behavior.repositories == {}
 
 
-def test_a_repository_whose_creation_got_no_response_is_deleted_anyway(hub: FakeHub, behaviour: SmallHub) -> None:
-    make = behaviour._create
+def test_a_repository_whose_creation_got_no_response_is_deleted_anyway(hub: FakeHub, behavior: SmallHub) -> None:
+    make = behavior._create
 
     def make_and_hang_up(wanted: dict) -> None:
         make(wanted)
 
-    behaviour._create = make_and_hang_up  # type: ignore[method-assign, assignment]
+    behavior._create = make_and_hang_up  # type: ignore[method-assign, assignment]
     assert "private repository" in failed(diagnose("hf_good"))
-    assert behaviour.repositories == {}
+    assert behavior.repositories == {}
 
 
 @pytest.mark.parametrize("token", ["hf_wrong", None])
@@ -126,8 +126,8 @@ def test_the_clock(hub: FakeHub) -> None:
     assert "ahead" in check.found
 
 
-def test_a_hub_whose_xet_is_on_another_host_counts_as_one_without_xet(hub: FakeHub, behaviour: SmallHub) -> None:
-    behaviour.xet = True
+def test_a_hub_whose_xet_is_on_another_host_counts_as_one_without_xet(hub: FakeHub, behavior: SmallHub) -> None:
+    behavior.xet = True
     assert by_name(diagnose("hf_good"))["large files"].ok is True
 
 
@@ -160,9 +160,9 @@ def test_an_endpoint_that_is_wrong(endpoint: str, found: str, monkeypatch: pytes
 
 
 def test_a_hub_that_never_responds_does_not_block(
-    hub: FakeHub, behaviour: SmallHub, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, behavior: SmallHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    behaviour.slow = 3.0
+    behavior.slow = 3.0
     monkeypatch.setattr("radikal_datasets.hub_client.endpoint.TIMEOUT", 0.2)
     check = by_name(diagnose("hf_good"))["endpoint"]
     assert check.ok is False

@@ -65,7 +65,7 @@ def test_the_folder_is_the_owners_alone(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("user", "add", "../x"), "Invalid name"),
         (("user", "add", "ann", "--org", "a/b"), "Invalid name"),
@@ -79,11 +79,11 @@ def test_the_folder_is_the_owners_alone(root: Path) -> None:
         (("token", "revoke", "hf_none"), "There is no such token"),
     ],
 )
-def test_what_cannot_be_done_is_reported(root: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_done_is_reported(root: Path, arguments: tuple[str, ...], reported: str) -> None:
     run(root, "user", "add", "ann", "--org", "plant")
     result = run(root, *arguments)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert reported in result.stderr
     assert run(root, "user", "list").output == "ann\tplant\n"
 
 

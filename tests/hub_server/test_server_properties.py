@@ -230,12 +230,12 @@ def test_any_request(
     where = address + ("?" + "&".join(f"{key}={value}" for key, value in query.items()) if query else "")
     response = guarded.call(method, where, who, content=body, headers=headers)
     assert response.status_code < 500, response.text
-    told = response.content + repr(dict(response.headers)).encode()
-    assert OUTSIDE not in told
-    assert b"SQLite format 3" not in told
+    reported = response.content + repr(dict(response.headers)).encode()
+    assert OUTSIDE not in reported
+    assert b"SQLite format 3" not in reported
     if who != "reader":
-        assert SECRET not in told
-        assert LARGE_SECRET[:12] not in told
+        assert SECRET not in reported
+        assert LARGE_SECRET[:12] not in reported
 
 
 @settings(max_examples=60)

@@ -120,9 +120,9 @@ def test_colors_are_not_compared_by_red_alone():
 
 def test_a_near_duplicate_of_two_exact_duplicates_leaks_by_either():
     changed = encoded(image(surface(0) * 1.1), "JPEG", quality=70)
-    rows = [row("twin", FILES[0]), *(row(f"o{i}", FILES[i]) for i in range(2, 6))]
+    rows = [row("same", FILES[0]), *(row(f"o{i}", FILES[i]) for i in range(2, 6))]
     found = found_in(train=[row("changed", changed), *rows], test=[row("first", FILES[0])])
-    assert pairs(found) == [("identical_file", "twin", "first", True), ("near_identical", "changed", "first", True)]
+    assert pairs(found) == [("identical_file", "same", "first", True), ("near_identical", "changed", "first", True)]
 
 
 def test_unlabeled_splits_do_not_leak():
@@ -175,12 +175,12 @@ def test_annotations_that_differ_in_one_direction_are_reported():
         row(name, FILES[1], boxes, (0, 0))
         for name, boxes in (("c", [(10, 10, 50, 40), (10, 10, 50, 39)]), ("d", [(10, 10, 50, 40), (90, 90, 99, 99)]))
     ]
-    told = [pair.conflict for pair in found_in(train=[first, exchanged, *doubled]).conflicts]
-    assert len(told) == 2 and all("lowest IoU 0.00" in conflict for conflict in told)
+    reported = [pair.conflict for pair in found_in(train=[first, exchanged, *doubled]).conflicts]
+    assert len(reported) == 2 and all("lowest IoU 0.00" in conflict for conflict in reported)
 
 
 @pytest.mark.parametrize(
-    ("boxes", "labels", "told"),
+    ("boxes", "labels", "reported"),
     [
         ([(10, 10, 50, 40)], [0], ""),
         ([(10, 10, 50, 40)], [1], "1 crack against 1 pore"),
@@ -189,9 +189,9 @@ def test_annotations_that_differ_in_one_direction_are_reported():
         ([(10, 10, 50, 70)], [0], "1 crack against 1 crack, at different positions (lowest IoU 0.50)"),
     ],
 )
-def test_annotations_of_identical_images(boxes, labels, told):
+def test_annotations_of_identical_images(boxes, labels, reported):
     found = found_in(train=[row("a", FILES[0]), row("b", FILES[0], boxes, labels)])
-    assert [pair.conflict for pair in found.pairs] == [told]
+    assert [pair.conflict for pair in found.pairs] == [reported]
 
 
 def test_the_order_of_boxes_is_not_a_conflict():
@@ -276,9 +276,9 @@ def test_samples(sample_tree, source, broken):
         traps[trap["kind"]] += trap["count"]
     result = verify(source, data_dir=tree, deep=True)
     found = [leaks for name, leaks in result.leaks.items() if name != "all"]
-    told = [pair for leaks in found for pair in leaks.pairs]
-    assert {pair.kind for pair in told} <= {"identical_file"}
-    assert len({item.image_id for pair in told for item in (pair.first, pair.second)}) == traps["identical_images"]
+    reported = [pair for leaks in found for pair in leaks.pairs]
+    assert {pair.kind for pair in reported} <= {"identical_file"}
+    assert len({item.image_id for pair in reported for item in (pair.first, pair.second)}) == traps["identical_images"]
     assert not any(leaks.across for leaks in found)
     named = [m for leaks in found for m in leaks.mistakes if m.kind == "class_not_name"]
     assert sum(len(mistake.boxes) for mistake in named) == traps["class_not_file_name"]
@@ -313,14 +313,14 @@ def test_the_command_on_a_prepared_folder(sample_tree, tmp_path):
     build_hub_folder("neu_det", data_dir=sample_tree("neu_det"), output_dir=tmp_path / "hub")
     done = run("verify", tmp_path / "hub", "--deep", "--json")
     assert done.returncode == 0, done.stderr
-    (told,) = json.loads(done.stdout).values()
-    (pair,) = told["pairs"]
+    (reported,) = json.loads(done.stdout).values()
+    (pair,) = reported["pairs"]
     assert pair["kind"] == "identical_file"
     assert pair["conflict"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("neu_det", "--deep"), "--data-dir"),
         (("neu_det", "--data-dir", "raw", "--html", "x.html"), "--deep"),
@@ -328,10 +328,10 @@ def test_the_command_on_a_prepared_folder(sample_tree, tmp_path):
         ((".",), "--deep"),
     ],
 )
-def test_invalid_calls(arguments, told):
+def test_invalid_calls(arguments, reported):
     done = run("verify", *arguments)
     assert done.returncode == 2
-    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert reported in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_page_of_everything(tmp_path):
@@ -340,7 +340,7 @@ def test_page_of_everything(tmp_path):
         train=[row("<a>", FILES[0], boxes, (0, 1), group="g"), row("b", FILES[1]), row("broken", b"no image")],
         test=[row("c", FILES[0], group="g"), row("d", encoded(image(surface(1) * 0.8)))],
     )
-    write_leaks_page(tmp_path / "page.html", "made up", {"one": found, "other": found_in(train=[row("x", FILES[5])])})
+    write_leaks_page(tmp_path / "page.html", "sample", {"one": found, "other": found_in(train=[row("x", FILES[5])])})
     page = (tmp_path / "page.html").read_text("utf-8")
     for part in (
         "Across splits (2)",

@@ -18,9 +18,9 @@ from radikal_datasets.loading.sets import open_sets
 def test_real_neu_det(real_data: Callable[[str], Path]):
     ((_, splits),) = open_sets("neu_det", data_dir=real_data("neu_det"))
     found = find_leaks(splits)
-    (twins,) = [pair for pair in found.pairs if pair.kind == "identical_file"]
-    assert [twins.first.image_id, twins.second.image_id] == ["neu_det/patches_101", "neu_det/patches_105"]
-    assert twins.conflict
+    (identical,) = [pair for pair in found.pairs if pair.kind == "identical_file"]
+    assert [identical.first.image_id, identical.second.image_id] == ["neu_det/patches_101", "neu_det/patches_105"]
+    assert identical.conflict
     counts = Counter(mistake.kind for mistake in found.mistakes)
     assert counts["class_not_name"] == 123
     # Seen by eye: its images are cut from larger ones, and many overlap.

@@ -68,7 +68,7 @@ def test_blur_is_gaussian_and_stays_within_the_content():
     torch.testing.assert_close(sigma[drawn > 0.5], drawn[drawn > 0.5], rtol=0.02, atol=0.02)
 
 
-def test_planes_of_a_gray_image_stay_one_and_colours_keep_their_hue():
+def test_planes_of_a_gray_image_stay_one_and_colors_keep_their_hue():
     batch = make_batch(0, 3)
     seen_as_three = replace(batch, images=batch.images.expand(-1, 3, -1, -1))
     augment = replace(NOTHING, **STRONG)

@@ -269,8 +269,8 @@ def test_wrong_arguments_are_refused(drawn_split):
         DetectionLoader(drawn_split.remove_columns(["boxes"]), 2, 32)
     with pytest.raises(ValueError, match="must be positive"):
         DetectionLoader(drawn_split, 0, 32)
-    with pytest.raises(ValueError, match="channels is 'grey' and must be auto, gray, rgb or pair"):
-        DetectionLoader(drawn_split, 1, 32, channels="grey")
+    with pytest.raises(ValueError, match="channels is 'greenish' and must be auto, gray, rgb or pair"):
+        DetectionLoader(drawn_split, 1, 32, channels="greenish")
     with pytest.raises(ValueError, match="lacks the columns masks\\."):
         DetectionLoader(drawn_split.remove_columns(["masks"]), 1, 32, masks=True)
     with pytest.raises(ValueError, match="rank is 2"):

@@ -196,8 +196,8 @@ def test_removed_revoked_and_wrong_are_errors_even_if_cached(
                 assert isinstance(caught.value.__cause__, HubAccessError)
                 assert f"{server.url}, repository {PCB}" in str(caught.value)
                 assert "page: http" in str(caught.value)
-                told = "".join(traceback.format_exception(caught.value))
-                assert token is False or token not in told
+                reported = "".join(traceback.format_exception(caught.value))
+                assert token is False or token not in reported
     # ... and in offline mode it was asked for.
     offline(monkeypatch)
     assert load_dataset(PCB, split="train").num_rows == plain_load_dataset(PCB, split="train").num_rows > 0
@@ -367,9 +367,9 @@ def push_and_load(hub: Hub, folder: Path, cache: Path, ours: str) -> dict[str, A
 
 def test_only_the_hub_is_contacted(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
     """Push, load and stream, with the libraries imported before this package and a trailing slash in the endpoint."""
-    told = push_and_load(hub, folders["deeppcb"], tmp_path / "ours", "ours")
-    assert told["hosts"] == ["127.0.0.1"]
-    assert told["rows"] > 0
+    reported = push_and_load(hub, folders["deeppcb"], tmp_path / "ours", "ours")
+    assert reported["hosts"] == ["127.0.0.1"]
+    assert reported["rows"] > 0
     cached = [path for path in (tmp_path / "ours").rglob("*") if path.is_file() and path.stat().st_size < 10**6]
     assert cached
     assert not any(str(hub.token).encode() in path.read_bytes() for path in cached)

@@ -147,16 +147,16 @@ def test_a_cache_hit_reports_the_same_problems(
     sample_tree: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = sample_tree("deeppcb", broken=True)
-    told = []
+    reported = []
     for number in range(3):
         caplog.clear()
         with caplog.at_level(logging.INFO, "radikal_datasets.building.builder"):
             load_dataset(
                 SOURCE, data_dir=broken, cache_dir=tmp_path / str(number > 1), num_proc=2 if number > 1 else None
             )
-        told.append([record.getMessage() for record in caplog.records])
-    assert told[0] == told[1] == told[2]
-    assert "unreadable_image" in told[0][0]
+        reported.append([record.getMessage() for record in caplog.records])
+    assert reported[0] == reported[1] == reported[2]
+    assert "unreadable_image" in reported[0][0]
 
 
 def test_a_prepared_folder_loads_in_every_way(tree: Path, tmp_path: Path) -> None:

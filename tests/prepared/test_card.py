@@ -176,7 +176,7 @@ def test_windows_line_endings_and_a_byte_order_mark() -> None:
 
 
 @pytest.mark.parametrize(
-    ("on_hub", "told"),
+    ("on_hub", "reported"),
     [
         ("---\nlicense: mit\ntags: [\n---\n# x\n", "the card on the Hub, line 3: cannot parse the YAML"),
         ("---\n- a\n- b\n---\n", "the card on the Hub, line 2: the YAML is not a mapping"),
@@ -186,11 +186,11 @@ def test_windows_line_endings_and_a_byte_order_mark() -> None:
         ("---\ndataset_info: text\n---\n", "`dataset_info`"),
     ],
 )
-def test_a_card_that_cannot_be_read_is_reported(on_hub: str, told: str) -> None:
-    with pytest.raises(HubFolderError, match=re.escape(told)):
+def test_a_card_that_cannot_be_read_is_reported(on_hub: str, reported: str) -> None:
+    with pytest.raises(HubFolderError, match=re.escape(reported)):
         merge_cards(on_hub, local_card("class1"), DAGM, ["class1"])
-    told = re.escape(told.replace("on the Hub", "of the folder"))
-    with pytest.raises(HubFolderError, match=f"{told}|the card of the folder has no `configs`"):
+    reported = re.escape(reported.replace("on the Hub", "of the folder"))
+    with pytest.raises(HubFolderError, match=f"{reported}|the card of the folder has no `configs`"):
         merge_cards(None, on_hub, DAGM, ["class1"])
 
 

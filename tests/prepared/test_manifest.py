@@ -144,7 +144,7 @@ def miscount(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "reported"),
     [
         (lambda f: shard(f).unlink(), r"train-00000.* is missing"),
         (lambda f: shard(f).write_bytes(b"PAR1"), r"train-00000.* has 4 bytes"),
@@ -163,12 +163,12 @@ def miscount(folder: Path) -> None:
     ],
 )
 def test_incomplete_folders_are_refused_and_repaired_by_prepare(
-    folder: Path, harm: Callable[[Path], object], told: str, sample_tree: Callable[..., Path]
+    folder: Path, harm: Callable[[Path], object], reported: str, sample_tree: Callable[..., Path]
 ) -> None:
     before = check_folder(folder)
     harm(folder)
-    with pytest.raises(HubFolderError, match=told):
+    with pytest.raises(HubFolderError, match=reported):
         check_folder(folder)
-    if "parse" not in told:  # a card that people may have edited is not discarded
+    if "parse" not in reported:  # a card that people may have edited is not discarded
         build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=folder)
         assert check_folder(folder, rehash=True) == before

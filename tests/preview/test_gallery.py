@@ -128,8 +128,8 @@ def test_filters(page: Path) -> None:
         page,
         _TOOLS
         + """
-        const found = { all: shown(), told: [count.textContent] };
-        tick("class", 1); found.crack = shown(); found.told.push(count.textContent);
+        const found = { all: shown(), reported: [count.textContent] };
+        tick("class", 1); found.crack = shown(); found.reported.push(count.textContent);
         tick("class", 0); found.either = shown();
         tick("split", 0); found.either_in_first = shown();
         tick("class", 0); tick("class", 1); tick("class", "clean"); found.clean_in_first = shown();
@@ -147,7 +147,7 @@ def test_filters(page: Path) -> None:
     assert found["clean_in_first"] == ["clean"]
     assert found["unknown"] == ["<b>"]
     assert found["nothing"] == [] and found["said"] and not found["said_after"]
-    assert found["told"] == ["12 images", "4 of 12 images"]
+    assert found["reported"] == ["12 images", "4 of 12 images"]
     assert found["chips"] == [
         "defect-free 2",
         "not annotated 1",
@@ -317,8 +317,8 @@ def test_real_boards_have_their_templates(real_data, tmp_path: Path) -> None:
         _TOOLS
         + """tick("class", 5); opener(visible()[0]).click(); await pause();
         return { shown: shown().length, images: large.querySelectorAll("img").length,
-          tags: large.querySelectorAll(".tag").length, told: caption.textContent };""",
+          tags: large.querySelectorAll(".tag").length, reported: caption.textContent };""",
     )
     assert found["images"] == 2
-    assert found["tags"] == sum(map(int, re.findall(r"(\d+) [A-Z]", found["told"].partition("·")[2])))
+    assert found["tags"] == sum(map(int, re.findall(r"(\d+) [A-Z]", found["reported"].partition("·")[2])))
     assert 0 < found["shown"] < 200

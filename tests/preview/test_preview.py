@@ -134,7 +134,7 @@ def test_text_is_inside_the_image_and_hides_no_other_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "options", "told"),
+    ("labels", "options", "reported"),
     [
         ([0, 1], {}, "2 labels"),
         ([0], {"scores": []}, "0 scores"),
@@ -143,8 +143,8 @@ def test_text_is_inside_the_image_and_hides_no_other_text() -> None:
         ([0], {"masks": [np.zeros((5, 5))]}, r"a mask of \(5, 5\)"),
     ],
 )
-def test_incompatible_inputs_are_refused(labels: list[int], options: dict, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_incompatible_inputs_are_refused(labels: list[int], options: dict, reported: str) -> None:
+    with pytest.raises(ValueError, match=reported):
         draw(Image.new("L", (60, 40)), [[1, 1, 5, 5]], labels, NAMES, **options)
 
 
@@ -198,13 +198,13 @@ def test_only_what_was_asked_for() -> None:
     assert choice.total == len(choice.places) == 4
     assert all(1 in picture.labels for picture in choice.images())
     assert choose(made, classes=[DEFECT_FREE, "long_crack"], images=99).total == 18
-    for options, told in (
+    for options, reported in (
         ({"split": "tset"}, "made has no split 'tset'. Choose one of: train, test"),
         ({"classes": ["crack"]}, "made has no class 'crack'. Choose one of: hole, long_crack, defect-free"),
         ({"classes": [DEFECT_FREE], "split": "few"}, "no image of class defect-free in split few"),
     ):
-        with pytest.raises(ChoiceError, match=told):
-            choose([*made, sets(few=[row("few/1", [0])])] if "few" in told else made, **options)
+        with pytest.raises(ChoiceError, match=reported):
+            choose([*made, sets(few=[row("few/1", [0])])] if "few" in reported else made, **options)
 
 
 def test_unannotated_is_not_negative() -> None:

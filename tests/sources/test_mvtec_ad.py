@@ -239,9 +239,9 @@ def test_byte_identical_images_share_a_group_and_a_split(bottle, tmp_path):
         shutil.copyfile(bottle / "bottle/test/contamination/000.png", bottle / "bottle" / place)
         draw_mask(bottle / f"bottle/ground_truth/contamination/{Path(place).stem}_mask.png", (0, 0, 2, 2))
     found = examples(builder(bottle, tmp_path))
-    twins = [found[f"mvtec_ad/bottle/test/contamination/{stem}"] for stem in ("000", "009", "010")]
-    assert {example.group for _, example in twins} == {"mvtec_ad/bottle/test/contamination/000"}
-    assert len({split for split, _ in twins}) == 1
+    identical = [found[f"mvtec_ad/bottle/test/contamination/{stem}"] for stem in ("000", "009", "010")]
+    assert {example.group for _, example in identical} == {"mvtec_ad/bottle/test/contamination/000"}
+    assert len({split for split, _ in identical}) == 1
 
 
 def test_other_categories_are_not_looked_at(bottle, tmp_path):

@@ -261,10 +261,10 @@ def test_resized_copy_gives_the_same_ids_and_splits_and_scaled_boxes(sample_tree
     found = examples(resized)
     assert {i: s for i, (s, _) in found.items()} == {i: s for i, (s, _) in examples(original).items()}
     for stem, (_, example) in examples(original).items():
-        twin = found[stem][1]
-        assert (twin.width, twin.height, twin.group) == (416, 416, example.group)
-        assert [i.label for i in twin.instances] == [i.label for i in example.instances]
-        for scaled, instance in zip(twin.instances, example.instances, strict=True):
+        same = found[stem][1]
+        assert (same.width, same.height, same.group) == (416, 416, example.group)
+        assert [i.label for i in same.instances] == [i.label for i in example.instances]
+        for scaled, instance in zip(same.instances, example.instances, strict=True):
             assert scaled.box == pytest.approx([value * 2.08 for value in instance.box])
 
 
@@ -373,8 +373,8 @@ def test_deleting_any_image_moves_at_most_two_others_duplicates_included(sample_
     by_class: dict[str, list[Path]] = {}
     for path in sorted(root.rglob("*.jpg")):
         by_class.setdefault(path.stem.rsplit("_", 1)[0], []).append(path)
-    twins = next(paths for paths in by_class.values() if len(paths) > 1)[:2]
-    shutil.copyfile(twins[0], twins[1])
+    identical = next(paths for paths in by_class.values() if len(paths) > 1)[:2]
+    shutil.copyfile(identical[0], identical[1])
     groups = [e.group for rows in build(root, tmp_path).index().splits.values() for e in rows]
     assert max(Counter(groups).values()) >= 2
     found = moved_by_each(root, splits_of(root, tmp_path), tmp_path)

@@ -81,10 +81,10 @@ def test_a_set_without_any_box() -> None:
     assert kinds(of(train=[row()] * 3)) == ["no_boxes"]
 
 
-@pytest.mark.parametrize(("level", "told"), [(130, "brighter"), (70, "darker"), (103, None)])
-def test_a_split_with_different_lighting(level: int, told: str | None) -> None:
+@pytest.mark.parametrize(("level", "reported"), [(130, "brighter"), (70, "darker"), (103, None)])
+def test_a_split_with_different_lighting(level: int, reported: str | None) -> None:
     other = [image([0, 1, 2], data=encoded(Image.new("L", (4, 4), level)))] * 20
     found = of(**(GOOD | {"test": other, "train": GOOD["train"] * 4}))
-    assert ("brightness_differs" in kinds(found)) == (told is not None)
-    if told:
-        assert text(found, "brightness_differs").startswith(f"test is {told} than the dataset as a whole by ")
+    assert ("brightness_differs" in kinds(found)) == (reported is not None)
+    if reported:
+        assert text(found, "brightness_differs").startswith(f"test is {reported} than the dataset as a whole by ")

@@ -83,8 +83,8 @@ def test_more_splits_than_colors(tmp_path: Path) -> None:
 
 def test_names_are_not_markup_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_sets(Console(), {"set [x]": of(["a[/b]", "scratch [deep]"], train=[row([(0, 0, 9, 9)], [1])])})
-    told = capsys.readouterr().out
-    assert "set [x]" in told and "a[/b]" in told and "scratch [deep]" in told
+    reported = capsys.readouterr().out
+    assert "set [x]" in reported and "a[/b]" in reported and "scratch [deep]" in reported
 
 
 def test_several_sets_are_folded_below_a_table(tmp_path: Path) -> None:
