@@ -31,11 +31,12 @@ def coco(root: Path, *annotations: dict[str, Any], listed: Any = None, categorie
     images(root, "a.png", "b.png")
     good = {"id": 99, "image_id": 2, "category_id": 1, "bbox": [1, 1, 9, 9]}
     data = {
-        "images": listed or [{"id": i, "file_name": f"{n}.png", "width": 60, "height": 40} for i, n in ((1, "a"), (2, "b"))],
+        "images": listed
+        or [{"id": i, "file_name": f"{n}.png", "width": 60, "height": 40} for i, n in ((1, "a"), (2, "b"))],
         "annotations": [*({"id": i, "image_id": 1, "category_id": 1} | a for i, a in enumerate(annotations)), good],
         "categories": categories or [{"id": 1, "name": "dent"}, {"id": 2, "name": "stain"}],
         **more,
-    }  # fmt: skip
+    }
     (root / "instances.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
     return root
 
@@ -123,58 +124,116 @@ CASES: dict[str, tuple[Callable[[Path], Path], str, str, int | None, int]] = {
     "table class": (lambda r: table(r, "a.png,1,1,5,5,3"), "unknown_class", "boxes.csv", 2, 1),
     "imagefolder class": (
         lambda r: metadata(r, '{"file_name": "a.png", "objects": {"bbox": [[1, 1, 5, 5]], "categories": [3]}}'),
-        "unknown_class", "metadata.jsonl", 2, 1,
+        "unknown_class",
+        "metadata.jsonl",
+        2,
+        1,
     ),
     # an annotation for an image that is not there
     "coco image": (
         lambda r: coco(r, listed=[{"id": 1, "file_name": "z.png"}, {"id": 2, "file_name": "b.png"}]),
-        "missing_image", "instances.json", 3, 1,
+        "missing_image",
+        "instances.json",
+        3,
+        1,
     ),
     "coco image id": (lambda r: coco(r, BOX | {"image_id": 77}), "missing_image", "instances.json", 17, 1),
-    "yolo image": (lambda r: (yolo(r, ""), (r / "labels/z.txt").write_text("0 .5 .5 .1 .1"))[0], "missing_image", "labels/z.txt", None, 1),
+    "yolo image": (
+        lambda r: (yolo(r, ""), (r / "labels/z.txt").write_text("0 .5 .5 .1 .1"))[0],
+        "missing_image",
+        "labels/z.txt",
+        None,
+        1,
+    ),
     "voc image": (lambda r: (voc(r, ""), (r / "a.png").unlink())[0], "missing_image", "a.xml", None, 1),
     "table image": (lambda r: table(r, "z.png,1,1,5,5,dent"), "missing_image", "boxes.csv", 2, 1),
     "cvat image": (lambda r: (cvat(r, ""), (r / "a.png").unlink())[0], "missing_image", "annotations.xml", 3, 1),
     "labelme image": (lambda r: (labelme(r), (r / "a.png").unlink())[0], "missing_image", "a.json", None, 1),
-    "label studio image": (lambda r: studio(r, data={"image": "s3://plant/z.png"}), "missing_image", "export.json", 2, 1),
+    "label studio image": (
+        lambda r: studio(r, data={"image": "s3://plant/z.png"}),
+        "missing_image",
+        "export.json",
+        2,
+        1,
+    ),
     "imagefolder image": (
         lambda r: metadata(r, '{"file_name": "z.png", "objects": {"bbox": [], "categories": []}}'),
-        "missing_image", "metadata.jsonl", 2, 1,
+        "missing_image",
+        "metadata.jsonl",
+        2,
+        1,
     ),
     # a polygon with two points
-    "coco polygon": (lambda r: coco(r, {"segmentation": [[1, 1, 9, 9]]}), "polygon_without_area", "instances.json", 17, 1),
-    "coco polygon with box": (
-        lambda r: coco(r, BOX | {"segmentation": [[1, 1, 9, 9]]}), "polygon_replaced_by_box", "instances.json", 17, 0,
+    "coco polygon": (
+        lambda r: coco(r, {"segmentation": [[1, 1, 9, 9]]}),
+        "polygon_without_area",
+        "instances.json",
+        17,
+        1,
     ),
-    "cvat polygon": (lambda r: cvat(r, '<polygon label="dent" points="1,1;9,9"/>'), "polygon_without_area", "annotations.xml", 4, 1),
+    "coco polygon with box": (
+        lambda r: coco(r, BOX | {"segmentation": [[1, 1, 9, 9]]}),
+        "polygon_replaced_by_box",
+        "instances.json",
+        17,
+        0,
+    ),
+    "cvat polygon": (
+        lambda r: cvat(r, '<polygon label="dent" points="1,1;9,9"/>'),
+        "polygon_without_area",
+        "annotations.xml",
+        4,
+        1,
+    ),
     "labelme polygon": (
         lambda r: labelme(r, {"label": "dent", "points": [[1, 1], [9, 9]], "shape_type": "polygon"}),
-        "polygon_without_area", "a.json", 3, 1,
+        "polygon_without_area",
+        "a.json",
+        3,
+        1,
     ),
     "label studio polygon": (
-        lambda r: studio(r, {"type": "polygonlabels", "value": {"points": [[1, 1], [9, 9]], "polygonlabels": ["dent"]}}),
-        "polygon_without_area", "export.json", 2, 1,
+        lambda r: studio(
+            r, {"type": "polygonlabels", "value": {"points": [[1, 1], [9, 9]], "polygonlabels": ["dent"]}}
+        ),
+        "polygon_without_area",
+        "export.json",
+        2,
+        1,
     ),
     "yolo polygon": (lambda r: yolo(r, "0 .1 .1 .5 .5 .1 .1\n"), "polygon_without_area", "labels/a.txt", 1, 1),
     # an image listed twice
     "coco twice": (
         lambda r: coco(r, listed=[{"id": i, "file_name": n} for i, n in ((1, "a.png"), (2, "b.png"), (3, "./a.png"))]),
-        "listed_twice", "a.png", None, 0,
+        "listed_twice",
+        "a.png",
+        None,
+        0,
     ),
     "cvat twice": (
         lambda r: (cvat(r, ""), (r / "more.xml").write_text((r / "annotations.xml").read_text()))[0],
-        "listed_twice", "a.png", None, 0,
+        "listed_twice",
+        "a.png",
+        None,
+        0,
     ),
     "imagefolder twice": (
         lambda r: metadata(r, '{"file_name": "b.png", "objects": {"bbox": [], "categories": []}}'),
-        "listed_twice", "b.png", None, 0,
+        "listed_twice",
+        "b.png",
+        None,
+        0,
     ),
     # numbers that are none
     "coco NaN": (lambda r: coco(r, {"bbox": [5, 5, float("nan"), 9]}), "malformed_annotation", "instances.json", 17, 1),
     "coco short bbox": (lambda r: coco(r, {"bbox": [5, 5, 9]}), "malformed_annotation", "instances.json", 17, 1),
     "coco no box": (lambda r: coco(r, {}), "malformed_annotation", "instances.json", 17, 1),
     "coco bad lengths": (
-        lambda r: coco(r, {"segmentation": {"size": [40, 60], "counts": [1, 2, 3]}}), "malformed_annotation", "instances.json", None, 1,
+        lambda r: coco(r, {"segmentation": {"size": [40, 60], "counts": [1, 2, 3]}}),
+        "malformed_annotation",
+        "instances.json",
+        None,
+        1,
     ),
     "yolo text": (lambda r: yolo(r, "0 .5 .5 .1 .1\n0 .5 x .1 .1\n"), "malformed_annotation", "labels/a.txt", 2, 1),
     "yolo confidence": (lambda r: yolo(r, "0 .5 .5 .1 .1 .9\n"), "malformed_annotation", "labels/a.txt", 1, 1),
@@ -183,31 +242,71 @@ CASES: dict[str, tuple[Callable[[Path], Path], str, str, int | None, int]] = {
     "voc text": (lambda r: voc(r, voc_object(1, "x", 5, 5)), "malformed_annotation", "a.xml", 4, 1),
     "voc no name": (lambda r: voc(r, voc_object(1, 1, 5, 5, name="")), "malformed_annotation", "a.xml", 4, 1),
     "voc no box": (lambda r: voc(r, "<object><name>dent</name></object>"), "malformed_annotation", "a.xml", 4, 1),
-    "voc cut off": (lambda r: (voc(r, ""), (r / "a.xml").write_text("<annotation>\n<size>"))[0], "malformed_annotation", "a.xml", 2, 1),
+    "voc cut off": (
+        lambda r: (voc(r, ""), (r / "a.xml").write_text("<annotation>\n<size>"))[0],
+        "malformed_annotation",
+        "a.xml",
+        2,
+        1,
+    ),
     "voc bomb": (
         lambda r: (voc(r, ""), (r / "a.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]>\n<annotation/>'))[0],
-        "malformed_annotation", "a.xml", 1, 1,
+        "malformed_annotation",
+        "a.xml",
+        1,
+        1,
     ),
     "table text": (lambda r: table(r, "a.png,1,one,5,5,dent"), "malformed_annotation", "boxes.csv", 2, 1),
     "table no class": (lambda r: table(r, "a.png,1,1,5,5,"), "malformed_annotation", "boxes.csv", 2, 1),
     "table too long": (lambda r: table(r, "a.png,1,1,5,5,dent,extra"), "malformed_annotation", "boxes.csv", 2, 1),
     "labelme point": (
         lambda r: labelme(r, {"label": "dent", "points": [[1, 1, 1], [9, 9]], "shape_type": "rectangle"}),
-        "malformed_annotation", "a.json", 3, 1,
+        "malformed_annotation",
+        "a.json",
+        3,
+        1,
     ),
-    "labelme cut off": (lambda r: (labelme(r), (r / "a.json").write_text('{"shapes": [\n'))[0], "malformed_annotation", "a.json", 2, 1),
+    "labelme cut off": (
+        lambda r: (labelme(r), (r / "a.json").write_text('{"shapes": [\n'))[0],
+        "malformed_annotation",
+        "a.json",
+        2,
+        1,
+    ),
     "label studio number": (
-        lambda r: studio(r, {"type": "rectanglelabels", "value": {"x": "?", "y": 1, "width": 9, "height": 9, "rectanglelabels": ["dent"]}}),
-        "malformed_annotation", "export.json", 2, 1,
+        lambda r: studio(
+            r,
+            {
+                "type": "rectanglelabels",
+                "value": {"x": "?", "y": 1, "width": 9, "height": 9, "rectanglelabels": ["dent"]},
+            },
+        ),
+        "malformed_annotation",
+        "export.json",
+        2,
+        1,
     ),
     "label studio brush": (
-        lambda r: studio(r, {"type": "brushlabels", "original_width": 60, "original_height": 40,
-                             "value": {"rle": [0, 0, 1], "brushlabels": ["dent"]}}),
-        "malformed_annotation", "export.json", 2, 1,
+        lambda r: studio(
+            r,
+            {
+                "type": "brushlabels",
+                "original_width": 60,
+                "original_height": 40,
+                "value": {"rle": [0, 0, 1], "brushlabels": ["dent"]},
+            },
+        ),
+        "malformed_annotation",
+        "export.json",
+        2,
+        1,
     ),
     "imagefolder counts": (
         lambda r: metadata(r, '{"file_name": "a.png", "objects": {"bbox": [[1, 1, 5, 5]], "categories": []}}'),
-        "malformed_annotation", "metadata.jsonl", 2, 1,
+        "malformed_annotation",
+        "metadata.jsonl",
+        2,
+        1,
     ),
     "imagefolder line": (lambda r: metadata(r, '{"file_name": '), "malformed_annotation", "metadata.jsonl", 2, 1),
     # boxes
@@ -222,25 +321,65 @@ CASES: dict[str, tuple[Callable[[Path], Path], str, str, int | None, int]] = {
     # shapes without area
     "cvat points": (lambda r: cvat(r, '<points label="dent" points="1,1"/>'), "unread_shape", "annotations.xml", 4, 1),
     "labelme line": (
-        lambda r: labelme(r, {"label": "dent", "points": [[1, 1], [9, 9]], "shape_type": "linestrip"}), "unread_shape", "a.json", 3, 1,
+        lambda r: labelme(r, {"label": "dent", "points": [[1, 1], [9, 9]], "shape_type": "linestrip"}),
+        "unread_shape",
+        "a.json",
+        3,
+        1,
     ),
     "label studio key point": (
-        lambda r: studio(r, {"type": "keypointlabels", "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["dent"]}}),
-        "unread_shape", "export.json", 2, 1,
+        lambda r: studio(
+            r, {"type": "keypointlabels", "value": {"x": 1, "y": 1, "width": 1, "keypointlabels": ["dent"]}}
+        ),
+        "unread_shape",
+        "export.json",
+        2,
+        1,
     ),
     "cvat video": (
-        lambda r: (cvat(r, ""), (r / "annotations.xml").write_text(
-            (r / "annotations.xml").read_text().replace("</annotations>", '<track label="dent"/>\n</annotations>')))[0],
-        "malformed_annotation", "annotations.xml", 7, 1,
+        lambda r: (
+            cvat(r, ""),
+            (r / "annotations.xml").write_text(
+                (r / "annotations.xml").read_text().replace("</annotations>", '<track label="dent"/>\n</annotations>')
+            ),
+        )[0],
+        "malformed_annotation",
+        "annotations.xml",
+        7,
+        1,
     ),
     # sizes
     "voc other size": (lambda r: voc(r, voc_object(2, 2, 30, 9), (60, 99)), "size_mismatch", "a.png", None, 1),
     "voc resized": (lambda r: voc(r, voc_object(2, 2, 30, 9), (120, 80)), "resized_image", "a.png", None, 0),
     # files
-    "unread text": (lambda r: (coco(r), (r / "truth.txt").write_text("nobody knows"))[0], "unread_file", "truth.txt", None, 1),
-    "unread json": (lambda r: (coco(r), (r / "result.json").write_text('{"a": 1}'))[0], "unread_file", "result.json", None, 1),
-    "unread csv": (lambda r: (yolo(r, ""), (r / "labels.csv").write_text("a,b\n1,2"))[0], "unread_file", "labels.csv", None, 1),
+    "unread text": (
+        lambda r: (coco(r), (r / "truth.txt").write_text("nobody knows"))[0],
+        "unread_file",
+        "truth.txt",
+        None,
+        1,
+    ),
+    "unread json": (
+        lambda r: (coco(r), (r / "result.json").write_text('{"a": 1}'))[0],
+        "unread_file",
+        "result.json",
+        None,
+        1,
+    ),
+    "unread csv": (
+        lambda r: (yolo(r, ""), (r / "labels.csv").write_text("a,b\n1,2"))[0],
+        "unread_file",
+        "labels.csv",
+        None,
+        1,
+    ),
     "unread mat": (lambda r: (voc(r, ""), (r / "x.mat").write_text(""))[0], "unread_file", "x.mat", None, 1),
     "damaged image": (lambda r: (coco(r), (r / "a.png").write_bytes(b"no"))[0], "unreadable_image", "a.png", None, 1),
-    "skipped task": (lambda r: studio(r, annotations=[{"was_cancelled": True, "result": []}]), "skipped_task", "a.png", 2, 0),
-}  # fmt: skip
+    "skipped task": (
+        lambda r: studio(r, annotations=[{"was_cancelled": True, "result": []}]),
+        "skipped_task",
+        "a.png",
+        2,
+        0,
+    ),
+}

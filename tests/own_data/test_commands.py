@@ -184,8 +184,11 @@ def test_own_data_are_pushed_privately_and_load_by_name(
     format_: str, hub: RunningHub, own_tree: Callable, tmp_path: Path
 ) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "RADIKAL"))} | {
-        "HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token("ann"), "HF_HOME": str(tmp_path), "COLUMNS": "200",
-    }  # fmt: skip
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": hub.token("ann"),
+        "HF_HOME": str(tmp_path),
+        "COLUMNS": "200",
+    }
     command = [sys.executable, "-m", "radikal_datasets.cli", "push", str(own_tree(format_, IMAGES)), "--repo-id"]
     done = subprocess.run([*command, f"plant/{format_}"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
