@@ -1,7 +1,5 @@
 """Small folders of two images in each format, and what can be wrong with them."""
 
-# ruff: noqa: E501
-
 from __future__ import annotations
 
 import json
