@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
@@ -16,7 +15,8 @@ import torch
 
 from loaders.augmentation import Augment, Augmentation, Batch
 from loaders.canvas import Canvas, Channels
-from loaders.decoding import Resize, is_gray
+from loaders.decoding import Resize
+from loaders.examination import found_channels, found_gray_scale
 from loaders.memory import ByteBatches, FloatBatches
 from loaders.normalization import IMAGENET_MEAN, IMAGENET_STD, normalize, scale_and_shift
 from loaders.ordering import mix
@@ -27,10 +27,8 @@ from loaders.ring import Job, Ring
 from loaders.sampling import Sampler
 from loaders.targets import Targets, on_canvas
 from loaders.tiling import Tiling
-from radikal_datasets.errors import GrayScaleError, UnreadableImageError
-from radikal_datasets.gray_scale import LEAST_LEVELS, GrayScale, levels_of
-
-logger = logging.getLogger(__name__)
+from radikal_datasets.errors import UnreadableImageError
+from radikal_datasets.gray_scale import GrayScale
 
 
 @dataclass
@@ -218,49 +216,9 @@ class Loader:
         if isinstance(self._plan, StreamPlan):
             self._plan.look_at = None
         if not self._gray_scale_known:
-            self._find_gray_scale(records)
+            self._canvas.gray_scale, self._gray_scale_known = found_gray_scale(records, self.gray_scale), True
         if not self._channels_known:
-            self._find_channels(records)
-
-    def _find_gray_scale(self, records: list[Record]) -> None:
-        """Take the scale that is stated with the dataset, or find one; check that it leaves enough gray levels.
-
-        Raises:
-            GrayScaleError: it does not.
-        """
-        self._gray_scale_known = True
-        levels = levels_of(record.image for record in records if record.image is not None)
-        if levels is None:
-            return
-        scale = self.gray_scale or levels.scale()
-        if problem := levels.problem(scale):
-            raise GrayScaleError(problem)
-        if dark := levels.too_dark(scale):
-            logger.warning(
-                "%d of %d examined images of more than 8 bits keep fewer than %d gray levels on the dataset's scale "
-                "from %g to %g: they have other bit depths than the rest. Convert them to one depth.",
-                *(dark, len(levels.images), LEAST_LEVELS, scale.low, scale.high),
-            )
-        self._canvas.gray_scale = scale
-
-    def _find_channels(self, records: list[Record]) -> None:
-        """Decide what the planes are: one, if these images are gray; nevertheless, one in twenty may be colored."""
-        colored, most = [], len(records) // 20
-        for record in records:
-            if not _is_gray_or_broken(record):
-                colored.append(record.image_id)
-                if len(colored) > most:
-                    self._settle("rgb")
-                    return
-        if colored:
-            logger.warning(
-                "%d of %d examined images are colored, such as %s. The dataset is treated as gray, and they are shown "
-                "by their luminance. Set channels='rgb' to keep colors.",
-                len(colored),
-                len(records),
-                colored[0],
-            )
-        self._settle("gray")
+            self._settle(found_channels(records))
 
     def _settle(self, channels: Channels) -> None:
         self._canvas.channels, self._channels_known = channels, True
@@ -384,14 +342,6 @@ class Loader:
     def _with_labels(self, result: dict[str, Any], targets: Targets, masks: torch.Tensor | None) -> dict[str, Any]:
         """Add the labels for the model."""
         raise NotImplementedError
-
-
-def _is_gray_or_broken(record: Record) -> bool:
-    """Return whether an image is gray or broken: a broken one does not decide, and is reported when its turn comes."""
-    try:
-        return record.image is None or is_gray(record.image)
-    except Exception:  # each image library raises its own kinds
-        return True
 
 
 def cpu_cores() -> int:

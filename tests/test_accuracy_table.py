@@ -149,4 +149,4 @@ def test_path_settings_are_ignored(accuracy: Any, tmp_path: Path) -> None:
 
 def test_other_images_are_refused(accuracy: Any, sample_tree: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert accuracy.main(["neu_det", "--data-dir", str(sample_tree("neu_det"))]) == 1
-    assert "is not what is scored: 1788 missing" in capsys.readouterr().err
+    assert "is not the frozen dataset: 1788 missing" in capsys.readouterr().err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -28,28 +27,13 @@ from ..errors import CombiningError
 from ..gray_scale import GrayScale, scale_of
 from ..schema import features as schema_features
 from ..splits import SPLITS, TRAIN, UNLABELED
-from .duplicates import Duplicate, common_groups, find_duplicates, losers
 from .label_spaces import label_space, relabel
 from .named_sets import Item, NamedSet, load_sets
+from .parts import Part, check_ids, separate_duplicates
 
 logger = logging.getLogger(__name__)
 
 _ANNOTATION = ("image_id", "boxes", "labels", "masks", "annotated")
-
-
-@dataclass
-class _Part:
-    """Rows of one split of one dataset; `columns`, in the schema's order and types, cover all its Arrow rows."""
-
-    item: int
-    split: str
-    origin: Dataset
-    columns: dict[str, pa.ChunkedArray]
-    changed: set[str]
-    rows: np.ndarray
-
-    def strings(self, column: str) -> np.ndarray:
-        return self.columns[column].to_numpy(zero_copy_only=False)[self.rows]
 
 
 def combine(
@@ -98,8 +82,8 @@ def combine(
         if split in one.splits and len(one.splits[split])
         for part in _parts(number, one, split, features, lookups[number])
     ]
-    _check_ids(sets, parts)
-    _separate_duplicates(parts)
+    check_ids(sets, parts)
+    separate_duplicates(parts)
     built = [(part, _dataset(part, features)) for part in parts if len(part.rows)]
     shares = _shares(weights, sets, {part.item for part, _ in built if part.split == TRAIN})
     combined = DatasetDict()
@@ -118,7 +102,7 @@ def combine(
     return combined
 
 
-def _parts(number: int, one: NamedSet, split: str, features: Features, lookup: Mapping[str, int]) -> Iterator[_Part]:
+def _parts(number: int, one: NamedSet, split: str, features: Features, lookup: Mapping[str, int]) -> Iterator[Part]:
     """Yield a split in the common schema and labels; separately, rows that lost their annotation. Reads no image."""
     dataset: Dataset = one.splits[split]
     table, mapping = dataset.data.table, dataset._indices  # select() and shuffle() set indices and move no row
@@ -149,13 +133,13 @@ def _parts(number: int, one: NamedSet, split: str, features: Features, lookup: M
     if new.duplicates:
         logger.info("%s, split %s: %d boxes were merged with an equal one.", one.called, split, new.duplicates)
     lost = new.lost[rows]
-    yield _Part(number, split, dataset, columns, changed, rows[~lost])
+    yield Part(number, split, dataset, columns, changed, rows[~lost])
     if lost.any():
         logger.warning(
             "%s: %d images of %s hold a class that labels drops; they were moved to the split %s, without their boxes.",
             *(one.called, lost.sum(), split, UNLABELED),
         )
-        yield _Part(number, UNLABELED, dataset, columns, changed, rows[lost])
+        yield Part(number, UNLABELED, dataset, columns, changed, rows[lost])
 
 
 def _gray_scale(sets: Sequence[NamedSet]) -> GrayScale | None:
@@ -174,54 +158,7 @@ def _gray_scale(sets: Sequence[NamedSet]) -> GrayScale | None:
     return next(iter(scales.values()), None)
 
 
-def _check_ids(sets: Sequence[NamedSet], parts: Sequence[_Part]) -> None:
-    seen: dict[str, tuple[int, str]] = {}
-    for part in parts:
-        for image_id in part.strings("image_id"):
-            if image_id in seen:
-                item, split = seen[image_id]
-                raise CombiningError(
-                    f"image_id {image_id} is in {sets[item].called}, split {split}, and in {sets[part.item].called}, "
-                    f"split {part.split}. An image may occur only once: omit one of the two datasets (a config "
-                    "'all' holds its source's other configs), or give the images of your own dataset other ids."
-                )
-            seen[image_id] = part.item, part.split
-
-
-def _separate_duplicates(parts: Sequence[_Part]) -> None:
-    """Remove copies of an image that another dataset has in a more held-out split; copies that stay share a group."""
-    dropped: dict[int, list[int]] = {}
-    together: list[list[str]] = []
-    pairs: list[str] = []
-    for copies in find_duplicates([(part.item, part.columns["image"], part.rows) for part in parts]):
-        stays, goes = [], []
-        for copy, leaks in zip(copies, losers([parts[copy.part].split for copy in copies]), strict=True):
-            (goes if leaks else stays).append(copy)
-        together.append([_text(parts, copy, "group") for copy in stays])
-        for copy in goes:
-            dropped.setdefault(copy.part, []).append(copy.row)
-            where, kept_where = parts[copy.part].split, parts[stays[0].part].split
-            pairs.append(f"{_text(parts, copy)} ({where}) is {_text(parts, stays[0])} ({kept_where})")
-    for number, rows in dropped.items():
-        parts[number].rows = parts[number].rows[~np.isin(parts[number].rows, rows)]
-    if pairs:
-        logger.warning(
-            "%d images were left out: another dataset has the same bytes in a more held-out split. %s%s",
-            *(len(pairs), "; ".join(pairs[:3]), " ..." if len(pairs) > 3 else ""),
-        )
-    renamed = common_groups(together)
-    for part in parts:
-        if renamed and not renamed.keys().isdisjoint(part.strings("group")):
-            groups = [renamed.get(group, group) for group in part.columns["group"].to_pylist()]
-            part.columns["group"] = pa.chunked_array([pa.array(groups)])
-            part.changed.add("group")
-
-
-def _text(parts: Sequence[_Part], copy: Duplicate, column: str = "image_id") -> str:
-    return parts[copy.part].columns[column][copy.row].as_py()
-
-
-def _dataset(part: _Part, features: Features) -> Dataset:
+def _dataset(part: Part, features: Features) -> Dataset:
     """Build a dataset: unchanged columns stay in their memory-mapped file; the others are small and in memory."""
     old = part.origin
     blocks = []

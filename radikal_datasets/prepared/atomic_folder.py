@@ -12,7 +12,8 @@ import uuid
 from pathlib import Path
 
 from .card_text import CARD_FILENAME
-from .manifest import MANIFEST_FILENAME, PREVIEWS
+from .manifest import MANIFEST_FILENAME
+from .manifest_entries import PREVIEWS
 
 # Inside the folder itself: a rename never crosses file systems.
 _PREFIX = ".prepare-"

@@ -27,7 +27,8 @@ from .atomic_folder import Stage, recover_all
 from .card import ConfigCard, merge_cards, new_card
 from .card_text import CARD_FILENAME, read_card
 from .checksum_cache import NotedConfig, Notes, sha256_of
-from .manifest import MANIFEST_FILENAME, PREVIEWS, ConfigEntry, FileEntry, Manifest
+from .manifest import MANIFEST_FILENAME, Manifest
+from .manifest_entries import PREVIEWS, ConfigEntry, FileEntry
 from .output_checks import check_apart, check_output
 from .previews import preview_sheet
 from .shards import MAX_SHARD_BYTES

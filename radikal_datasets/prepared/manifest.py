@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..errors import HubFolderError
-from ..gray_scale import GrayScale
 from ..source import Config, License, Source
 from ..sources import is_source, source_info
 from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import Notes, sha256_of
+from .manifest_entries import ConfigEntry, FileEntry, config_entry, gray_scale_entry, typed
 from .reading import CARD_KEY
 
 MANIFEST_FILENAME = "manifest.json"
-#: The folder of the preview images, one per configuration.
-PREVIEWS = "previews"
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _REMEDY = "Run prepare again."
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file: the sha256 of its contents, its size in bytes, and its rows (None: a preview, which has none)."""
-
-    sha256: str
-    bytes: int
-    rows: int | None = None
-
-
-@dataclass(frozen=True)
-class ConfigEntry:
-    """One configuration.
-
-    Attributes:
-        protocol: its split protocol.
-        files: posix path below the folder -> file, such as ``castings/train-00000-of-00001.parquet``.
-        counters: kind -> number of occurrences of what was repaired or lost, see `radikal_datasets.report`.
-    """
-
-    protocol: str
-    files: dict[str, FileEntry]
-    counters: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def digest(self) -> str:
-        """16 hex digits that change with anything in it; the card repeats them to show that the two match."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -91,12 +57,12 @@ class Manifest:
             HubFolderError: invalid JSON, a field that is missing or of another type, or a path that leaves the folder.
         """
         try:
-            data = _typed(json.loads(text), dict)
-            configs = {name: _config(name, entry) for name, entry in _typed(data["configs"], dict).items()}
-            names = [_typed(data[key], str) for key in ("source", "version", "library_version")]
-            decided = _typed(data.get("decided", {}), dict)
-            scales = {name: _scale(value) for name, value in _typed(data.get("gray_scale", {}), dict).items()}
-            return cls(names[0], names[1], _typed(data["schema_version"], int), names[2], configs, decided, scales)
+            data = typed(json.loads(text), dict)
+            configs = {name: config_entry(name, entry) for name, entry in typed(data["configs"], dict).items()}
+            names = [typed(data[key], str) for key in ("source", "version", "library_version")]
+            decided = typed(data.get("decided", {}), dict)
+            scales = {name: gray_scale_entry(value) for name, value in typed(data.get("gray_scale", {}), dict).items()}
+            return cls(names[0], names[1], typed(data["schema_version"], int), names[2], configs, decided, scales)
         except (ValueError, KeyError, RecursionError) as error:
             found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise HubFolderError(f"{where} is not a manifest of radikal-datasets: {found}. {_REMEDY}") from None
@@ -158,15 +124,15 @@ class Manifest:
             return source
         try:
             license = License(
-                _typed(self.decided["license"], str),
+                typed(self.decided["license"], str),
                 self.decided["may_be_passed_on"] is True,
-                _typed(self.decided["license_summary"], str),
+                typed(self.decided["license_summary"], str),
             )
-            classes = _typed(self.decided["classes"], dict).items()
+            classes = typed(self.decided["classes"], dict).items()
             configs = tuple(
-                Config(name, tuple(_typed(one, str) for one in _typed(names, list))) for name, names in classes
+                Config(name, tuple(typed(one, str) for one in typed(names, list))) for name, names in classes
             )
-            title = _typed(self.decided["title"], str)
+            title = typed(self.decided["title"], str)
         except (KeyError, ValueError) as error:
             raise HubFolderError(f"{MANIFEST_FILENAME}: `decided` is not complete: {error}. {_REMEDY}") from None
         return replace(source, title=title, license=license, configs=configs, decided=self.decided)
@@ -223,38 +189,3 @@ def _check_not_listed(folder: Path, manifest: Manifest) -> None:
         for path in folder.glob(f"{name}/*.parquet"):
             if f"{name}/{path.name}" not in manifest.files:
                 raise HubFolderError(f"{path} is not listed in {MANIFEST_FILENAME}. Remove it, or run prepare again.")
-
-
-def _config(name: str, data: Any) -> ConfigEntry:
-    data = _typed(data, dict)
-    files = {}
-    for path, entry in _typed(data["files"], dict).items():
-        pure = PurePosixPath(path)
-        folder_of_ours = pure.parts[:-1] in ((name,), (PREVIEWS,)) and name not in (".", "..")
-        if not folder_of_ours or pure.name == ".." or str(pure) != path or "\\" in path:
-            raise ValueError(f"{path!r} is not a valid path for configuration {name!r}")
-        sha256, rows = _typed(entry, dict)["sha256"], entry.get("rows")
-        if not _SHA256.fullmatch(_typed(sha256, str)):
-            raise ValueError(f"{path}: {sha256!r} is not a sha256")
-        files[path] = FileEntry(sha256, _count(entry["bytes"]), None if rows is None else _count(rows))
-    counters = {kind: _count(count) for kind, count in _typed(data.get("counters", {}), dict).items()}
-    return ConfigEntry(_typed(data["protocol"], str), files, counters)
-
-
-def _scale(value: Any) -> list[float]:
-    scale = GrayScale.parse(_typed(value, list))
-    if scale is None:
-        raise ValueError(f"{value!r} is not a gray scale [low, high]")
-    return scale.to_list()
-
-
-def _typed(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{kind.__name__} expected, {str(value)[:50]!r} found")
-    return value
-
-
-def _count(value: Any) -> int:
-    if _typed(value, int) < 0:
-        raise ValueError(f"a count expected, {value} found")
-    return value

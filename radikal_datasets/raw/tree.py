@@ -11,29 +11,17 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
-from typing import IO, NamedTuple, cast
+from typing import IO, cast
 
 import fsspec
 
 from ..errors import LayoutError, MalformedAnnotationError, SourceNotFoundError, UnsafePathError
 from .archives import is_unsafe, unpack_once
-
-#: Files that operating systems leave in folders; never data.
-LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
+from .walking import REMEDY, FileStat, is_litter, is_plain, printable, unsafe_member, walk_local
 
 _ZIP = (".zip",)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 ARCHIVES = _ZIP + _TAR
-
-_REMEDY = "Check its permissions, or copy it again."
-_RENAME = "It was not read. Rename it."
-
-
-class FileStat(NamedTuple):
-    """Size in bytes, and a stamp that changes when the file does (mtime in ns, a CRC, or fsspec's ukey)."""
-
-    size: int
-    stamp: str
 
 
 def is_url(place: str) -> bool:
@@ -84,7 +72,7 @@ class Tree:
         path = Path(text).expanduser()
         if path.is_dir():
             resolved = path.resolve()
-            files, unsafe = _walk_local(resolved)
+            files, unsafe = walk_local(resolved)
             return cls(text, files, unsafe, f"{resolved.as_posix()}/", "")
         if not path.exists():
             raise SourceNotFoundError(f"{text}: no such folder or archive. Check the path.")
@@ -93,7 +81,7 @@ class Tree:
             folder, skipped = unpack_once(path)
             tree = cls.open(folder)
             tree.root = text
-            tree.unsafe += [_unsafe_member(name) for name in skipped]
+            tree.unsafe += [unsafe_member(name) for name in skipped]
             return tree
         if name.endswith(_ZIP):
             return cls._open_url(_zip_url(path.resolve()), text)
@@ -117,9 +105,9 @@ class Tree:
         files, unsafe = {}, []
         for path in sorted(found):
             relative = path.removeprefix(prefix) if prefix else path
-            if is_unsafe(relative) or not _is_plain(relative):
-                unsafe.append(_unsafe_member(_printable(relative)))
-            elif not _is_litter(relative):
+            if is_unsafe(relative) or not is_plain(relative):
+                unsafe.append(unsafe_member(printable(relative)))
+            elif not is_litter(relative):
                 files[relative.lstrip("/")] = _fsspec_stat(fs, path, found[path])
         tree = cls(root or url, files, unsafe, prefix, url)
         tree._fs = fs
@@ -167,7 +155,7 @@ class Tree:
                 return file.read()
         except Exception as error:  # OSError, and whatever an archive or a remote file system raises
             found = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-            raise MalformedAnnotationError(path, found, _REMEDY) from None
+            raise MalformedAnnotationError(path, found, REMEDY) from None
 
     @property
     def local(self) -> Path | None:
@@ -199,66 +187,6 @@ class Tree:
     def __getstate__(self) -> dict[str, object]:
         # Open archives are not sent to worker processes: each opens its own.
         return {**self.__dict__, "_fs": None}
-
-
-def _is_litter(path: str) -> bool:
-    return any(part in LITTER or part.startswith("._") for part in path.split("/"))
-
-
-def _walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]:
-    """Walk a folder with scandir. Links to files inside the tree are followed, all others are listed as unsafe."""
-    files: dict[str, FileStat] = {}
-    unsafe: list[UnsafePathError] = []
-    folders = [(str(root), "")]
-    while folders:
-        folder, prefix = folders.pop()
-        try:
-            entries = list(os.scandir(folder))
-        except OSError as error:
-            unsafe.append(UnsafePathError(prefix.rstrip("/"), f"the folder cannot be read: {error.strerror}", _REMEDY))
-            continue
-        for entry in entries:
-            relative = prefix + entry.name
-            if _is_litter(entry.name):
-                continue
-            if not _is_plain(entry.name):
-                unsafe.append(
-                    UnsafePathError(_printable(relative), "the name is not UTF-8 or contains a backslash", _RENAME)
-                )
-            elif entry.is_symlink() and not _stays_inside(entry.path, root):
-                unsafe.append(_unsafe_link(relative, os.readlink(entry.path)))  # noqa: PTH115 (Path cleans it up)
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append((entry.path, f"{relative}/"))
-            elif entry.is_file():
-                stat = entry.stat()
-                files[relative] = FileStat(stat.st_size, str(stat.st_mtime_ns))
-    return dict(sorted(files.items())), unsafe
-
-
-def _stays_inside(link: str, root: Path) -> bool:
-    try:
-        target = Path(link).resolve(strict=True)
-    except (OSError, RuntimeError):  # dangling or circular
-        return False
-    return target.is_relative_to(root) and target.is_file()
-
-
-def _is_plain(name: str) -> bool:
-    """Return whether Arrow and every platform support the name; Python escapes non-UTF-8 bytes as surrogates."""
-    return "\\" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\\", "\u2216")
-
-
-def _unsafe_link(path: str, target: str) -> UnsafePathError:
-    remedy = "Links out of the tree, to folders, or to missing files are not followed. Put the files themselves here."
-    return UnsafePathError(path, f"a link to {target!r}", remedy)
-
-
-def _unsafe_member(path: str) -> UnsafePathError:
-    return UnsafePathError(path, "this archive member would leave its folder", "It was not read. Check the archive.")
 
 
 def _fsspec_stat(fs: fsspec.AbstractFileSystem, path: str, info: dict) -> FileStat:
