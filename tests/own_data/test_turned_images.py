@@ -48,7 +48,7 @@ def write_turned(root: Path, form: str, orientation: int, box: tuple[int, int, i
 )
 def test_a_box_lies_on_its_defect(orientation: int, form: str, corner: tuple[int, int], size: tuple[int, int]) -> None:
     box = (*corner, corner[0] + size[0], corner[1] + size[1])
-    # A square turn changes the size, which tells the frames apart; otherwise tools show what is displayed.
+    # A square turn changes the size, which distinguishes the frames; otherwise tools show what is displayed.
     frames = ("displayed", "stored") if orientation in (1, 5, 6, 7, 8) else ("displayed",)
     for frame in frames:
         with tempfile.TemporaryDirectory() as folder:
