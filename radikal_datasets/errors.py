@@ -226,7 +226,7 @@ class UnsafePathError(BadFileError):
 class OwnDataError(BadFileError):
     """An annotation of own data that costs an image or box; `kind` is the counter of its format."""
 
-    kind: Any = "own_data"
+    kind: Any  # set by `own_data.parsed.loss`
 
 
 class TrainingError(RadikalError):
