@@ -8,8 +8,12 @@ from typing import NamedTuple
 
 from ..errors import UnsafePathError
 
-#: Files that operating systems leave in folders; never data.
-LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
+#: Names of files and folders that operating systems and development tools leave behind; never data.
+LITTER = {
+    *(".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"),
+    # Of version control, Python and Jupyter: an environment in a checkout has more files than any dataset.
+    *(".git", ".hg", ".svn", ".venv", "__pycache__", ".ipynb_checkpoints", "node_modules"),
+}
 
 REMEDY = "Check its permissions, or copy it again."
 _RENAME = "It was not read. Rename it."
@@ -23,7 +27,7 @@ class FileStat(NamedTuple):
 
 
 def is_litter(path: str) -> bool:
-    """Return whether a path is, or lies in, what an operating system left there."""
+    """Return whether a path is, or lies in, what an operating system or a development tool left there."""
     return any(part in LITTER or part.startswith("._") for part in path.split("/"))
 
 

@@ -26,6 +26,8 @@ def folder(tmp_path: Path) -> Path:
         path.write_bytes(data)
     (root / ".DS_Store").write_bytes(b"x")
     (root / "IMAGES" / "Thumbs.db").write_bytes(b"x")
+    (root / ".venv" / "lib").mkdir(parents=True)
+    (root / ".venv" / "lib" / "logo.png").write_bytes(b"x")
     return root
 
 
