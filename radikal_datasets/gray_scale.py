@@ -18,6 +18,7 @@ import PIL.Image
 from datasets import Dataset, Image, IterableDataset
 
 from .errors import GrayScaleError
+from .raw.images import is_deep
 
 #: Images that are decoded to find the scale of a dataset, spread evenly over it.
 SAMPLED = 64
@@ -188,11 +189,6 @@ def _window(pixels: np.ndarray) -> GrayScale:
 
 def _not_empty(low: float, high: float) -> GrayScale:
     return GrayScale(float(low), float(high) if high > low else float(low) + 1)
-
-
-def is_deep(image: PIL.Image.Image) -> bool:
-    """Return whether an image has gray levels of more than 8 bits: 16 or 32 bits, or floats."""
-    return image.mode[0] in "IF"
 
 
 def has_deep_pixels(data: bytes | memoryview | str | None) -> bool:

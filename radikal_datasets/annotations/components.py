@@ -11,6 +11,14 @@ from ..schema import Box
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
+def box_of(mask: np.ndarray) -> Box | None:
+    """Return the smallest box around the true pixels of a mask; None if there are none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
 def label_components(mask: np.ndarray) -> tuple[np.ndarray, list[Box]]:
     """Label the 8-connected components of a mask.
 

@@ -68,7 +68,7 @@ def _walk(edges: dict[tuple[int, int], list[int]]) -> np.ndarray:
     corners = []
     while edges.get(at):
         choices = edges[at]
-        turned = next(way % 4 for way in (direction - 1, direction, direction + 1, direction) if way % 4 in choices)
+        turned = next(way % 4 for way in (direction - 1, direction, direction + 1) if way % 4 in choices)
         choices.remove(turned)
         if not choices:
             del edges[at]

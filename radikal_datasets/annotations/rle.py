@@ -51,6 +51,17 @@ def encode(mask: np.ndarray) -> str:
     return " ".join(map(str, np.stack((starts + 1, ends - starts), axis=1).ravel()))
 
 
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """Return COCO's uncompressed run lengths of a boolean mask of shape (height, width).
+
+    Lengths of background and defect alternate, background first, down the columns.
+    """
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
+    return [0, *counts] if flat[0] else counts
+
+
 def components(
     text: str, width: int, height: int, path: str = "run-length code", line: int | None = None
 ) -> tuple[np.ndarray, list[Box]]:

@@ -55,6 +55,11 @@ def parse_xml(data: bytes, path: str) -> ElementTree.Element:
     return builder.close()
 
 
+def line_of(element: ElementTree.Element) -> int:
+    """Return the line number of an element that `parse_xml` returned."""
+    return int(element.get(LINE, 0))
+
+
 def _for_expat(data: bytes, path: str) -> tuple[bytes, str | None]:
     """Return the document, and its encoding if it should override the declaration."""
     declared = _DECLARED.match(data.removeprefix(_BOM))

@@ -8,8 +8,7 @@ from xml.etree import ElementTree
 
 from ..errors import MalformedAnnotationError
 from ..schema import Box
-from .safe_xml import LINE as _LINE
-from .safe_xml import parse_xml
+from .safe_xml import line_of, parse_xml
 
 _REMEDY = "Correct the file or get it again; its image is left out until then."
 
@@ -56,12 +55,10 @@ def parse_voc(data: bytes, path: str) -> VocAnnotation:
         swapped = x1 > x2 or y1 > y2
         x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
         name = _text(element, "name", path)
-        objects.append(VocObject(name, (x1 - 1, y1 - 1, x2, y2), swapped, int(element.get(_LINE, 0))))
+        objects.append(VocObject(name, (x1 - 1, y1 - 1, x2, y2), swapped, line_of(element)))
     width, height = int(_number(size, "width", path)), int(_number(size, "height", path))
     if width <= 0 or height <= 0:
-        raise MalformedAnnotationError(
-            path, f"the image size {width}x{height} is invalid", _REMEDY, int(size.get(_LINE, 0))
-        )
+        raise MalformedAnnotationError(path, f"the image size {width}x{height} is invalid", _REMEDY, line_of(size))
     return VocAnnotation((root.findtext("filename") or "").strip(), width, height, objects)
 
 
@@ -69,7 +66,7 @@ def _child(element: ElementTree.Element, tag: str, path: str) -> ElementTree.Ele
     child = element.find(tag)
     if child is None:
         found = f"<{element.tag}> has no <{tag}>"
-        raise MalformedAnnotationError(path, found, _REMEDY, int(element.get(_LINE, 0)))
+        raise MalformedAnnotationError(path, found, _REMEDY, line_of(element))
     return child
 
 
@@ -77,7 +74,7 @@ def _text(element: ElementTree.Element, tag: str, path: str) -> str:
     child = _child(element, tag, path)
     text = (child.text or "").strip()
     if not text:
-        raise MalformedAnnotationError(path, f"<{tag}> is empty", _REMEDY, int(child.get(_LINE, 0)))
+        raise MalformedAnnotationError(path, f"<{tag}> is empty", _REMEDY, line_of(child))
     return text
 
 
@@ -88,6 +85,6 @@ def _number(element: ElementTree.Element, tag: str, path: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        line = int(_child(element, tag, path).get(_LINE, 0))
+        line = line_of(_child(element, tag, path))
         raise MalformedAnnotationError(path, f"<{tag}> is {text!r}, not a number", _REMEDY, line)
     return value

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import PIL.Image
 
+from ..annotations.rle import run_lengths
 from .shared import About, ImageFolders, Record, short_split
 
 
@@ -103,14 +104,3 @@ def _annotation(record: Record, index: int, number: int) -> dict[str, Any]:
         annotation["area"] = int(mask.sum())
         annotation["segmentation"] = {"size": [record.height, record.width], "counts": run_lengths(mask)}
     return annotation
-
-
-def run_lengths(mask: np.ndarray) -> list[int]:
-    """Return COCO's uncompressed run lengths of a boolean mask of shape (height, width).
-
-    Lengths of background and defect alternate, background first, down the columns.
-    """
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    counts = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
-    return [0, *counts] if flat[0] else counts

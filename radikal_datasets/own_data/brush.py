@@ -56,24 +56,6 @@ def brush_mask(code: Any, width: int, height: int, path: str, line: Callable[[],
     return values.reshape(height, width, _CHANNELS)[..., 3] > 0
 
 
-def encode_brush_mask(mask: np.ndarray) -> list[int]:
-    """Encode a boolean mask of shape (height, width) as Label Studio does; the inverse of `brush_mask`."""
-    flat = np.repeat(mask.ravel(), _CHANNELS).astype(np.uint8) * 255
-    bits = f"{flat.size:032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in _RUN_BITS)
-    start = 0
-    edges = [*(np.flatnonzero(np.diff(flat)) + 1).tolist(), flat.size]
-    for end in edges:
-        while start < end:
-            length = min(end - start, 1 << _RUN_BITS[3])
-            bits += f"1{3:02b}{length - 1:0{_RUN_BITS[3]}b}{flat[start]:08b}"
-            start += length
-    bits += "0" * (-len(bits) % 8)
-    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
-
-
-_RUN_BITS = (3, 4, 8, 16)
-
-
 def _decode(bits: _Bits) -> np.ndarray:
     count = bits.read(32)
     if count > 4 * 200_000_000:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..annotations.polygon import Point, hull
@@ -10,7 +11,7 @@ from ..schema import Box, MaskSource
 from .documents import JsonLines
 from .mask_sources import compressed_counts, counts_mask
 from .names import ClassNames, split_in
-from .numbers import REMEDY, corners_of, has_area, numbers, points_of
+from .numbers import REMEDY, corners_of, has_area, located, numbers, points_of, size_of
 from .parsed import CROWD, EMPTY_ANNOTATION, NO_AREA, NO_AREA_BOX, SUPERCATEGORY, Entry, Parsed, Shape
 from .recognize import Files
 
@@ -64,12 +65,12 @@ class _File:
             empty.discard(key)
             if key not in entries:
                 if key not in self._unread:
-                    with self.parsed.findings.costs():
-                        found = f"annotation {annotation.get('id')} is for image {key!r}, which 'images' does not list"
-                        raise MissingImageError(self.path, found, "Export the file again.", self._line(number))
+                    found = f"annotation {annotation.get('id')} is for image {key!r}, which 'images' does not list"
+                    error = MissingImageError(self.path, found, "Export the file again.", self._line(number))
+                    self.parsed.findings.add_error(error)
                 continue
             entry = entries[key]
-            with self.parsed.image(entry.image):
+            with self.parsed.image(entry.image), located(lambda number=number: self._line(number)):
                 self._annotation(entry, annotation, number)
         if empty:
             first = ", ".join(entries[key].image for key in list(entries) if key in empty)
@@ -81,24 +82,18 @@ class _File:
         for number, image in enumerate(self.data["images"]):
             name, key = image.get("file_name"), image.get("id")
             self._unread.add(key)
-            with self.parsed.findings.costs():
+            line = partial(self.lines.line, self.path, "images", number)
+            with self.parsed.findings.costs(), located(line):
                 if not isinstance(name, str) or not name:
-                    line = self.lines.line(self.path, "images", number)
-                    raise MalformedAnnotationError(self.path, f"image {key!r} has no file_name", REMEDY, line)
-                found = self.files.names.find(name, by=self.path, findings=self.parsed.findings)
-                if found is None:
-                    line = self.lines.line(self.path, "images", number)
-                    remedy = "Copy the image here, or remove its entry."
-                    raise MissingImageError(self.path, f"there is no image {name!r}", remedy, line)
-                size = (image.get("width"), image.get("height"))
-                known = all(isinstance(one, int) and one > 0 for one in size)
+                    raise MalformedAnnotationError(self.path, f"image {key!r} has no file_name", REMEDY)
+                found = self.files.names.get(name, by=self.path, findings=self.parsed.findings, line=line)
+                size = size_of(image.get("width"), image.get("height"))
                 split = split_in(found) or split_in(self.path)
-                entry = self.parsed.entry(found, self.path, size=size if known else None, split=split)
+                entry = self.parsed.entry(found, self.path, size=size, split=split)
                 if entries.setdefault(key, entry) is not entry:
-                    line = self.lines.line(self.path, "images", number)
                     found = f"image id {key!r} stands for {entries[key].image} and {found}"
                     self.parsed.excluded |= {entries[key].image, entry.image}
-                    raise MalformedAnnotationError(self.path, found, REMEDY, line)
+                    raise MalformedAnnotationError(self.path, found, REMEDY)
                 self._unread.discard(key)
         return entries
 
@@ -119,50 +114,41 @@ class _File:
             self.parsed.findings.add(CROWD, self.path, f"{what} of {entry.image}")
             entry.incomplete = True
             return
-        box = self._box(annotation.get("bbox"), what, number)
-        parts, mask = self._outline(annotation.get("segmentation"), entry, what, number)
+        box = self._box(annotation.get("bbox"), what)
+        parts, mask = self._outline(annotation.get("segmentation"), what)
         areas = tuple(part for part in parts if has_area(part))
         if parts and not areas and mask is None:
             kind = NO_AREA if box is None else NO_AREA_BOX
             found = f"{what} of {entry.image} has {len(parts[0])} points"
             if box is None:
-                self.parsed.findings.lose(kind, self.path, found, REMEDY, self._line(number))
-                entry.incomplete = True
+                self.parsed.lose_shape(kind, entry, self.path, found, REMEDY, self._line(number))
                 return
             self.parsed.findings.add(kind, self.path, found, line=self._line(number))
         if box is None and areas:
             box = hull([point for part in areas for point in part])
         if box is None and mask is None:
             found = f"{what} has neither bbox nor segmentation"
-            raise MalformedAnnotationError(self.path, found, REMEDY, self._line(number))
+            raise MalformedAnnotationError(self.path, found, REMEDY)
         entry.shapes.append(Shape(label, box, areas, mask, file=self.path))
 
-    def _box(self, bbox: Any, what: str, number: int) -> Box | None:
+    def _box(self, bbox: Any, what: str) -> Box | None:
         if bbox is None or bbox == []:
             return None
-        try:
-            x, y, width, height = numbers(bbox, f"bbox of {what}", self.path, None, 4)
-        except MalformedAnnotationError as error:
-            raise MalformedAnnotationError(self.path, error.found, error.remedy, self._line(number)) from None
+        x, y, width, height = numbers(bbox, f"bbox of {what}", self.path, None, 4)
         if self.files.settings.boxes == "xyxy":
             return x, y, width, height
         return corners_of(x, y, width, height)
 
-    def _outline(
-        self, segmentation: Any, entry: Entry, what: str, number: int
-    ) -> tuple[list[tuple[Point, ...]], MaskSource | None]:
+    def _outline(self, segmentation: Any, what: str) -> tuple[list[tuple[Point, ...]], MaskSource | None]:
         """Return the polygons, or the mask, of a `segmentation`."""
         if not segmentation:
             return [], None
-        line = None
         if isinstance(segmentation, dict):
             counts, size = segmentation.get("counts"), segmentation.get("size")
-            line = self._line(number) if not isinstance(counts, list | str) else None
             if isinstance(counts, str):
-                counts = compressed_counts(counts, self.path, line)
-            height, width = (int(one) for one in numbers(size, f"size of {what}", self.path, line, 2))
+                counts = compressed_counts(counts, self.path, None)
+            height, width = (int(one) for one in numbers(size, f"size of {what}", self.path, None, 2))
             runs = [int(one) for one in counts or []]
-            mask = counts_mask(runs, (width, height), self.path, line)
-            return [], mask
+            return [], counts_mask(runs, (width, height), self.path, None)
         parts = segmentation if isinstance(segmentation[0], list) else [segmentation]
-        return [points_of(numbers(part, f"segmentation of {what}", self.path, line)) for part in parts], None
+        return [points_of(numbers(part, f"segmentation of {what}", self.path, None)) for part in parts], None

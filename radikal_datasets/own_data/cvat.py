@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
-from ..annotations.polygon import hull
-from ..annotations.safe_xml import LINE
-from ..errors import MalformedAnnotationError, MissingImageError
+from ..annotations.safe_xml import line_of
+from ..errors import MalformedAnnotationError
 from .mask_sources import counts_mask
 from .names import ClassNames, nfc, split_in
-from .numbers import REMEDY, ellipse_points, has_area, number, numbers, points_of, rotated_corners
-from .parsed import EMPTY_ANNOTATION, NO_AREA, ORIENTED, UNREAD_SHAPE, Entry, Parsed, Shape
+from .numbers import REMEDY, ellipse_points, number, numbers, points_of, rotated_corners
+from .parsed import EMPTY_ANNOTATION, ORIENTED, UNREAD_SHAPE, Entry, Parsed, Shape
 from .recognize import Files
 
 _UNREAD = ("polyline", "points", "cuboid", "skeleton")
@@ -26,10 +25,9 @@ def read_cvat(files: Files, parsed: Parsed) -> None:
         labels = [name for label in root.iter("label") if (name := nfc(label.findtext("name") or ""))]
         classes.stated(dict(enumerate(labels)), path)
         for track in root.iter("track"):
-            with parsed.findings.costs():
-                found = f"a track {track.get('label')!r}, which belongs to a video"
-                remedy = 'Export the task as "CVAT for images 1.1".'
-                raise MalformedAnnotationError(path, found, remedy, _line(track))
+            found = f"a track {track.get('label')!r}, which belongs to a video"
+            remedy = 'Export the task as "CVAT for images 1.1".'
+            parsed.findings.add_error(MalformedAnnotationError(path, found, remedy, line_of(track)))
         for element in root.iter("image"):
             _read_image(files, parsed, classes, path, element)
     parsed.classes = classes.listed(alphabetical=False)
@@ -38,28 +36,25 @@ def read_cvat(files: Files, parsed: Parsed) -> None:
 def _read_image(files: Files, parsed: Parsed, classes: ClassNames, path: str, element: ElementTree.Element) -> None:
     name, image = element.get("name", ""), None
     with parsed.findings.costs():
-        image = files.names.find(name, by=path, findings=parsed.findings, line=_line(element))
-        if image is None:
-            remedy = "Copy the image here, or remove its entry."
-            raise MissingImageError(path, f"there is no image {name!r}", remedy, _line(element))
+        image = files.names.get(name, by=path, findings=parsed.findings, line=line_of(element))
     if image is None:
         return
     with parsed.image(image):
         split = split_in(element.get("subset", "")) or split_in(image) or split_in(PurePosixPath(path).name)
-        entry = parsed.entry(image, path, _line(element), size=_size(element, path), split=split)
+        entry = parsed.entry(image, path, line_of(element), size=_size(element, path), split=split)
         for child in element:
             if child.tag in _UNREAD:
                 found = f"a {child.tag} {child.get('label')!r} of {image}"
-                parsed.findings.lose(UNREAD_SHAPE, path, found, "Draw it as a box, polygon or mask.", _line(child))
-                entry.incomplete = True
+                remedy = "Draw it as a box, polygon or mask."
+                parsed.lose_shape(UNREAD_SHAPE, entry, path, found, remedy, line_of(child))
             elif child.tag in _SHAPES:
                 _add_shape(parsed, entry, child, path, classes)
         if not entry.shapes and not entry.incomplete:
-            parsed.findings.add(EMPTY_ANNOTATION, path, image, line=_line(element))
+            parsed.findings.add(EMPTY_ANNOTATION, path, image, line=line_of(element))
 
 
 def _add_shape(parsed: Parsed, entry: Entry, element: ElementTree.Element, path: str, classes: ClassNames) -> None:
-    line = _line(element)
+    line = line_of(element)
     label = nfc(element.get("label", ""))
     if not label:
         raise MalformedAnnotationError(path, f"a {element.tag} has no label", REMEDY, line)
@@ -70,7 +65,8 @@ def _add_shape(parsed: Parsed, entry: Entry, element: ElementTree.Element, path:
 
     if element.tag == "mask":
         width, height = entry.size or (0, 0)
-        runs = numbers((element.get("rle") or "").replace(",", " ").split(), "rle", path, line, _any(element))
+        code = (element.get("rle") or "").replace(",", " ").split()
+        runs = numbers(code, "rle", path, line, len(code))
         place = (int(value("left")), int(value("top")), int(value("width")), int(value("height")))
         mask = counts_mask([int(run) for run in runs], (width, height), path, line, by_column=False, place=place)
         entry.shapes.append(Shape(label, mask.box(), mask=mask, line=line, file=path))
@@ -88,27 +84,14 @@ def _add_shape(parsed: Parsed, entry: Entry, element: ElementTree.Element, path:
     else:
         pairs = (element.get("points") or "").replace(";", ",").split(",")
         points = points_of(numbers(pairs, "points", path, line))
-    if not points:
-        entry.shapes.append(Shape(label, box, line=line, file=path))
-    elif has_area(points):
-        entry.shapes.append(Shape(label, hull(points), (points,), line=line, file=path))
+    if points:
+        parsed.add_outline(entry, label, points, path, line)
     else:
-        found = f"{label} of {entry.image} has {len({*points})} different points"
-        parsed.findings.lose(NO_AREA, path, found, REMEDY, line)
-        entry.incomplete = True
-
-
-def _any(element: ElementTree.Element) -> int:
-    """Return the number of values in a mask's code, which may be odd."""
-    return len((element.get("rle") or "").replace(",", " ").split())
+        entry.shapes.append(Shape(label, box, line=line, file=path))
 
 
 def _size(element: ElementTree.Element, path: str) -> tuple[int, int] | None:
     if element.get("width") is None or element.get("height") is None:
         return None
-    width, height = (int(number(element.get(key), key, path, _line(element))) for key in ("width", "height"))
+    width, height = (int(number(element.get(key), key, path, line_of(element))) for key in ("width", "height"))
     return (width, height) if min(width, height) > 0 else None
-
-
-def _line(element: ElementTree.Element) -> int:
-    return int(element.get(LINE, 0))

@@ -19,6 +19,7 @@ _REMEDY = "Correct the file or export it again; what it annotates is left out un
 #: Larger files are not parsed a second time for the sake of a line number.
 _MOST_FOR_LINES = 32 * 2**20
 _LINE = "\0line"
+_TOO_MANY = "\0fields beyond the header"
 
 
 def parse_json(tree: Tree, path: str) -> Any:
@@ -64,16 +65,17 @@ def read_csv(tree: Tree, path: str) -> tuple[list[str], list[Row]]:
         MalformedAnnotationError: quotation marks do not match, or a row has more fields than the header.
     """
     text = tree.read_text(path)
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
+    separator = _separator(text.partition("\n")[0])
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=separator, restkey=_TOO_MANY, restval="", strict=True
+    )
     rows = []
     try:
         columns = [(name or "").strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns
         for row in reader:
-            if None in row:
-                found = f"{len(columns)} fields expected, {len(columns) + len(row[None])} found"  # type: ignore[call-overload]
+            if _TOO_MANY in row:
+                found = f"{len(columns)} fields expected, {len(columns) + len(row[_TOO_MANY])} found"
                 raise MalformedAnnotationError(path, found, _REMEDY, reader.line_num)
             rows.append(Row(reader.line_num, {name: (value or "").strip() for name, value in row.items()}))
     except csv.Error as error:
@@ -84,8 +86,12 @@ def read_csv(tree: Tree, path: str) -> tuple[list[str], list[Row]]:
 def csv_columns(tree: Tree, path: str) -> list[str]:
     """Return the columns of a csv file from its first line."""
     header = tree.read_text(path).partition("\n")[0].strip("\r")
-    separator = max(",;\t", key=header.count)
-    return [name.strip().strip('"') for name in header.split(separator)]
+    return [name.strip() for name in next(csv.reader([header], delimiter=_separator(header)), [])]
+
+
+def _separator(header: str) -> str:
+    """Return the one of comma, semicolon and tab that a header has most of."""
+    return max(",;\t", key=header.count)
 
 
 class JsonLines:
@@ -112,7 +118,7 @@ class JsonLines:
 def _with_lines(text: str) -> Any:
     """Parse JSON with Python's own scanner, which can be asked where it is."""
     decoder = json.JSONDecoder()
-    parse_object = json.decoder.JSONObject  # type: ignore[attr-defined]
+    parse_object = json.decoder.JSONObject  # type: ignore[attr-defined]  # public, and not in the type stubs
     ends = [match.start() for match in re.finditer("\n", text)]
 
     def located(state: Any, *arguments: Any, **options: Any) -> Any:
@@ -121,8 +127,8 @@ def _with_lines(text: str) -> Any:
             value[_LINE] = bisect.bisect_left(ends, state[1]) + 1
         return value, end
 
-    decoder.parse_object = located  # type: ignore[attr-defined]
-    decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
+    decoder.parse_object = located  # type: ignore[attr-defined]  # as above
+    decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]  # as above
     try:
         return decoder.decode(text)
     except (ValueError, RecursionError):

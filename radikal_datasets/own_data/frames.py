@@ -116,7 +116,7 @@ class Framed:
             return box
         if outside > _NOISE:
             found = f"{shape.label} {tuple(round(value, 3) for value in box)}"
-            self._report.add(ROUNDED_BOX, self._entry.image, found, line=None)
+            self._report.add(ROUNDED_BOX, self._entry.image, found)
         return inside
 
     def _mask(self, mask: MaskSource, shape: Shape) -> MaskSource:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError
+from ..errors import MalformedAnnotationError, UnknownClassError
 from .documents import Row, parse_json_lines
 from .names import ClassNames, nfc, split_in
-from .numbers import REMEDY, corners_of, numbers
+from .numbers import REMEDY, corners_of, numbers, size_of
 from .parsed import EMPTY_ANNOTATION, Entry, Parsed, Shape
 from .recognize import Files
 from .table import read_rows
@@ -52,21 +52,16 @@ def _image(files: Files, parsed: Parsed, path: str, line: int | None, values: di
     if not isinstance(name, str) or not name:
         raise MalformedAnnotationError(path, "no file_name", REMEDY, line)
     beside = str(PurePosixPath(path).parent / name)
-    image = beside if beside in files.tree and beside in files.images else None
-    image = image or files.names.find(name, by=path, findings=parsed.findings, line=line)
-    if image is None:
-        remedy = "Copy the image here, or remove its line."
-        raise MissingImageError(path, f"there is no image {name!r}", remedy, line)
-    return image
+    if beside in files.names:
+        return beside
+    return files.names.get(name, by=path, findings=parsed.findings, line=line, entry="its line")
 
 
 def _add(
     files: Files, parsed: Parsed, entry: Entry, classes: ClassNames, values: dict[str, Any], path: str, line: int | None
 ) -> None:
     """Add the objects of one row, and what else it says about its image."""
-    width, height = values.get("width"), values.get("height")
-    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-        entry.size = width, height
+    entry.size = size_of(values.get("width"), values.get("height")) or entry.size
     if files.settings.group and values.get(files.settings.group) not in ("", None):
         entry.group = nfc(str(values[files.settings.group]))
     objects = _parsed_cell(values.get("objects"), path, line)

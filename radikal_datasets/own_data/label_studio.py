@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from ..annotations.polygon import hull
-from ..errors import MalformedAnnotationError, MissingImageError
+from ..annotations.components import box_of
+from ..errors import MalformedAnnotationError
 from .brush import brush_mask
 from .documents import JsonLines
-from .mask_sources import box_of, mask_from_pixels
+from .mask_sources import mask_from_pixels
 from .names import ClassNames, nfc, split_in
-from .numbers import REMEDY, ellipse_points, has_area, number, rotated_corners
+from .numbers import REMEDY, ellipse_points, located, number, rotated_corners, size_of
 from .parsed import (
     EMPTY_ANNOTATION,
     NO_AREA,
@@ -35,7 +36,7 @@ def read_label_studio(files: Files, parsed: Parsed) -> None:
     lines = JsonLines(files.tree)
     for path in files.annotations["label_studio"]:
         for number_, task in enumerate(files.documents[path]):
-            _Task(files, parsed, classes, path, lambda path=path, n=number_: lines.line(path, n)).read(task)
+            _Task(files, parsed, classes, path, partial(lines.line, path, number_)).read(task)
     parsed.classes = classes.listed(alphabetical=True)
 
 
@@ -54,13 +55,12 @@ class _Task:
             if name is None:
                 found = f"task {task.get('id')} names no image"
                 raise MalformedAnnotationError(self.path, found, REMEDY, self.line())
-            image = self.files.names.find(name, by=self.path, findings=self.parsed.findings)
-            if image is None:
-                remedy = "Copy the image here, or remove the task."
-                raise MissingImageError(self.path, f"there is no image {name!r}", remedy, self.line())
+            image = self.files.names.get(
+                name, by=self.path, findings=self.parsed.findings, line=self.line, entry="the task"
+            )
         if image is None:
             return
-        with self.parsed.image(image):
+        with self.parsed.image(image), located(self.line):
             results = self._results(task, image)
             split = split_in(image) or split_in(self.path)
             entry = self.parsed.entry(image, self.path, split=split)
@@ -109,23 +109,15 @@ class _Task:
         ):
             found = f"a {result.get('type', 'shape')} of {entry.image}" + (" on the rotated image" if rotated else "")
             remedy = "Draw it as a rectangle, polygon, ellipse or brush mask."
-            self.parsed.findings.lose(UNREAD_SHAPE, self.path, found, remedy, self.line())
-            entry.incomplete = True
+            self.parsed.lose_shape(UNREAD_SHAPE, entry, self.path, found, remedy, self.line())
             return
-        width, height = result.get("original_width"), result.get("original_height")
-        if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-            entry.size = entry.size or (width, height)
+        entry.size = entry.size or size_of(result.get("original_width"), result.get("original_height"))
         for label in labels:
             self._shape(entry, self.classes.used(nfc(str(label))), value, result)
 
     def _shape(self, entry: Entry, label: str, value: dict[str, Any], result: dict[str, Any]) -> None:
-        line = None
-
         def share(key: str, default: Any = None) -> float:
-            try:
-                return number(value.get(key, default), f"{key} of {label}", self.path, None) / 100
-            except MalformedAnnotationError as error:
-                raise MalformedAnnotationError(self.path, error.found, error.remedy, self.line()) from None
+            return number(value.get(key, default), f"{key} of {label}", self.path, None) / 100
 
         if "rle" in value:
             width, height = entry.size or (0, 0)
@@ -133,8 +125,7 @@ class _Task:
             mask, box = mask_from_pixels(pixels), box_of(pixels)
             if box is None:
                 found = f"an empty brush mask of {entry.image}"
-                self.parsed.findings.lose(NO_AREA, self.path, found, REMEDY, self.line())
-                entry.incomplete = True
+                self.parsed.lose_shape(NO_AREA, entry, self.path, found, REMEDY, self.line())
                 return
             entry.shapes.append(Shape(label, box, mask=mask, file=self.path))
             return
@@ -153,14 +144,10 @@ class _Task:
             if rotation := share("rotation", 0) * 100:
                 points = self._turned(entry, (x, y, width, height), rotation)
                 self.parsed.findings.add(ORIENTED, self.path, f"{label} of {entry.image}")
-        if points and not has_area(points):
-            found = f"{label} of {entry.image} has {len({*points})} different points"
-            self.parsed.findings.lose(NO_AREA, self.path, found, REMEDY, self.line())
-            entry.incomplete = True
-        elif points:
-            entry.shapes.append(Shape(label, hull(points), (points,), shares=True, line=line, file=self.path))
+        if points:
+            self.parsed.add_outline(entry, label, points, self.path, self.line, shares=True)
         else:
-            entry.shapes.append(Shape(label, box, shares=True, line=line, file=self.path))
+            entry.shapes.append(Shape(label, box, shares=True, file=self.path))
 
     def _pixels(self, entry: Entry) -> tuple[int, int]:
         if entry.size is None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 
-from ..annotations.components import label_components
+from ..annotations.components import box_of, label_components
 from ..annotations.polygon import Point, PolygonMask
+from ..annotations.rle import run_lengths
 from ..errors import MalformedAnnotationError, MaskSizeError
 from ..raw.tree import Tree
 from ..schema import Box
@@ -54,14 +55,6 @@ class CountsMask:
         return box_of(self.pixels())
 
 
-def box_of(mask: np.ndarray) -> Box | None:
-    """Return the smallest box around the true pixels of a mask; None if there are none."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-
-
 def counts_mask(
     counts: list[int],
     size: tuple[int, int],
@@ -97,10 +90,7 @@ def counts_mask(
 
 def mask_from_pixels(mask: np.ndarray) -> CountsMask:
     """Return a mask source for boolean pixels of shape (height, width)."""
-    flat = np.concatenate(([False], mask.ravel(order="F"), [False]))
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    counts = np.diff(np.concatenate(([0], edges, [mask.size])))
-    return CountsMask(tuple(int(count) for count in counts), mask.shape[1], mask.shape[0])
+    return CountsMask(tuple(run_lengths(mask)), mask.shape[1], mask.shape[0])
 
 
 def compressed_counts(text: str, path: str, line: int | None) -> list[int]:

@@ -59,8 +59,8 @@ def read_masks(files: Files, parsed: Parsed) -> None:
                 entry.shapes.append(Shape(label, mask_file=mask, file=mask))
             entry.must_show = None if folder is None else not good
     for mask in files.masks.lost:
-        with parsed.findings.costs():
-            raise MissingImageError(mask, "there is no image for this mask", "Get the image, or remove the mask.")
+        missing = MissingImageError(mask, "there is no image for this mask", "Get the image, or remove the mask.")
+        parsed.findings.add_error(missing)
     parsed.classes = classes.listed(alphabetical=parsed.mask_values is None)
 
 

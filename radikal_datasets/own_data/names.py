@@ -7,13 +7,14 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
+from typing import NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..errors import MissingImageError
 from ..splits import TEST, TRAIN, VALIDATION
-from .parsed import AMBIGUOUS_IMAGE, CLASS_NUMBERS, OTHER_EXTENSION, SIMILAR_CLASSES, SUPERCATEGORY, Findings, loss
+from .numbers import Lines
+from .parsed import AMBIGUOUS_IMAGE, CLASS_NUMBERS, OTHER_EXTENSION, SIMILAR_CLASSES, Findings, loss
 from .settings import OwnSettings
-
-__all__ = ["AMBIGUOUS_IMAGE", "SUPERCATEGORY", "ClassNames", "ImageNames", "nfc", "split_in", "without_roles"]
 
 #: Image files that are looked at.
 IMAGE_SUFFIXES = frozenset(
@@ -61,6 +62,7 @@ class ImageNames:
 
     def __init__(self, images: Iterable[str]) -> None:
         self.images = list(images)
+        self._all = frozenset(self.images)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_plain: dict[str, list[str]] = defaultdict(list)
@@ -100,6 +102,36 @@ class ImageNames:
                     raise loss(AMBIGUOUS_IMAGE, by, found, remedy, line)
         return None
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._all
+
+    def get(self, name: str, *, by: str, findings: Findings, line: Lines = None, entry: str = "its entry") -> str:
+        """Return the image that an annotation names.
+
+        Args:
+            name, by, findings: as for `find`.
+            line: in that file, or a function that finds it when an error needs it.
+            entry: what to remove if the image is not there, for the message.
+
+        Raises:
+            MissingImageError: it is not there.
+            OwnDataError: as for `find`.
+        """
+        at = line if isinstance(line, int) else None
+        image = self.find(name, by=by, findings=findings, line=at)
+        return image or _missing(name, by, line, entry)
+
+    def get_beside(self, annotation: str, stated: object = None, *, findings: Findings, entry: str) -> str:
+        """Return the image of an annotation file: the one with its own name, else the one that it states.
+
+        Raises:
+            MissingImageError, OwnDataError: as for `get`.
+        """
+        image = self.find_beside(annotation, findings=findings)
+        if image is None and isinstance(stated, str) and stated:
+            image = self.find(stated, by=annotation, findings=findings)
+        return image or _missing(stated or PurePosixPath(annotation).stem, annotation, None, entry)
+
     def find_beside(self, annotation: str, *, findings: Findings, stem: str | None = None) -> str | None:
         """Return the image of an annotation file with the image's own name, beside it or in a parallel folder.
 
@@ -131,6 +163,11 @@ class ImageNames:
                 above = parts[-length:-1]
                 yield [image for image in matches if _ends_in(image, above)], exact
             yield matches, exact
+
+
+def _missing(name: object, by: str, line: Lines, entry: str) -> NoReturn:
+    at = line() if callable(line) else line
+    raise MissingImageError(by, f"there is no image {name!r}", f"Copy the image here, or remove {entry}.", at)
 
 
 def _ends_in(image: str, folders: list[str]) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..annotations.polygon import Point, hull
 from ..errors import MalformedAnnotationError
 from ..schema import Box
 
+#: A line number, or a function that finds it when an error needs it.
+Lines = int | Callable[[], int | None] | None
 REMEDY = "Correct the annotation; its image is left out until then."
 
 
@@ -42,6 +45,22 @@ def number(value: Any, what: str, path: str, line: int | None) -> float:
     if not math.isfinite(found):
         raise MalformedAnnotationError(path, f"{what}: {str(value)[:60]!r} is not a number", REMEDY, line)
     return found
+
+
+@contextmanager
+def located(line: Callable[[], int | None]) -> Iterator[None]:
+    """Add the line to a `MalformedAnnotationError` without one that is raised inside; it is looked up only then."""
+    try:
+        yield
+    except MalformedAnnotationError as error:
+        if error.line is not None:
+            raise
+        raise MalformedAnnotationError(error.path, error.found, error.remedy, line()) from None
+
+
+def size_of(width: Any, height: Any) -> tuple[int, int] | None:
+    """Return (width, height) if both are positive integers, as they are where an annotation states its image's size."""
+    return (width, height) if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0 else None
 
 
 def points_of(flat: Sequence[float]) -> tuple[Point, ...]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..annotations.polygon import Point
+from ..annotations.polygon import Point, hull
 from ..errors import BadFileError, OwnDataError
 from ..report import Effect, Kind, Report
 from ..schema import Box, MaskSource
+from .numbers import REMEDY, Lines, has_area
 
 AMBIGUOUS_IMAGE = Kind(
     "ambiguous_image", Effect.IMAGE_LOST, "a file name in an annotation fits several images: none of them gets it"
@@ -183,17 +184,39 @@ class Parsed:
     listed: dict[str, Entry] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
 
-    def entry(self, image: str, file: str, line: int | None = None, **facts: object) -> Entry:
+    def entry(
+        self,
+        image: str,
+        file: str,
+        line: int | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        split: str | None = None,
+    ) -> Entry:
         """Return a new entry of an image, or the existing one if it is listed again (which is counted)."""
         there = self.entries.get(image)
         if there is None:
-            there = self.entries[image] = Entry(image, file, line, **facts)  # type: ignore[arg-type]
-            return there
+            self.entries[image] = Entry(image, file, line, size=size, split=split)
+            return self.entries[image]
         self.findings.add(LISTED_TWICE, image, f"in {there.file} and {file}" if there.file != file else f"in {file}")
-        for name, value in facts.items():
-            if value is not None and getattr(there, name) is None:
-                setattr(there, name, value)
+        there.size, there.split = there.size or size, there.split or split
         return there
+
+    def lose_shape(self, kind: Kind, entry: Entry, file: str, found: str, remedy: str, line: int | None) -> None:
+        """Count an object that is left out, so that its image is not known to be defect-free without others."""
+        self.findings.lose(kind, file, found, remedy, line)
+        entry.incomplete = True
+
+    def add_outline(
+        self, entry: Entry, label: str, points: tuple[Point, ...], file: str, line: Lines, *, shares: bool = False
+    ) -> None:
+        """Add an object with a polygon; one without area is left out and counted."""
+        if has_area(points):
+            at = line if isinstance(line, int) else None
+            entry.shapes.append(Shape(label, hull(points), (points,), shares=shares, line=at, file=file))
+            return
+        found = f"{label} of {entry.image} has {len({*points})} different points"
+        self.lose_shape(NO_AREA, entry, file, found, REMEDY, line() if callable(line) else line)
 
     @contextmanager
     def image(self, path: str | None) -> Iterator[None]:

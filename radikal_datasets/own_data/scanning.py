@@ -105,7 +105,11 @@ def scan_folder(data_dir: str | os.PathLike[str]) -> Scan:
         SourceNotFoundError, LayoutError: it does not exist, or cannot be opened.
         OwnDataSettingsError: `radikal.yaml` is wrong.
     """
-    tree = open_root(data_dir)
+    return scan_tree(open_root(data_dir))
+
+
+def scan_tree(tree: Tree) -> Scan:
+    """Scan a tree that `open_root` returned, as `scan_folder` does, without walking it again."""
     key = (tree.root, tree.local, tree.fingerprint())
     if key not in _scans:
         settings = load_settings(tree)

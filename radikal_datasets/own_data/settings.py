@@ -82,9 +82,7 @@ class OwnSettings:
 
     def name_of(self, number: int) -> str | None:
         """Return the name of a class number that the annotations do not name; None if the settings have none."""
-        if number in self.numbered:
-            return self.numbered[number]
-        return None
+        return self.numbered.get(number)
 
     @property
     def prefix(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError
+from ..errors import MalformedAnnotationError, UnknownClassError
 from ..raw.tree import Tree
 from .documents import Row, read_csv
 from .names import ClassNames, nfc, split_in
@@ -76,10 +76,7 @@ def _read(files: Files, parsed: Parsed, classes: ClassNames, path: str, columns:
 def _entry(files: Files, parsed: Parsed, path: str, name: str, line: int | None) -> Entry:
     if not name:
         raise MalformedAnnotationError(path, "the row names no image", REMEDY, line)
-    image = files.names.find(name, by=path, findings=parsed.findings, line=line)
-    if image is None:
-        remedy = "Copy the image here, or remove its rows."
-        raise MissingImageError(path, f"there is no image {name!r}", remedy, line)
+    image = files.names.get(name, by=path, findings=parsed.findings, line=line, entry="its rows")
     return parsed.entry(image, path, line, split=split_in(image) or split_in(path))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
-from ..annotations.safe_xml import LINE
-from ..errors import MalformedAnnotationError, MissingImageError
+from ..annotations.safe_xml import line_of
+from ..errors import MalformedAnnotationError
 from ..schema import Box
 from .documents import text_lines
 from .names import ClassNames, nfc, split_in
@@ -18,15 +18,16 @@ from .recognize import Files
 def read_voc(files: Files, parsed: Parsed) -> None:
     """Read all VOC files of a folder into `parsed`; boxes are 1-based and inclusive unless the settings differ."""
     classes = ClassNames(files.settings, parsed.findings)
-    stated = _label_map(files)
-    for path, names in stated.items():
+    listed = _label_map(files)
+    for path, names in listed.items():
         classes.stated(dict(enumerate(names)), path)
     lists = _image_lists(files)
     for path in files.annotations["voc"]:
         root: ElementTree.Element = files.documents[path]
         image = None
         with parsed.findings.costs():
-            image = _image(files, parsed, path, root)
+            stated = (root.findtext("filename") or "").strip()
+            image = files.names.get_beside(path, stated, findings=parsed.findings, entry="the XML")
         if image is None:
             continue
         with parsed.image(image):
@@ -38,19 +39,7 @@ def read_voc(files: Files, parsed: Parsed) -> None:
             ]
             if not objects:
                 parsed.findings.add(EMPTY_ANNOTATION, path)
-    parsed.classes = classes.listed(alphabetical=not stated)
-
-
-def _image(files: Files, parsed: Parsed, path: str, root: ElementTree.Element) -> str:
-    """Return the image of an XML file: the one with its own name, else the one that it names."""
-    found = files.names.find_beside(path, findings=parsed.findings)
-    stated = (root.findtext("filename") or "").strip()
-    if found is None and stated:
-        found = files.names.find(stated, by=path, findings=parsed.findings)
-    if found is None:
-        missing = f"there is no image {stated or PurePosixPath(path).stem!r}"
-        raise MissingImageError(path, missing, "Copy the image here, or remove the XML.")
-    return found
+    parsed.classes = classes.listed(alphabetical=not listed)
 
 
 def _size(root: ElementTree.Element, path: str) -> tuple[int, int] | None:
@@ -61,12 +50,12 @@ def _size(root: ElementTree.Element, path: str) -> tuple[int, int] | None:
     found = []
     for tag in ("width", "height"):
         text = (size.findtext(tag) or "0").strip()
-        found.append(int(number(text, f"<{tag}>", path, _line(size))))
+        found.append(int(number(text, f"<{tag}>", path, line_of(size))))
     return (found[0], found[1]) if min(found) > 0 else None
 
 
 def _shape(element: ElementTree.Element, path: str, classes: ClassNames, zero_based: bool) -> Shape:
-    line = _line(element)
+    line = line_of(element)
     name = nfc(element.findtext("name") or "")
     if not name:
         raise MalformedAnnotationError(path, "<object> has no <name>", REMEDY, line)
@@ -74,7 +63,7 @@ def _shape(element: ElementTree.Element, path: str, classes: ClassNames, zero_ba
     if box is None:
         raise MalformedAnnotationError(path, f"the object {name!r} has no <bndbox>", REMEDY, line)
     x_min, y_min, x_max, y_max = (
-        number((box.findtext(tag) or "").strip(), f"<{tag}>", path, _line(box))
+        number((box.findtext(tag) or "").strip(), f"<{tag}>", path, line_of(box))
         for tag in ("xmin", "ymin", "xmax", "ymax")
     )
     return Shape(classes.used(name), _from_voc(x_min, y_min, x_max, y_max, zero_based), line=line, file=path)
@@ -87,10 +76,6 @@ def _from_voc(x1: float, y1: float, x2: float, y2: float, zero_based: bool) -> B
     left, right = (x1 - 1, x2) if x1 <= x2 else (x1, x2 - 1)
     top, bottom = (y1 - 1, y2) if y1 <= y2 else (y1, y2 - 1)
     return left, top, right, bottom
-
-
-def _line(element: ElementTree.Element) -> int:
-    return int(element.get(LINE, 0))
 
 
 def _label_map(files: Files) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError
+from ..errors import MalformedAnnotationError, UnknownClassError
 from .documents import text_lines
 from .names import ClassNames, nfc, split_in
 from .numbers import REMEDY, has_area, number, points_of
@@ -32,10 +32,7 @@ def read_yolo(files: Files, parsed: Parsed) -> None:
     for path in labels:
         image = None
         with parsed.findings.costs():
-            image = files.names.find_beside(path, findings=parsed.findings)
-            if image is None:
-                missing = f"there is no image {PurePosixPath(path).stem!r}"
-                raise MissingImageError(path, missing, "Copy the image here, or remove the label file.")
+            image = files.names.get_beside(path, findings=parsed.findings, entry="the label file")
         if image is None:
             continue
         names = lists.get(_nearest_list(path, list(lists)) or "", {})
@@ -47,8 +44,7 @@ def read_yolo(files: Files, parsed: Parsed) -> None:
                 shape = _shape(files, path, line, text.split(), names, oriented)
                 if shape is None:
                     found = f"a polygon of {len(text.split()) // 2} points without area"
-                    parsed.findings.lose(NO_AREA, path, found, REMEDY, line)
-                    entry.incomplete = True
+                    parsed.lose_shape(NO_AREA, entry, path, found, REMEDY, line)
                     continue
                 classes.used(shape.label)
                 if oriented:
@@ -142,10 +138,7 @@ def _splits(files: Files, parsed: Parsed) -> dict[str, str]:
         split = split_in(PurePosixPath(path).name)
         for number_, line in enumerate(text_lines(files.tree, path), 1):
             with parsed.findings.costs():
-                image = files.names.find(line, by=path, findings=parsed.findings, line=number_)
-                if image is None:
-                    remedy = "Copy the image here, or remove the line."
-                    raise MissingImageError(path, f"there is no image {line!r}", remedy, number_)
+                image = files.names.get(line, by=path, findings=parsed.findings, line=number_, entry="the line")
                 if split:
                     found[image] = split
     return {image: split for image, split in found.items() if split}

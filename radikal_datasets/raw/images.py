@@ -70,12 +70,17 @@ def image_header(tree: Tree, path: str) -> ImageHeader:
         orientation = orientation_of(image)
         if orientation != 1:
             tree.orientations[path] = orientation
-        if image.mode[0] in "IF":  # 16 or 32 bits, floats
+        if is_deep(image):
             tree.deep.add(path)
         # Pillow turns a TIFF itself, and states the size that it will have.
         turned = image.format == "TIFF" and orientation in TURNED
         width, height = image.size
         return ImageHeader((height, width) if turned else (width, height), orientation, image.mode)
+
+
+def is_deep(image: PIL.Image.Image) -> bool:
+    """Return whether an image has gray levels of more than 8 bits: 16 or 32 bits, or floats."""
+    return image.mode[0] in "IF"
 
 
 @contextmanager

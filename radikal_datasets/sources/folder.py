@@ -21,7 +21,7 @@ from ..own_data.names import nfc, split_in
 from ..own_data.numbers import REMEDY
 from ..own_data.parsed import Entry, Parsed, loss
 from ..own_data.review import GROUP_IN_TWO_SPLITS, NO_SPLIT, OTHER_FORMAT, UNREAD_FILE, review
-from ..own_data.scanning import Scan, group_of, open_root, scan_folder
+from ..own_data.scanning import Scan, group_of, open_root, scan_folder, scan_tree
 from ..own_data.settings import CLEAN, FORMATS
 from ..raw.images import image_header
 from ..raw.tree import Tree
@@ -93,7 +93,7 @@ class Folder(InspectionBuilder):
     @property
     def scan(self) -> Scan:
         """What is known about the folder."""
-        return scan_folder(self.tree.root)
+        return scan_tree(self.tree)
 
     @property
     def pixel_settings(self) -> PixelSettings | None:
@@ -166,17 +166,16 @@ class Folder(InspectionBuilder):
             if format_ != part and others and format_ != "masks":
                 found = f"{len(others):,} files of {format_}, such as {others[0]}"
                 report.add(OTHER_FORMAT, others[0], found, count=len(others))
-        by_folder = Counter(
-            (str(PurePosixPath(path).parent), PurePosixPath(path).suffix.lower()) for path in files.unread
-        )
-        for (folder, suffix), count in by_folder.items():
-            some = [p for p in files.unread if str(PurePosixPath(p).parent) == folder and p.lower().endswith(suffix)]
-            found = f"{count:,} {suffix or 'other'} files in {folder}, such as {PurePosixPath(some[0]).name}"
-            report.add(UNREAD_FILE, some[0], found, count=count)
+        by_folder: dict[tuple[PurePosixPath, str], list[str]] = {}
+        for path in map(PurePosixPath, files.unread):
+            by_folder.setdefault((path.parent, path.suffix.lower()), []).append(str(path))
+        for (folder, suffix), some in by_folder.items():
+            found = f"{len(some):,} {suffix or 'other'} files in {folder}, such as {PurePosixPath(some[0]).name}"
+            report.add(UNREAD_FILE, some[0], found, count=len(some))
 
     def review(self, examples: list[Example], split_of: dict[str, str], report: Report) -> None:
         """Count what no single image shows: systematic repairs, mass unlabeled images, inverted masks."""
-        review(examples, report, self._mask_shares, expected_unlabeled=bool(self.scan.settings.unlabeled == CLEAN))
+        review(examples, report, self._mask_shares, expected_unlabeled=self.scan.settings.unlabeled == CLEAN)
         by_group: dict[str, set[str]] = {}
         for example in examples:
             if example.image_id in split_of:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from radikal_datasets.export.coco import run_lengths
+from radikal_datasets.annotations.rle import run_lengths
 from tests.export.conftest import SETS, Export, check_same
 
 pytest.importorskip("pycocotools")
