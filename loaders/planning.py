@@ -16,8 +16,9 @@ from loaders.ring import Job
 from loaders.sampling import Sampler
 from loaders.streaming import dealt, read_ahead
 from loaders.tiling import Tiling
+from radikal_datasets.gray_scale import spread
 
-#: Number of images that are examined to decide whether a dataset is gray.
+#: Number of images that are examined to decide whether a dataset is gray, and on which scale.
 LOOKED_AT = 64
 # Rows that are read from the table at once, for several batches: the fixed cost of a read is a third of
 # its total for 64 rows. Tiles are read batch by batch, since clipping their boxes takes long.
@@ -75,8 +76,7 @@ class TablePlan:
     def some_records(self) -> list[Record]:
         """Return annotated records that are evenly spread over the dataset."""
         rows = self._records.annotated
-        spread = np.linspace(0, max(0, len(rows) - 1), min(LOOKED_AT, len(rows)))
-        return self._records(rows[np.unique(spread.astype(np.int64))]).rows if len(rows) else []
+        return self._records(rows[spread(len(rows), LOOKED_AT)]).rows if len(rows) else []
 
     def jobs(self, epoch: int, position: int) -> Generator[Job, None, None]:
         """See `Plan`."""

@@ -52,7 +52,10 @@ SourceOrFolder = Annotated[
 
 @app.command()
 def stats(
-    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A source, a folder written by prepare, or of your own images.", metavar="SOURCE|FOLDER"),
+    ],
     config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
     *,
     data_dir: Annotated[str | None, typer.Option(help="Raw tree, its parent, or its archive.")] = None,
@@ -89,15 +92,13 @@ def prepare(
     num_proc: Annotated[int | None, typer.Option(help="Number of processes that write shards.")] = None,
 ) -> None:
     """Convert a raw tree into a Hub folder that the stock datasets.load_dataset can read."""
-    from .own_data.scanning import is_own_data
     from .prepared.folder import build_hub_folder
-    from .sources import OWN, builder_class
+    from .sources import builder_class, own_or_named
 
+    source, data_dir = own_or_named(source, data_dir)
     if data_dir is None:
-        if not is_own_data(source):
-            builder_class(source)  # an unknown name is the first thing to say
-            raise typer.BadParameter(f"Pass --data-dir with the raw tree of {source}.")
-        source, data_dir = OWN, source
+        builder_class(source)  # an unknown name is the first thing to say
+        raise typer.BadParameter(f"Pass --data-dir with the raw tree of {source}.")
     build_hub_folder(
         source,
         configs,
@@ -114,7 +115,10 @@ def prepare(
 
 @app.command()
 def preview(
-    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A source, a folder written by prepare, or of your own images.", metavar="SOURCE|FOLDER"),
+    ],
     config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
     *,
     output: Annotated[Path, typer.Option(help="FILE.png for a contact sheet, FILE.html for a gallery.")],
@@ -137,7 +141,10 @@ def preview(
 
 @app.command()
 def export(
-    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A source, a folder written by prepare, or of your own images.", metavar="SOURCE|FOLDER"),
+    ],
     config: Annotated[
         str | None, typer.Argument(help="One configuration; default: all, each in its own folder.")
     ] = None,

@@ -18,7 +18,10 @@ Protocol = Annotated[str, typer.Option(help=f"Split protocol: {', '.join(splits.
 
 
 def verify(
-    source: Annotated[str, typer.Argument(help="A source, or a folder written by prepare.", metavar="SOURCE|FOLDER")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A source, a folder written by prepare, or of your own images.", metavar="SOURCE|FOLDER"),
+    ],
     config: Annotated[str | None, typer.Argument(help="One configuration; default: all that are present.")] = None,
     *,
     data_dir: Annotated[str | None, typer.Option(help="For a source: raw tree, its parent, or its archive.")] = None,
@@ -37,8 +40,7 @@ def verify(
     from .leaks.page import write_leaks_page
     from .leaks.tables import print_leaks
     from .loading.sets import open_sets
-    from .own_data.scanning import is_own_data
-    from .sources import OWN, is_source, plain_name
+    from .sources import is_source, own_or_named
     from .stats.page import check_place
     from .verification import verify as verify_tree
     from .verification_tables import print_verification
@@ -48,9 +50,7 @@ def verify(
         if not deep:
             raise typer.BadParameter("--html shows the findings of --deep. Pass both.")
     exit_code = 0
-    source = plain_name(source)
-    if data_dir is None and is_own_data(source):
-        source, data_dir = OWN, source
+    source, data_dir = own_or_named(source, data_dir)
     if not is_source(source) and data_dir is None:
         if not deep:
             raise typer.BadParameter(

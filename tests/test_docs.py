@@ -31,7 +31,9 @@ def test_commands_in_the_docs_exist() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     commands |= {group.name for group in app.registered_groups}
     for page in PAGES:
-        for command in re.findall(r"^radikal-datasets (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+        for command in re.findall(
+            r"^(?:\$ )?radikal-datasets ([a-z][\w-]*)", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             assert command in commands, (page, command)
 
 

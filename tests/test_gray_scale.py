@@ -276,7 +276,7 @@ def test_a_combined_set_keeps_the_scale_or_asks_for_one(twelve_bits: Path, tmp_p
     gray = {f"g{i}.png": encoded(np.roll(RAMP, i, axis=1).astype(np.uint8)) for i in range(20)}
     eight = load_dataset(str(own_set(tmp_path / "eight", gray)), cache_dir=tmp_path / "b")
     other = load_dataset(str(own_set(tmp_path / "other", some_files(14))), cache_dir=tmp_path / "c")
-    rename: Callable = lambda row: {"image_id": "other/" + row["image_id"]}  # noqa: E731
+    rename: Callable = lambda row: {"image_id": "other/" + row["image_id"]}  # noqa: E731  # annotated, for pyright
     eight, other = eight.map(rename), other.map(rename)
     assert stated(combine({"one": one, "eight": eight})) == {GrayScale(0, 4095)}
     with pytest.raises(CombiningError, match="different gray scales"):

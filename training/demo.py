@@ -116,7 +116,8 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
     model.to(accelerator.device)  # pyright: ignore[reportArgumentType]
     # Show test images: nothing was chosen on them.
     split = "test" if metrics["test"] else "validation"
-    loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
+    options = models.loader_options(model, processor)
+    loader = eval_loader(splits, split, settings, accelerator, **options)
     found = predictions_and_ground_truth(model, processor, loader, accelerator)
     point = metrics["operating_point"]
     threshold = point["threshold"]
@@ -148,7 +149,7 @@ def write_demo_page(page: Path, run: Path, metrics: dict, started: float) -> flo
         f"{sum(right[i] for i in shown)} without a missed defect or false positive and "
         f"{sum(not right[i] for i in shown)} with one, evenly mixed, in the same proportion as in the entire split "
         f"({sum(right)} to {len(right) - sum(right)}) and in its order.",
-        pictures=pictures_of(loader.dataset, found, shown),
+        pictures=pictures_of(loader.dataset, found, shown, loader.gray_scale),
         class_names=class_names(splits["train"]),
         threshold=threshold,
         links={address: text for address, text in PAGES.items() if (page.parent / address).is_file()},

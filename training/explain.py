@@ -87,8 +87,7 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         raise TrainingDataError(
             f"No image of split {options.split!r} is annotated, so there is nothing to explain. Choose another --split."
         )
-    validation = found if options.split == "validation" else predict_images(detector_run, "validation")
-    threshold, origin = _threshold(options.threshold, validation, options.split)
+    threshold, origin = _threshold(detector_run, found, options)
     chosen = choose(found, options.images, threshold)
     _make_room(output)  # after all checks, so that a mistake removes nothing
     print(f"{len(found)} images in the {options.split} split, {len(chosen)} to explain. {origin}", flush=True)
@@ -179,10 +178,16 @@ def _make_room(output: Path) -> None:
     (output / NUMBERS).write_text('{"unfinished": true}\n', encoding="utf-8")
 
 
-def _threshold(asked: float | None, validation: Sequence[ImageResult], split: str) -> tuple[float, str]:
-    """Return the operating point and a sentence on its origin. It is chosen on validation, never on another split."""
-    if asked is not None:
-        return asked, f"Detections with a score of at least {asked:.2f} (from --threshold)."
+def _threshold(detector_run: DetectorRun, found: Sequence[ImageResult], options: Options) -> tuple[float, str]:
+    """Return the operating point and a sentence on its origin. It is chosen on validation, never on another split.
+
+    Args:
+        found: the predictions on the split that is explained.
+    """
+    if options.threshold is not None:
+        return options.threshold, f"Detections with a score of at least {options.threshold:.2f} (from --threshold)."
+    split = options.split
+    validation = found if split == "validation" else predict_images(detector_run, "validation")
     if not validation:
         return 0.5, "Detections with a score of at least 0.50 (there is no annotated validation split to choose on)."
     point = best_operating_point([one.prediction for one in validation], [one.ground_truth for one in validation])

@@ -50,10 +50,11 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     splits = load_splits(settings)
     names = checked_classes(settings, splits, split, model)
     if settings.task == "classification":
-        options = {"target": settings.target, **classifier_normalization(model)}
+        scale = models.gray_scale_of(model)
+        options = {"target": settings.target, "gray_scale": scale, **classifier_normalization(model)}
     else:
-        options = models.normalization(processor)
-    loader = eval_loader(splits, split, settings, accelerator, gray_scale=models.gray_scale_of(model), **options)
+        options = models.loader_options(model, processor)
+    loader = eval_loader(splits, split, settings, accelerator, **options)
     if loader is None:
         raise TrainingDataError(
             f"No image of split {split!r} is annotated, so it cannot be scored. Choose another --split."

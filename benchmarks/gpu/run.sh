@@ -12,8 +12,7 @@
 # ROUNDS   of training speed beside the example          (default: 2)
 # ONLY     names of the parts to run, in one string        (default: all)
 # Each part has a time limit, writes its result immediately, and does not stop the next one when it fails. The exit
-# status
-# is 1 if a part failed or was left out.
+# status is 1 if a part failed or was left out.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}

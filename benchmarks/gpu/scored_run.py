@@ -1,6 +1,6 @@
 """Train one seed of the frozen benchmark for a number of steps, and write its scores to one file.
 
-    python benchmarks/gpu/scored_run.py neu_det --data-dir NEU-DET --steps 450 --output FILE.json
+    python benchmarks/gpu/scored_run.py neu_det --data-dir NEU-DET --steps 450 --work-dir DIR --output FILE.json
 
 benchmarks/accuracy.py does the work; this picks the GPU recipe, five evaluations and one checkpoint, and copies the
 result. Settings at the end of the command line (`--image_size 64`) are passed to the training.

@@ -14,10 +14,9 @@ from datasets.utils import tqdm
 
 from ..errors import LayoutError
 from ..loading.sets import open_sets, rows
-from ..own_data.scanning import is_own_data
 from ..prepared.manifest import MANIFEST_FILENAME, Manifest
 from ..schema import IMAGE_LEVEL_REASON, is_image_level, require_columns
-from ..sources import OWN, builder_class, is_source, source_info
+from ..sources import builder_class, is_source, own_or_named, source_info
 from .coco import CocoWriter, RoboflowWriter
 from .mvtec import MvtecWriter
 from .objects import ObjectsWriter
@@ -203,8 +202,7 @@ def _checked(title: str, splits: DatasetDict) -> DatasetDict:
 
 def _license(name: str, data_dir: str | os.PathLike[str] | None, config: str | None) -> str:
     """Return name and summary of a dataset's license; "" for a folder that `prepare` did not write."""
-    if data_dir is None and is_own_data(name):
-        name, data_dir = OWN, name
+    name, data_dir = own_or_named(name, data_dir)
     if not is_source(name):
         if not Path(name, MANIFEST_FILENAME).is_file():
             return ""

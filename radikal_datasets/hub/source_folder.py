@@ -11,10 +11,9 @@ import datasets.config
 
 from .. import splits
 from ..errors import SourceNotFoundError, UnknownSourceError
-from ..own_data.scanning import is_own_data
 from ..prepared.folder import build_hub_folder
 from ..prepared.reading import is_hub_folder
-from ..sources import OWN, is_source, plain_name, source_info, source_names
+from ..sources import OWN, is_source, own_or_named, source_info, source_names
 
 
 def folder_of(
@@ -44,9 +43,7 @@ def folder_of(
     """
     if is_hub_folder(source_or_folder):
         return Path(source_or_folder)
-    name = plain_name(os.fspath(source_or_folder))
-    if data_dir is None and is_own_data(source_or_folder):
-        name, data_dir = OWN, source_or_folder
+    name, data_dir = own_or_named(os.fspath(source_or_folder), data_dir)
     if not is_source(name):
         raise UnknownSourceError(
             f"{name} is neither a source nor a folder written by `radikal-datasets prepare`. The sources are "

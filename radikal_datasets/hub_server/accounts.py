@@ -34,10 +34,6 @@ class Accounts(SqliteFile):
         names = [row[0] for row in self._all("SELECT name FROM namespaces WHERE NOT organisation ORDER BY name")]
         return {name: self._organizations(name) for name in names}
 
-    def namespace_exists(self, name: str) -> bool:
-        """Return True for the name of a user or an organization."""
-        return self._one("SELECT 1 FROM namespaces WHERE name = ?", [name]) is not None
-
     def _organizations(self, user: str) -> list[str]:
         rows = self._all("SELECT organisation FROM members WHERE user = ? ORDER BY organisation", [user])
         return [row[0] for row in rows]

@@ -91,7 +91,7 @@ def write_leaks_page(file: Path, name: str, sets: Mapping[str, Leaks]) -> None:
         _PACKAGE,
         title=f"{heading}: leaks and mistakes",
         sets=shown,
-        overview=table(header, rows),
+        overview=table(header, rows) if len(sets) > 1 else "",
         looks=looks(classes),
     )
 

@@ -13,8 +13,7 @@ from datasets import Dataset, DatasetDict, get_dataset_config_names
 
 from ..errors import ConfigNameError, UnknownSourceError
 from ..hub_client.endpoint import DEFAULT_NAMESPACE, Hub
-from ..own_data.scanning import is_own_data
-from ..sources import OWN, builder_class, is_source, plain_name, source_names
+from ..sources import OWN, builder_class, is_source, own_or_named, source_names
 from .from_hub import clear_errors
 from .loading import load_dataset
 
@@ -41,13 +40,10 @@ def open_sets(
         UnknownSourceError: neither a source nor a folder.
         RadikalError: as raised by `load_dataset`.
     """
-    name = plain_name(name)
+    name, data_dir = own_or_named(name, data_dir)
     if is_source(name):
         path = f"{DEFAULT_NAMESPACE}/{name}"
         configs = [config] if config else _configs_there(name, data_dir, protocol)
-    elif data_dir is None and is_own_data(name):
-        path, data_dir = f"{DEFAULT_NAMESPACE}/{OWN}", name
-        configs = [config] if config else _configs_there(OWN, data_dir, protocol)
     elif Path(name).is_dir():
         path = name
         there = get_dataset_config_names(name)

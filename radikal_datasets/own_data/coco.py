@@ -8,9 +8,10 @@ from typing import Any
 from ..annotations.polygon import Point, hull
 from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassError
 from ..schema import Box, MaskSource
+from .class_names import ClassNames
 from .documents import JsonLines
 from .mask_sources import compressed_counts, counts_mask
-from .names import ClassNames, split_in
+from .names import split_in
 from .numbers import REMEDY, corners_of, has_area, located, numbers, points_of, size_of
 from .parsed import CROWD, EMPTY_ANNOTATION, NO_AREA, NO_AREA_BOX, SUPERCATEGORY, Entry, Parsed, Shape
 from .recognize import Files

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 from ..annotations.safe_xml import line_of
 from ..errors import MalformedAnnotationError
+from .class_names import ClassNames
 from .mask_sources import counts_mask
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY, ellipse_points, number, numbers, points_of, rotated_corners
 from .parsed import EMPTY_ANNOTATION, ORIENTED, UNREAD_SHAPE, Entry, Parsed, Shape
 from .recognize import Files

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ..errors import MalformedAnnotationError, UnknownClassError
+from .class_names import ClassNames
 from .documents import Row, parse_json_lines
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY, corners_of, numbers, size_of
 from .parsed import EMPTY_ANNOTATION, Entry, Parsed, Shape
 from .recognize import Files

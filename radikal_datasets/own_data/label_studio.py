@@ -8,9 +8,10 @@ from typing import Any
 from ..annotations.components import box_of
 from ..errors import MalformedAnnotationError
 from .brush import brush_mask
+from .class_names import ClassNames
 from .documents import JsonLines
 from .mask_sources import mask_from_pixels
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY, ellipse_points, located, number, rotated_corners, size_of
 from .parsed import (
     EMPTY_ANNOTATION,

@@ -16,9 +16,10 @@ from ..annotations.components import box_of
 from ..annotations.polygon import Point, hull
 from ..errors import MalformedAnnotationError
 from ..schema import Box
+from .class_names import ClassNames
 from .documents import JsonLines
 from .mask_sources import mask_from_pixels
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY, ellipse_points, located, numbers, size_of
 from .parsed import EMPTY_ANNOTATION, UNREAD_SHAPE, Entry, Parsed, Shape
 from .recognize import Files

@@ -13,10 +13,11 @@ from ..errors import MalformedAnnotationError, MissingImageError, UnknownClassEr
 from ..raw.tree import Tree
 from ..report import Report
 from ..schema import Instance, InstanceMask
+from .class_names import ClassNames
 from .documents import text_lines
 from .mask_files import GOOD, class_in
 from .mask_sources import ValueMask, check_size, equal_to, mask_values
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY
 from .parsed import EMPTY_ANNOTATION, Entry, Parsed, Shape
 from .recognize import Files

@@ -6,8 +6,9 @@ from typing import Any
 
 from ..errors import MalformedAnnotationError, UnknownClassError
 from ..raw.tree import Tree
+from .class_names import ClassNames
 from .documents import Row, read_csv
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY, corners_of, number
 from .parsed import EMPTY_ANNOTATION, Entry, Parsed, Shape
 from .recognize import Files

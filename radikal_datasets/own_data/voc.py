@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 from ..annotations.safe_xml import line_of
 from ..errors import MalformedAnnotationError
 from ..schema import Box
+from .class_names import ClassNames
 from .documents import text_lines
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY, number
 from .parsed import EMPTY_ANNOTATION, Parsed, Shape
 from .recognize import Files

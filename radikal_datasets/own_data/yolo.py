@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from ..errors import MalformedAnnotationError, UnknownClassError
+from .class_names import ClassNames
 from .documents import text_lines
-from .names import ClassNames, nfc, split_in
+from .names import nfc, split_in
 from .numbers import REMEDY, has_area, number, points_of
 from .parsed import EMPTY_ANNOTATION, NO_AREA, ORIENTED, Parsed, Shape
 from .recognize import Files

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import pkgutil
+from typing import TypeVar
 
 from ..building.builder import InspectionBuilder
 from ..errors import UnknownSourceError
 from ..source import Source
 
+_Path = TypeVar("_Path", str, os.PathLike[str], str | os.PathLike[str])
 #: The source that reads a plant's own images. Its classes come from the folder, so that no list of facts has it.
 OWN = "folder"
 
@@ -26,6 +29,18 @@ def source_names(*, own: bool = False) -> list[str]:
 def is_source(name: str) -> bool:
     """Return whether a name, with or without `radikal_datasets/`, is that of a source, own images included."""
     return plain_name(name) in source_names(own=True)
+
+
+def own_or_named(source: str, data_dir: _Path | None) -> tuple[str, _Path | str | None]:
+    """Return source and data_dir of what a command was given: a folder of own images is data of `OWN`.
+
+    A source's name stands for the source; `./neu_det` is the folder of that name.
+    """
+    from ..own_data.scanning import is_own_data  # it imports pyarrow and more, which a list of sources does not need
+
+    if data_dir is None and not is_source(plain_name(source)) and is_own_data(source):
+        return OWN, source
+    return plain_name(source), data_dir
 
 
 def plain_name(name: str) -> str:

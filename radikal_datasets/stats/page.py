@@ -61,7 +61,7 @@ def write_statistics_page(file: Path, name: str, sets: Mapping[str, Statistics])
         _PACKAGE,
         title=f"{heading}: statistics",
         sets=shown,
-        overview=table(header, rows),
+        overview=table(header, rows) if len(sets) > 1 else "",
         shades=SHADES,
     )
 

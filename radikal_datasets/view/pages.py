@@ -38,7 +38,7 @@ def _environment(package: str) -> Any:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"table": table, "facts": facts}
+    environment.globals["facts"] = facts
     environment.filters["thousands"] = "{:,}".format
     return environment
 
@@ -93,6 +93,15 @@ def embedded(
     out = io.BytesIO()
     small.save(out, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def embedded_within(image: Image.Image | bytes, budget: float, gray_scale: GrayScale | None = None) -> str:
+    """Return `embedded` with the largest edge and quality that keep it to `budget` bytes; it is decoded once."""
+    if isinstance(image, bytes):
+        with Image.open(io.BytesIO(image)) as opened:
+            image = to_rgb(upright(opened), gray_scale)
+    decoded = image
+    return within(budget, lambda edge, quality: (embedded(decoded, edge, quality, gray_scale),))[0]
 
 
 def within(budget: float, made: Callable[[int, int], Sequence[str]]) -> Sequence[str]:

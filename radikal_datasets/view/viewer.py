@@ -40,7 +40,7 @@ class Figure:
 class Filter:
     """Tick boxes for one property: its name in `Figure.keys`, and a text per value; `swatches`: the values are classes.
 
-    Values that no image has are left out, and so is a filter of which all images have the same value.
+    Values that no image has are left out, and so is a filter of which all images have the same value, unless `always`.
     """
 
     title: str

@@ -100,7 +100,7 @@ def test_a_repository_whose_creation_got_no_response_is_deleted_anyway(hub: Fake
     def make_and_hang_up(wanted: dict) -> None:
         make(wanted)
 
-    behavior._create = make_and_hang_up  # type: ignore[method-assign, assignment]
+    behavior._create = make_and_hang_up  # type: ignore[method-assign, assignment]  # the stub has no such method to replace
     assert "private repository" in failed(diagnose("hf_good"))
     assert behavior.repositories == {}
 

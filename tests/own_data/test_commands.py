@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from radikal_datasets import combine, load_dataset
 from radikal_datasets.cli import app
 from radikal_datasets.errors import LayoutError, SourceNotFoundError
-from radikal_datasets.export import export_sets
+from radikal_datasets.export import FORMATS, export_sets
 from radikal_datasets.prepared.manifest import Manifest
 from tests.hub.embedded import RunningHub, running_hub
 from tests.own_data.trees import FOLDERS, WRITERS
@@ -32,10 +32,7 @@ COMMANDS = {
     "prepare": ["--output-dir", "{out}"],
     "stats": [],
     "preview": ["--output", "{out}.html"],
-    "export coco": ["--format", "coco", "--output", "{out}"],
-    "export yolo": ["--format", "yolo", "--output", "{out}"],
-    "export voc": ["--format", "voc", "--output", "{out}"],
-    "export objects": ["--format", "objects", "--output", "{out}"],
+    **{f"export {name}": ["--format", name, "--output", "{out}"] for name in FORMATS},
 }
 
 

@@ -223,9 +223,8 @@ def test_verify_and_load_dataset_agree_on_an_unreadable_template(two_boards, cap
     assert [image_id for image_id, reference in references.items() if reference is None] == [f"deeppcb/{key}"]
     print_verification(cli.console, result)
     reported = " ".join(capsys.readouterr().out.split())
-    assert (
-        "No image or box of this tree would be lost. 1 image would be kept without a reference, see above." in reported
-    )
+    kept = "No image or box of this tree would be lost. 1 image would be kept without a reference, see above."
+    assert kept in reported
 
 
 def test_an_unreadable_template_is_not_an_unreadable_image(two_boards):

@@ -117,7 +117,7 @@ def cases(detector_run: DetectorRun, split: str, names: Sequence[str], threshold
 def _predicted(detector_run: DetectorRun, splits: Any, split: str) -> Iterator[tuple[Any, int, str, dict[str, Any]]]:
     """Yield (batch, index in it, image_id, prediction) of every annotated image or tile."""
     model, accelerator = detector_run.detector.model, detector_run.accelerator
-    options = {"gray_scale": models.gray_scale_of(model), **models.normalization(detector_run.processor)}
+    options = models.loader_options(model, detector_run.processor)
     for batch in eval_loader(splits, split, detector_run.settings, accelerator, **options) or []:
         indices = [i for i, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
         found = predict(model, detector_run.processor, batch, accelerator)

@@ -68,7 +68,7 @@ def build_model(
     if family.frozen_norms:
         config.trained_from_scratch = True
     model = family.model(config)
-    if model_type != "dense":  # which initializes itself
+    if not family.initializes_itself:
         initialize(model)
     return trainable_norms(model)
 

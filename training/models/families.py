@@ -40,6 +40,7 @@ class Family:
         configure: (size, features, arguments shared by all families) -> all arguments of the config.
         strides: strides of the feature maps it uses.
         frozen_norms: transformers replaces the backbone's batch norms with frozen ones, whatever the config says.
+        initializes_itself: its own class draws all weights as they should start; no `initialize` after it.
         world_boxes: its loss divides by the mean number of boxes over all ranks instead of those of this rank.
     """
 
@@ -49,6 +50,7 @@ class Family:
     strides: tuple[int, ...]
     frozen_norms: bool
     world_boxes: bool
+    initializes_itself: bool = False
 
 
 def _plain(size: Size, features: Features, common: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +111,6 @@ def _dense(size: Size, features: Features, common: dict[str, Any]) -> dict[str, 
     return {
         "backbone_config": features.config,
         "feature_channels": features.channels,
-        "feature_strides": features.strides,
         "width": size.width // 2,
         "id2label": common["id2label"],
         "label2id": common["label2id"],
@@ -127,7 +128,7 @@ FAMILIES: dict[str, Family] = {
     "rt_detr_v2": Family(RTDetrV2Config, RTDetrV2ForObjectDetection, _hybrid, (8, 16, 32), False, False),
     "d_fine": Family(DFineConfig, DFineForObjectDetection, _d_fine, (8, 16, 32), False, False),
     "deimv2": Family(Deimv2Config, Deimv2ForObjectDetection, _d_fine, (8, 16, 32), False, False),
-    "dense": Family(DenseDetectorConfig, DenseDetector, _dense, (4, 8, 16, 32), False, False),
+    "dense": Family(DenseDetectorConfig, DenseDetector, _dense, (4, 8, 16, 32), False, False, initializes_itself=True),
 }
 MODEL_TYPES = tuple(FAMILIES)
 

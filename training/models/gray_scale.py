@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from radikal_datasets.gray_scale import GrayScale
+from training.models.processors import normalization
 
 
 def keep_gray_scale(model: Any, gray_scale: GrayScale | None) -> None:
@@ -18,6 +19,11 @@ def keep_gray_scale(model: Any, gray_scale: GrayScale | None) -> None:
 def stored_gray_scale(model: Any) -> GrayScale | None:
     """Return the scale that `keep_gray_scale` stored; None if there is none."""
     return GrayScale.parse(getattr(model.config, "radikal_gray_scale", None))
+
+
+def loader_options(model: Any, processor: Any) -> dict[str, Any]:
+    """Return `mean`, `std` and `gray_scale` for a loader that shows images to a detector as in its training."""
+    return {"gray_scale": gray_scale_of(model), **normalization(processor)}
 
 
 def gray_scale_of(model: Any) -> GrayScale:

@@ -43,7 +43,9 @@ class Settings:
         str, "detr, conditional_detr, deformable_detr, dab_detr, rt_detr, rt_detr_v2, d_fine, deimv2 or dense"
     ] = "rt_detr_v2"
     model_size: Annotated[str, "nano, small, medium or large"] = "small"
-    backbone: Annotated[str | None, "timm model (strides 8, 16 and 32, or a plain ViT); null: set by model_size"] = None
+    backbone: Annotated[
+        str | None, "timm model (strides 8, 16 and 32; dense: 4 to 32; or a plain ViT); null: set by model_size"
+    ] = None
     backbone_weights: Annotated[
         str | None, "weights file (or package:NAME) for the backbone; null: random initialization"
     ] = None

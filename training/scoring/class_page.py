@@ -9,7 +9,7 @@ from typing import Any
 from radikal_datasets.gray_scale import GrayScale
 from radikal_datasets.view.drawing import looks
 from radikal_datasets.view.overlay import overlay
-from radikal_datasets.view.pages import embedded, within
+from radikal_datasets.view.pages import embedded_within
 from radikal_datasets.view.viewer import Figure, Filter, write_viewer
 from training.scoring.page_images import MAX_BYTES, SHOWN, image_files, try_to_write
 
@@ -55,7 +55,7 @@ def _write(
         shown, image_files(dataset, [one[0] for one in shown]), strict=True
     ):
         budget = MAX_BYTES / len(shown)
-        (image,) = within(budget, lambda edge, quality, data=data: (embedded(data, edge, quality, gray_scale),))
+        image = embedded_within(data, budget, gray_scale)
         about = {"name": image_id, "true": class_names[true], "predicted": class_names[predicted], "score": score}
         figures.append(
             Figure(

@@ -10,7 +10,7 @@ from typing import Any
 from radikal_datasets.gray_scale import GrayScale
 from radikal_datasets.view.drawing import looks
 from radikal_datasets.view.overlay import Mark, overlay
-from radikal_datasets.view.pages import embedded, within
+from radikal_datasets.view.pages import embedded_within
 from radikal_datasets.view.palette import CORRECT, FALSE_POSITIVE, MISSED, ink
 from radikal_datasets.view.viewer import Figure, Filter, write_viewer
 from training.scoring.matching import detections_at
@@ -211,9 +211,7 @@ def _figure(
     counts = {"missed": len(ground_truth) - found, "false": len(shown) - found}
     text = f"{len(ground_truth)} true, {found} found, {counts['missed']} missed, {counts['false']} false positive"
     # Both sides hold the image.
-    (image,) = within(
-        MAX_BYTES / pictures / 2, lambda edge, quality: (embedded(picture.data, edge, quality, picture.gray_scale),)
-    )
+    image = embedded_within(picture.data, MAX_BYTES / pictures / 2, picture.gray_scale)
     size = (picture.width, picture.height)
     labels = {*picture.ground_truth["labels"], *(int(label) for label in detections["labels"])}
     return Figure(

@@ -19,7 +19,7 @@ from loaders import DetectionLoader, Tiling, merge_tiles
 from loaders.decoding import Decoder
 from radikal_datasets.errors import GrayScaleError, ImageFileError, UnreadableImageError
 from radikal_datasets.gray_scale import GrayScale, levels_of
-from radikal_datasets.raw.images import MAX_PIXELS
+from radikal_datasets.raw.images import MAX_PIXELS, is_deep
 from radikal_datasets.raw.orientation import displayed_size
 from training import models
 from training.scoring.detections import predict
@@ -108,13 +108,14 @@ def _readable(
 ) -> tuple[dict[str, ImageFile], dict[str, tuple[int, int]]]:
     """Return the files with an image header, by name, and their (width, height); add the others to `unreadable`."""
     files, sizes = {}, {}
+    without_scale = models.stored_gray_scale(opened.model) is None
     for one in images:
         try:
             with Image.open(one.file) as image:
-                size = displayed_size(image)
+                size, deep = displayed_size(image), is_deep(image)
             if size[0] * size[1] > MAX_PIXELS:
                 raise ValueError(f"header claims {size[0]}x{size[1]} pixels; treated as a decompression bomb")
-            if models.stored_gray_scale(opened.model) is None:
+            if deep and without_scale:
                 _check_gray_levels(one.file, opened.gray_scale)
             files[one.name], sizes[one.name] = one, size
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...

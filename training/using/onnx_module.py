@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torchvision.ops import box_convert
 
 from radikal_datasets.errors import ModelError
 from training import models
 from training.models.dense.image_processing import (
+    CANDIDATES,
     DenseDetectorImageProcessor,
     best_predictions,
     without_duplicates,
@@ -45,8 +47,10 @@ class ExportedDetector(torch.nn.Module):
             )
         self.dense = isinstance(processor, DenseDetectorImageProcessor)
         parameters = inspect.signature(processor.post_process_object_detection).parameters
-        if "use_focal_loss" in parameters:
-            self.max_detections: int | None = opened.model.config.num_queries
+        if self.dense:
+            self.max_detections: int | None = CANDIDATES
+        elif "use_focal_loss" in parameters:
+            self.max_detections = opened.model.config.num_queries
         elif "top_k" in parameters:
             self.max_detections = parameters["top_k"].default
         else:
@@ -66,27 +70,16 @@ class ExportedDetector(torch.nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See the class."""
         outputs = self.model(pixel_values=self.pixel_values(images, references))
-        logits, centers, extents = outputs.logits, outputs.pred_boxes[..., :2], outputs.pred_boxes[..., 2:]
-        boxes = torch.cat([centers - extents / 2, centers + extents / 2], -1).clamp(0, 1)
-        classes = logits.shape[-1]
-        if self.dense:
-            scores, labels, boxes = without_duplicates(*best_predictions(logits, outputs.pred_boxes))
-            return self._in_pixels(boxes.clamp(0, 1), images), scores, labels
         if self.max_detections is None:
-            scores, labels = logits.softmax(-1)[..., :-1].max(-1)
+            scores, labels = outputs.logits.softmax(-1)[..., :-1].max(-1)
             scores, order = scores.sort(dim=1, descending=True)
             labels = labels.gather(1, order)
+            boxes = box_convert(outputs.pred_boxes, "cxcywh", "xyxy").gather(1, order[..., None].expand(-1, -1, 4))
         else:
-            every = logits.sigmoid().flatten(1)
-            scores, index = every.topk(min(self.max_detections, every.shape[1]))
-            order, labels = index // classes, index % classes
-        boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-        return self._in_pixels(boxes, images), scores, labels
-
-    @staticmethod
-    def _in_pixels(boxes: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+            found = best_predictions(outputs.logits, outputs.pred_boxes, self.max_detections)
+            scores, labels, boxes = without_duplicates(*found) if self.dense else found
         across, down = (torch.tensor(axis, dtype=boxes.dtype) for axis in ([1, 0, 1, 0], [0, 1, 0, 1]))
-        return boxes * (across * images.shape[2] + down * images.shape[1])
+        return boxes.clamp(0, 1) * (across * images.shape[2] + down * images.shape[1]), scores, labels
 
     def pixel_values(self, images: torch.Tensor, references: torch.Tensor | None = None) -> torch.Tensor:
         """Return float32 (N, 3, *canvas), the input of the model itself."""

@@ -60,7 +60,7 @@ def assign(
     for start in range(0, count, step):
         part = slice(start, start + step)
         wanted, of, classes = gt_boxes[part], gt_images[part], gt_classes[part]
-        shared = _overlaps(wanted[:, None], boxes[of])
+        shared = overlaps(wanted[:, None], boxes[of])
         inside = ((points > wanted[:, None, :2]) & (points < wanted[:, None, 2:])).all(-1)
         centers = (wanted[:, :2] + wanted[:, 2:]) / 2
         nearest = (points - centers[:, None]).abs().sum(-1).argmin(1)
@@ -93,7 +93,7 @@ def _one_box_per_place(key: torch.Tensor, overlap: torch.Tensor, size: int) -> t
     return number == first[key]
 
 
-def _overlaps(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def overlaps(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Return intersection over union of boxes that broadcast against each other, (..., 4) -> (...)."""
     low, high = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
     shared = (high - low).clamp_min(0).prod(-1)

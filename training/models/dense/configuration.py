@@ -13,7 +13,6 @@ class DenseDetectorConfig(PreTrainedConfig):
     Args:
         backbone_config: a backbone that `AutoBackbone` builds, with the feature maps the detector uses.
         feature_channels: channels of these maps, finest first.
-        feature_strides: their strides in pixels.
         width: channels of the neck and the heads.
         tower_layers: 3x3 convolutions before the class and the box predictions of every level.
         distance_bins: a side of a box is predicted as a distribution over this many distances, 0 to distance_bins - 1
@@ -29,7 +28,6 @@ class DenseDetectorConfig(PreTrainedConfig):
         self,
         backbone_config: Any = None,
         feature_channels: list[int] | None = None,
-        feature_strides: list[int] | None = None,
         width: int = 64,
         tower_layers: int = 2,
         distance_bins: int = 0,
@@ -46,7 +44,6 @@ class DenseDetectorConfig(PreTrainedConfig):
             )
         self.backbone_config = backbone_config
         self.feature_channels = list(feature_channels or [])
-        self.feature_strides = list(feature_strides or [])
         self.width = width
         self.tower_layers = tower_layers
         self.distance_bins = distance_bins

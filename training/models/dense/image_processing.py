@@ -8,6 +8,8 @@ import torch
 from torchvision.ops import batched_nms, box_convert
 from transformers import RTDetrImageProcessor
 
+from training.models.dense.assignment import overlaps
+
 #: Predictions with the highest scores that are looked at, boxes that remain at most, and the overlap (IoU) of two boxes
 #: of a class from which on the one with the lower score is a duplicate.
 CANDIDATES, DETECTIONS, DUPLICATE = 600, 300, 0.6
@@ -18,7 +20,7 @@ _ROUNDS = 16
 class DenseDetectorImageProcessor(RTDetrImageProcessor):
     """RT-DETR's preprocessing; `post_process_object_detection` suppresses duplicates."""
 
-    def post_process_object_detection(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def post_process_object_detection(  # pyright: ignore[reportIncompatibleMethodOverride]  # RT-DETR's has use_focal_loss, which every DETR lacks
         self, outputs: Any, threshold: float = 0.5, target_sizes: Any = None
     ) -> list[dict[str, torch.Tensor]]:
         """Return `scores`, `labels` and `boxes` of every image, highest score first, at most `DETECTIONS`.
@@ -40,14 +42,16 @@ class DenseDetectorImageProcessor(RTDetrImageProcessor):
         return results
 
 
-def best_predictions(logits: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def best_predictions(
+    logits: torch.Tensor, boxes: torch.Tensor, count: int = CANDIDATES
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return scores (N, K), labels (N, K) and boxes (N, K, 4), x_min y_min x_max y_max, highest score first.
 
-    K is at most `CANDIDATES`; a place may be there with several classes.
+    K is at most `count`; a place may be there with several classes.
     """
     classes = logits.shape[-1]
     every = logits.sigmoid().flatten(1)
-    scores, index = every.topk(min(CANDIDATES, every.shape[1]))
+    scores, index = every.topk(min(count, every.shape[1]))
     place = torch.div(index, classes, rounding_mode="floor")
     corners = box_convert(boxes, "cxcywh", "xyxy").gather(1, place[..., None].expand(-1, -1, 4))
     return scores, index % classes, corners
@@ -61,11 +65,7 @@ def without_duplicates(
     The same as `batched_nms`, in operations that ONNX has for any batch: a box is suppressed by a better one that is
     not suppressed itself, which is evaluated `_ROUNDS` times.
     """
-    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    shared = (high - low).clamp_min(0).prod(-1)
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
-    overlap = shared / (area[:, :, None] + area[:, None] - shared).clamp_min(1e-12)
+    overlap = overlaps(boxes[:, :, None], boxes[:, None])
     count = boxes.shape[1]
     better = torch.ones(count, count, device=boxes.device).triu(1)
     rivals = ((overlap > DUPLICATE) & (labels[:, :, None] == labels[:, None])).float() * better

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from torchvision.ops import generalized_box_iou_loss
+from torchvision.ops import box_convert, generalized_box_iou_loss
 
 from training.models.dense.assignment import Assignment, assign
 
@@ -36,8 +36,7 @@ def dense_loss(
         raw: (N, P, 4 * max(1, bins)), output of the box head.
         config: the detector's.
     """
-    centers = torch.cat([label["boxes"] for label in labels]).float()
-    corners = torch.cat([centers[:, :2] - centers[:, 2:] / 2, centers[:, :2] + centers[:, 2:] / 2], 1)
+    corners = box_convert(torch.cat([label["boxes"] for label in labels]).float(), "cxcywh", "xyxy")
     classes = torch.cat([label["class_labels"] for label in labels]).long()
     counts = torch.tensor([len(label["class_labels"]) for label in labels], device=logits.device)
     images = torch.repeat_interleave(torch.arange(len(labels), device=logits.device), counts)

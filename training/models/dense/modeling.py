@@ -101,10 +101,10 @@ class DenseDetector(PreTrainedModel):
         """Initialize the neck and the heads; timm's backbone initializes itself."""
         if isinstance(module, _ClassHead):
             nn.init.normal_(module.weight, 0, 0.01)
-            nn.init.constant_(module.bias, -math.log((1 - _CLASS_PRIOR) / _CLASS_PRIOR))  # pyright: ignore
+            nn.init.constant_(module.bias, -math.log((1 - _CLASS_PRIOR) / _CLASS_PRIOR))  # pyright: ignore[reportArgumentType]  # a bias may be None, and here is not
         elif isinstance(module, _BoxHead):
             nn.init.normal_(module.weight, 0, 0.01)
-            nn.init.constant_(module.bias, 0.0 if self.config.distance_bins else _FIRST_DISTANCE)  # pyright: ignore
+            nn.init.constant_(module.bias, 0.0 if self.config.distance_bins else _FIRST_DISTANCE)  # pyright: ignore[reportArgumentType]  # as above
 
     def forward(
         self,
