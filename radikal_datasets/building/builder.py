@@ -28,6 +28,7 @@ from ..report import REPORT_FILENAME, Report
 from ..schema import SCHEMA_VERSION, Example, features, validate
 from ..source import Source
 from .arrow_tables import tables
+from .code_hash import code_hash
 from .gray_levels import find_gray_scale
 from .normalize import clean, set_groups, turn
 
@@ -69,12 +70,15 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     SOURCE: ClassVar[Source]
     #: Whether `read` yields sizes and boxes of the stored pixels, which are then turned by EXIF orientation.
     TURNS: ClassVar[bool] = True
+    #: Of the code that reads the tree; part of the cache id, so that nothing has to be raised after an edit.
+    CODE_HASH: ClassVar[str]
     config: InspectionConfig
     VERSION = datasets.Version("1.0.0")
     BUILDER_CONFIG_CLASS = InspectionConfig
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.CODE_HASH = code_hash(cls)
         if "SOURCE" in cls.__dict__:
             cls.BUILDER_CONFIGS = [InspectionConfig(name=c.name, version=cls.VERSION) for c in cls.SOURCE.configs]
 
@@ -251,9 +255,10 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return assigned | {e.image_id: split_of_group[e.group or e.image_id] for e in pool}
 
     def _fingerprint(self) -> str:
-        """Return a hash that changes with any file this configuration reads, the schema, or the builder's version."""
+        """Return a hash that changes with any file this configuration reads, the code that reads it, and the schema."""
         unsafe = sorted(e.path for e in self.tree.unsafe)
-        text = f"{self.tree.fingerprint(self._wanted_path)}|{unsafe}|schema {SCHEMA_VERSION}|{self.VERSION}"
+        about_files = f"{self.tree.fingerprint(self._wanted_path)}|{unsafe}"
+        text = f"{about_files}|schema {SCHEMA_VERSION}|{self.VERSION}|code {self.CODE_HASH}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _wanted_path(self, path: str) -> bool:
