@@ -125,13 +125,13 @@ _OWN_DATA = ("own_data.parsed", "own_data.frames", "own_data.review")
 def counters() -> str:
     """Return the counters that all sources share, then those of each source."""
     from radikal_datasets.report import KINDS
-    from radikal_datasets.sources import source_names
+    from radikal_datasets.sources import built_in_names
 
     text = ["## All sources", "", *_counter_rows(KINDS.values())]
     own_data = [importlib.import_module(f"radikal_datasets.{name}") for name in ("sources.folder", *_OWN_DATA)]
     kinds = {kind.name: kind for module in own_data for kind in _kinds_of(module)}
     text += ["", "## [`folder`](../tutorials/your-own-images.md): your own images", "", *_counter_rows(kinds.values())]
-    for name in source_names():
+    for name in built_in_names():
         own = _kinds_of(importlib.import_module(f"radikal_datasets.sources.{name}"))
         if own:
             text += ["", f"## [`{name}`](../sources/{name}.md)", "", *_counter_rows(own)]

@@ -3,6 +3,7 @@
 * RadikalError
   · SourceNotFoundError (FileNotFoundError)
   · UnknownSourceError (ValueError)
+  · PlugInError (ImportError)
   · ConfigNameError (ValueError)
   · ProtocolError (ValueError)
   * LayoutError
@@ -74,6 +75,10 @@ class SourceNotFoundError(RadikalError, FileNotFoundError):
 
 class UnknownSourceError(RadikalError, ValueError):
     """The name is not one of the known sources."""
+
+
+class PlugInError(RadikalError, ImportError):
+    """A source that another package offers cannot be used, or has a name that is taken."""
 
 
 class ConfigNameError(RadikalError, ValueError):

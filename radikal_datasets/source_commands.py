@@ -61,11 +61,14 @@ def _print_comparison() -> None:
 
 def info(source: SourceName) -> None:
     """Show a source's facts: its download page, license, layout and configurations."""
+    from .plug_ins import SOURCES, offering
     from .sources import source_info
 
     facts = source_info(source)
     console.print(f"[bold]{facts.title}[/bold]\n", highlight=False)
+    package = offering(SOURCES, facts.name)
     for label, value in (
+        *([] if package is None else [("From", package)]),
         ("Homepage", facts.homepage),
         ("Download", facts.download_page),
         ("License", f"{facts.license.name}. {facts.license.summary}"),

@@ -175,7 +175,7 @@ def module_for(
         return original(path, revision, *args, **kwargs)
     place = find(source, None, kwargs.pop("data_dir", None), revision)
     if place.kind is LocationKind.RAW:
-        module = f"radikal_datasets.sources.{source.name}"
+        module = builder_class(source.name).__module__
         # The builder computes the hash of the cache itself: it depends on the config, which is not known here.
         return DatasetModule(module, source.name, {"dataset_name": source.name, "data_dir": place.address})
     if place.kind is LocationKind.HUB:

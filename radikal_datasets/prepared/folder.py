@@ -32,6 +32,7 @@ from .manifest_entries import PREVIEWS, ConfigEntry, FileEntry
 from .output_checks import check_apart, check_output
 from .previews import preview_sheet
 from .shards import MAX_SHARD_BYTES
+from .source_facts import facts_entry
 
 logger = logging.getLogger(__name__)
 
@@ -186,6 +187,7 @@ class _Folder:
                     for builder in builders
                     if (scale := builder.index().gray_scale) is not None
                 },
+                facts_entry(self.facts),
             ).merged_onto(self.manifest)
             # If anything is replaced, so is the manifest: as long as it is staged, a commit is incomplete.
             text = manifest.to_json()

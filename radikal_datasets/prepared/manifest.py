@@ -10,11 +10,12 @@ from typing import Any
 
 from ..errors import HubFolderError
 from ..source import Config, License, Source
-from ..sources import is_source, source_info
+from ..sources import is_built_in, is_source, source_info
 from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import Notes, sha256_of
 from .manifest_entries import ConfigEntry, FileEntry, config_entry, gray_scale_entry, typed
-from .reading import CARD_KEY
+from .reading import CARD_KEY, prepared_source
+from .source_facts import parse_facts
 
 MANIFEST_FILENAME = "manifest.json"
 
@@ -34,6 +35,8 @@ class Manifest:
         decided: of own data, see `Source.decided`; otherwise empty, and absent from the file.
         gray_scale: configuration -> [low, high] of its images of more than 8 bits, see `gray_scale.GrayScale`; absent
             from the file where all have 8.
+        source_facts: of a source of another package, see `source_facts.facts_entry`; otherwise empty, and absent from
+            the file.
     """
 
     source: str
@@ -43,6 +46,7 @@ class Manifest:
     configs: dict[str, ConfigEntry] = field(default_factory=dict)
     decided: dict[str, Any] = field(default_factory=dict)
     gray_scale: dict[str, list[float]] = field(default_factory=dict)
+    source_facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> dict[str, FileEntry]:
@@ -62,7 +66,8 @@ class Manifest:
             names = [typed(data[key], str) for key in ("source", "version", "library_version")]
             decided = typed(data.get("decided", {}), dict)
             scales = {name: gray_scale_entry(value) for name, value in typed(data.get("gray_scale", {}), dict).items()}
-            return cls(names[0], names[1], typed(data["schema_version"], int), names[2], configs, decided, scales)
+            schema, facts = typed(data["schema_version"], int), typed(data.get("source_facts", {}), dict)
+            return cls(names[0], names[1], schema, names[2], configs, decided, scales, facts)
         except (ValueError, KeyError, RecursionError) as error:
             found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise HubFolderError(f"{where} is not a manifest of radikal-datasets: {found}. {_REMEDY}") from None
@@ -70,7 +75,7 @@ class Manifest:
     def to_json(self) -> str:
         """Return the text of the file, keys sorted."""
         data = asdict(self)
-        for key in ("decided", "gray_scale"):
+        for key in ("decided", "gray_scale", "source_facts"):
             if not data[key]:
                 del data[key]
         return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -110,15 +115,28 @@ class Manifest:
             decided["classes"] = older.decided.get("classes", {}) | self.decided.get("classes", {})
         others = {name: scale for name, scale in older.gray_scale.items() if name not in self.configs}
         configs, gray_scale = older.configs | self.configs, others | self.gray_scale
-        return replace(self, configs=configs, decided=decided, gray_scale=gray_scale)
+        facts = self.source_facts or older.source_facts
+        return replace(self, configs=configs, decided=decided, gray_scale=gray_scale, source_facts=facts)
 
     @property
     def facts(self) -> Source:
-        """The facts about its source; of own data, those that `prepare` wrote into it.
+        """The facts about its source; of own data and of another package's source, those that `prepare` wrote into it.
 
         Raises:
-            HubFolderError: what was written about own data is not complete.
+            HubFolderError: what was written is not complete, or the source is unknown here and nothing was written.
         """
+        if self.source_facts and not is_built_in(self.source):
+            try:
+                return parse_facts(self.source, self.source_facts)
+            except (KeyError, ValueError) as error:
+                raise HubFolderError(
+                    f"{MANIFEST_FILENAME}: `source_facts` is not complete: {error}. {_REMEDY}"
+                ) from None
+        if not is_source(self.source):
+            raise HubFolderError(
+                f"{MANIFEST_FILENAME}: no source named {self.source!r} is installed, and its facts were not recorded. "
+                "Install the package that offers it, and run prepare again."
+            )
         source = source_info(self.source)
         if not self.decided:
             return source
@@ -136,6 +154,18 @@ class Manifest:
         except (KeyError, ValueError) as error:
             raise HubFolderError(f"{MANIFEST_FILENAME}: `decided` is not complete: {error}. {_REMEDY}") from None
         return replace(source, title=title, license=license, configs=configs, decided=self.decided)
+
+
+def source_in(folder: str | Path) -> Source | None:
+    """Return the facts about the source of a prepared folder; None if it is no such folder, or of an unknown source.
+
+    Raises:
+        HubFolderError: it has a manifest that cannot be read.
+    """
+    if Path(folder, MANIFEST_FILENAME).is_file() and (manifest := Manifest.load(folder)).source_facts:
+        return manifest.facts
+    name = prepared_source(folder)
+    return source_info(name) if name is not None and is_source(name) else None
 
 
 def check_folder(folder: str | Path, *, rehash: bool = False) -> Manifest:
@@ -184,7 +214,7 @@ def _check_card(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_not_listed(folder: Path, manifest: Manifest) -> None:
-    known = source_info(manifest.source).config_names if is_source(manifest.source) else []
+    known = manifest.facts.config_names if manifest.source_facts or is_source(manifest.source) else []
     for name in {*known, *manifest.configs}:
         for path in folder.glob(f"{name}/*.parquet"):
             if f"{name}/{path.name}" not in manifest.files:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from .. import plug_ins
+from ..errors import PlugInError, UnknownSourceError
 from ..raw.archives import new_folder
-from ..sources import source_info
+from ..sources import OWN, builder_class, built_in_names, plain_name, source_names
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Trap:
     count: int = 1
 
 
+#: Draws a tree: root, number of images, generator, whether to add faults that cost images -> what was planted.
+_Writer = Callable[[Path, int, np.random.Generator, bool], list[Trap]]
+
+
 def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0, broken: bool = False) -> list[Trap]:
     """Generate a sample tree.
 
@@ -49,10 +57,12 @@ def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0
 
     Raises:
         UnknownSourceError: no such source.
+        PlugInError: the source is another package's, which draws no sample of it.
         FileExistsError: `out` is not empty.
         ValueError: fewer than 12 images, too few to hold every fault.
     """
-    source_info(source)
+    source = plain_name(source)
+    builder_class(source)  # an unknown name is the first thing to say
     out = Path(out)
     if images < 12:
         raise ValueError(f"images={images} is too few. A sample needs at least 12 to fill every split.")
@@ -60,9 +70,9 @@ def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0
         if not out.is_dir() or any(out.iterdir()):
             raise FileExistsError(f"{out} already exists and is not empty. Choose a new folder or remove it.")
         out.rmdir()
-    module = importlib.import_module(f"{__name__}.{source}")
+    write = _writer(source)
     with new_folder(out) as unfinished:
-        traps: list[Trap] = module.write(unfinished, images, np.random.default_rng(seed), broken)
+        traps = write(unfinished, images, np.random.default_rng(seed), broken)
     notes = {
         "made_up": "Every image in this tree was drawn by a program. None is real.",
         "source": source,
@@ -73,3 +83,23 @@ def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0
     }
     out.with_name(f"{out.name}.traps.json").write_text(json.dumps(notes, indent=1), encoding="utf-8")
     return traps
+
+
+def _writer(source: str) -> _Writer:
+    """Return the function that draws the sample of a source."""
+    if source == OWN:
+        raise UnknownSourceError(
+            f"{OWN} stands for your own images, of which no sample is drawn. Choose one of {', '.join(source_names())}."
+        )
+    if source in built_in_names():
+        return importlib.import_module(f"{__name__}.{source}").write
+    try:
+        write = plug_ins.load(plug_ins.SAMPLES, source)
+    except KeyError:
+        package = plug_ins.offering(plug_ins.SOURCES, source) or "radikal-datasets"
+        raise PlugInError(
+            f"{package} draws no sample of {source}. It needs an entry point in the group {plug_ins.SAMPLES}."
+        ) from None
+    if not callable(write):
+        raise plug_ins.broken(plug_ins.SAMPLES, source, "it is not a function write(root, images, rng, broken)")
+    return cast(_Writer, write)

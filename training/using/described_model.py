@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from radikal_datasets.hub_client.endpoint import DEFAULT_NAMESPACE
-from radikal_datasets.prepared.reading import prepared_source
+from radikal_datasets.prepared.manifest import source_in
 from radikal_datasets.source import Source
 from radikal_datasets.sources import is_source, source_info
 from training.run.settings import Settings
@@ -57,10 +57,10 @@ class TrainedModel:
 
 
 def _training_set(path: str, config: str | None) -> TrainingSet:
-    folder = Path(path)
-    source = prepared_source(folder) if folder.is_dir() else path.rpartition("/")[2]
+    name = path.rpartition("/")[2]
+    source = source_in(path) if Path(path).is_dir() else source_info(name) if is_source(name) else None
     shown = path if path.startswith(f"{DEFAULT_NAMESPACE}/") else without_folders(path)
-    return TrainingSet(shown, config, source_info(source) if source is not None and is_source(source) else None)
+    return TrainingSet(shown, config, source)
 
 
 def without_folders(name: str) -> str:
