@@ -4,6 +4,7 @@
   · SourceNotFoundError (FileNotFoundError)
   · UnknownSourceError (ValueError)
   · PlugInError (ImportError)
+  · SourceFaultError (AssertionError)
   · ConfigNameError (ValueError)
   · ProtocolError (ValueError)
   * LayoutError
@@ -79,6 +80,10 @@ class UnknownSourceError(RadikalError, ValueError):
 
 class PlugInError(RadikalError, ImportError):
     """A source that another package offers cannot be used, or has a name that is taken."""
+
+
+class SourceFaultError(RadikalError, AssertionError):
+    """A source does not do what every source must; raised by `radikal_datasets.testing.check_source`."""
 
 
 class ConfigNameError(RadikalError, ValueError):

@@ -38,7 +38,7 @@ class Trap:
 
 
 #: Draws a tree: root, number of images, generator, whether to add faults that cost images -> what was planted.
-_Writer = Callable[[Path, int, np.random.Generator, bool], list[Trap]]
+Writer = Callable[[Path, int, np.random.Generator, bool], list[Trap]]
 
 
 def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0, broken: bool = False) -> list[Trap]:
@@ -70,7 +70,7 @@ def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0
         if not out.is_dir() or any(out.iterdir()):
             raise FileExistsError(f"{out} already exists and is not empty. Choose a new folder or remove it.")
         out.rmdir()
-    write = _writer(source)
+    write = writer_of(source)
     with new_folder(out) as unfinished:
         traps = write(unfinished, images, np.random.default_rng(seed), broken)
     notes = {
@@ -85,8 +85,13 @@ def make_sample(source: str, out: str | Path, *, images: int = 24, seed: int = 0
     return traps
 
 
-def _writer(source: str) -> _Writer:
-    """Return the function that draws the sample of a source."""
+def writer_of(source: str) -> Writer:
+    """Return the function that draws the sample of a source.
+
+    Raises:
+        UnknownSourceError: no sample is drawn of own images.
+        PlugInError: the source is another package's, which draws no sample of it.
+    """
     if source == OWN:
         raise UnknownSourceError(
             f"{OWN} stands for your own images, of which no sample is drawn. Choose one of {', '.join(source_names())}."
@@ -102,4 +107,4 @@ def _writer(source: str) -> _Writer:
         ) from None
     if not callable(write):
         raise plug_ins.broken(plug_ins.SAMPLES, source, "it is not a function write(root, images, rng, broken)")
-    return cast(_Writer, write)
+    return cast(Writer, write)
