@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 
 from . import source_commands, splits
@@ -23,6 +22,7 @@ from .errors import RadikalError
 from .hub import commands as hub_commands
 from .hub_server import commands as hub_server_commands
 from .initializing.command import init
+from .terminal import Console
 from .training_commands import TRAINING_COMMANDS, dashed, run_training_command
 from .verify_command import Protocol, verify
 

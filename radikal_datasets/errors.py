@@ -59,6 +59,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .text import visible
+
 
 class RadikalError(Exception):
     """Base class of every error this library raises on purpose.
@@ -68,6 +70,10 @@ class RadikalError(Exception):
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message; control characters of a file's name are visible in it and without effect."""
+        return visible(super().__str__(), lines=True)
 
 
 class SourceNotFoundError(RadikalError, FileNotFoundError):
@@ -177,8 +183,8 @@ class BadFileError(RadikalError):
 
     def __init__(self, path: str, found: str, remedy: str, line: int | None = None):
         self.path, self.found, self.remedy, self.line = path, found, remedy, line
-        where = path if line is None else f"{path}, line {line}"
-        super().__init__(f"{where}: {found}. {remedy}")
+        where = visible(path) if line is None else f"{visible(path)}, line {line}"
+        super().__init__(f"{where}: {visible(found)}. {remedy}")
 
     def __reduce__(self):
         # Exceptions pickle by args; without this, an error raised in a worker process would lose its fields.

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.box import HORIZONTALS
-from rich.console import Console
 from rich.table import Column, Table
+
+from .terminal import Console
 
 console = Console()
 

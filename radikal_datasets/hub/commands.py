@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from .. import splits
+from ..terminal import Console
 
 if TYPE_CHECKING:
     from .push import PushResult

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from ..terminal import Console
 
 if TYPE_CHECKING:
     from .folder_contents import FolderContents
