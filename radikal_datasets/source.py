@@ -84,6 +84,27 @@ class Config:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A training that was run and timed, with one seed or several, in the benchmark setting of docs/benchmark.md.
+
+    Attributes:
+        recipe: the file in training/configs that the benchmark setting is based on.
+        seeds: number of seeds; the figures are their means.
+        minutes: from start to end, including scoring and saving.
+        map_50: on the source's test split (protocol recommended), a fraction.
+        commits: of this repository.
+        hardware: where it ran.
+    """
+
+    recipe: str
+    seeds: int
+    minutes: float
+    map_50: float
+    commits: tuple[str, ...]
+    hardware: str = "2 CPU cores (AMD EPYC, shared with other work)"
+
+
+@dataclass(frozen=True)
 class Source:
     """Facts about a source that are known without its data.
 
@@ -98,6 +119,11 @@ class Source:
         split_of_group: protocol -> group -> split, for sources with fewer than 100 groups; computed once, then frozen.
         download: what `radikal-datasets download` fetches; None if users have to download it themselves.
         modality, real, annotations, best_use: for the table from which to choose a source.
+        image_sizes: in pixels, in words. (S) marks what a third party reports, (R) what is from memory.
+        defect_free: how many annotated images have no defect, in words; marks as in `image_sizes`.
+        split_notes: protocol -> how it splits this source, in words, where that is not what protocols do otherwise.
+        measured: a training on it, copied by hand from benchmarks/results/accuracy.md; None if there is none.
+        publisher_scores: scores by the publisher's own rules that a report adds, see `training.scoring.report`.
         notes: what to know about the data, one sentence each.
         augmentations: fields of `loaders.augmentation.Augmentation` whose changes keep the images as a camera could
             have taken them, and the annotation valid.
@@ -121,6 +147,11 @@ class Source:
     real: bool = True
     annotations: str = "boxes"
     best_use: str = ""
+    image_sizes: str = ""
+    defect_free: str = ""
+    split_notes: Mapping[str, str] = field(default_factory=dict)
+    measured: Measured | None = None
+    publisher_scores: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     augmentations: tuple[str, ...] = ()
     decided: Mapping[str, Any] = field(default_factory=dict)
@@ -134,6 +165,16 @@ class Source:
     def truth(self) -> str:
         """The former name of `annotations`, kept for one version."""
         return self.annotations
+
+    @property
+    def short_title(self) -> str:
+        """What people call it: `NEU-DET`."""
+        return self.title.partition(":")[0]
+
+    @property
+    def subject(self) -> str:
+        """What it shows: `surface defects of hot-rolled steel strip`."""
+        return self.title.partition(": ")[2]
 
     @property
     def config_names(self) -> list[str]:

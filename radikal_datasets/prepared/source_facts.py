@@ -11,7 +11,7 @@ from ..sources import is_built_in
 from .manifest_entries import typed
 
 _TEXTS = ("title", "homepage", "download_page", "citation", "modality", "annotations", "best_use")
-_LISTS = ("notes", "augmentations")
+_LISTS = ("notes", "augmentations", "publisher_scores")
 
 
 def facts_entry(source: Source) -> dict[str, Any]:

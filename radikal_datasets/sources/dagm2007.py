@@ -81,6 +81,8 @@ DAGM/
     real=False,
     annotations="masks",
     best_use="Faint defects on textures, many clean images; independent of any plant's particulars.",
+    image_sizes="512x512",
+    defect_free="14,000 (R)",
     notes=(
         "The publisher calls the labels weak: they are not exact to the pixel.",
         "Image numbers run across train and test: Class8 has 0001-1150 in test and 1151-2300 in train.",

@@ -16,7 +16,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
-from ..source import DEFAULT_CONFIG, Config, Download, License, Source
+from ..source import DEFAULT_CONFIG, Config, Download, License, Measured, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED, TEST, TRAIN, VALIDATION
 
 _KEY = r"(?P<key>(?P<group>group\d{5})/\d{5}/\d+)"  # group20085/20085/20085000
@@ -84,6 +84,14 @@ SOURCE = Source(
     ),
     modality="line-scan camera, binarized, 640x640",
     best_use="Comparing an image with its defect-free template; small, crisp defects.",
+    image_sizes="640x640",
+    defect_free="none; a template each",
+    split_notes={
+        RECOMMENDED: "publisher's test; validation from its train, by board",
+        BY_SHARE: "70/15/15 by board",
+    },
+    measured=Measured("deeppcb.yaml", 2, 32.8, 0.711, ("f6f55e6", "f991153")),
+    publisher_scores=("deeppcb_protocol",),
     notes=(
         "7 of the 11 boards are in both of the publisher's splits; the 70-15-15 protocol separates boards.",
         "Most defects were added by hand to images of real boards, according to the publisher.",

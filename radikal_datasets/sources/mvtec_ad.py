@@ -133,6 +133,9 @@ SOURCE = Source(
     modality="camera, color and gray",
     annotations="masks",
     best_use="Many kinds of defect with exact masks, few images of each: one detector per category, or one for all 73.",
+    image_sizes="square, 700 to 1024 (S)",  # the paper of 2019
+    defect_free="4,096 (S)",
+    split_notes={RECOMMENDED: "70/15/15 over all images"},
     notes=(
         "The publisher's train set has no defects: recommended splits all images 70/15/15 by good and defect type.",
         "A defect image without its mask is kept as annotated=False: where its defect is, is unknown.",

@@ -17,7 +17,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
-from ..source import DEFAULT_CONFIG, Config, License, Source
+from ..source import DEFAULT_CONFIG, Config, License, Measured, Source
 
 _IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?i:jpg|jpeg|png|bmp)"
 _ANNOTATION = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)(?i:\.xml)"
@@ -73,6 +73,9 @@ NEU-DET/
     marker=r"IMAGES/[^/]+\.(?i:jpg|jpeg|png|bmp)|(?:train|validation)/images/[^/]+/[^/]+\.(?i:jpg|jpeg|png|bmp)",
     modality="camera, gray, 200x200",
     best_use="A first detector in minutes: small images, six balanced classes.",
+    image_sizes="200x200",
+    defect_free="none",
+    measured=Measured("neu_det.yaml", 3, 27.9, 0.364, ("9f6f1e4", "b57276f")),
     notes=(
         "Every XML states depth 1; the JPEGs are RGB with equal channels.",
         "Kaggle's train and validation folders are a layout, not a protocol: both layouts give the same splits.",

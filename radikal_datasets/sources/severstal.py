@@ -63,6 +63,8 @@ SOURCE = Source(
     modality="line-scan camera, gray, 1600x256",
     annotations="masks",
     best_use="Segmentation and long, thin images; half of the images have no defect.",
+    image_sizes="1600x256",
+    defect_free="5,902 of 12,568 annotated",
     notes=(
         "The publisher does not name the defect types: the classes are numbers.",
         "A mask holds all defects of a class; instances are its 8-connected components.",

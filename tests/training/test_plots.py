@@ -69,7 +69,7 @@ def test_roc_needs_both_kinds(tmp_path):
 
 
 def test_full_report(tmp_path):
-    report = full_report(PREDICTIONS, TRUTHS, NAMES, tmp_path / "deep" / "er", deeppcb=True)
+    report = full_report(PREDICTIONS, TRUTHS, NAMES, tmp_path / "deep" / "er", publisher_scores=["deeppcb_protocol"])
     assert json.loads(json.dumps(report)) == report
     assert report["pictures"] == ["confusion_matrix.png", "precision_recall.png", "image_roc.png"]
     assert sorted(report["pictures"]) == sorted(file.name for file in (tmp_path / "deep" / "er").iterdir())

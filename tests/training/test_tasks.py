@@ -90,6 +90,9 @@ def test_a_pair_model_is_marked_and_refuses_to_resume_without_pairs(tmp_path, ca
     config.write_text(f"dataset_name: {tmp_path / 'hub'}\n{TINY}max_train_steps: 2\n", encoding="utf-8")
     assert train.main([str(config), "--channels", "pair", "--output_dir", str(tmp_path / "pair")]) == 0
     assert json.loads((tmp_path / "pair/best/config.json").read_text(encoding="utf-8"))["radikal_channels"] == "pair"
+    # The folder's name says nothing of its source; its card does.
+    metrics = json.loads((tmp_path / "pair/metrics.json").read_text(encoding="utf-8"))
+    assert 0 <= metrics["report"]["test"]["deeppcb_protocol"]["f_score"] <= 1
     more = ["--model_name_or_path", str(tmp_path / "pair" / "best"), "--output_dir", str(tmp_path / "other")]
     assert train.main([str(config), *more]) == 1
     assert "was trained with 'pair'" in capsys.readouterr().err

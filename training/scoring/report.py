@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,18 @@ from training.scoring.operating_point import choose_operating_point, confusion_m
 from training.scoring.plots import draw_confusion_matrix, draw_image_roc, draw_precision_recall
 
 
+@dataclass(frozen=True)
+class PublisherScore:
+    """Scores by a publisher's own rules: `ap` and `f_score`, of predictions and ground truth at a threshold."""
+
+    title: str
+    compute: Callable[[Sequence[dict[str, Any]], Sequence[dict[str, Any]], float], dict[str, Any]]
+
+
+#: By their key in the report. A source names those that are computed for it in `Source.publisher_scores`.
+PUBLISHER_SCORES = {"deeppcb_protocol": PublisherScore("DeepPCB's own protocol", protocol_scores)}
+
+
 def full_report(
     predictions: Sequence[dict[str, Any]],
     targets: Sequence[dict[str, Any]],
@@ -25,7 +38,7 @@ def full_report(
     *,
     max_false_calls_per_100: float | None = None,
     min_recall: float | None = None,
-    deeppcb: bool = False,
+    publisher_scores: Sequence[str] = (),
     pictures: bool = True,
 ) -> dict[str, Any]:
     """Compute every score of one split and draw the plots into `folder`.
@@ -42,14 +55,14 @@ def full_report(
             the next two rules; the scores at it are then optimistic, and `threshold_chosen_on` says so.
         max_false_calls_per_100: see `choose_operating_point`.
         min_recall: see `choose_operating_point`.
-        deeppcb: add the scores of DeepPCB's own protocol.
+        publisher_scores: keys of `PUBLISHER_SCORES` to add.
         pictures: draw the plots.
 
     Returns:
         Plain numbers, strings, lists and dicts, for JSON: `coco` (the result of `detection_map`, and
         `map_50_per_class`), `operating_point` (`Inspection.as_dict`, and `threshold_chosen_on`: "validation" or "these
         images"), `image_level` (`image_scores`), `confusion_matrix` (`classes` with background last, `counts`:
-        rows true, columns detected), `deeppcb_protocol` if requested, and `pictures`, the names of the files in
+        rows true, columns detected), the `publisher_scores`, and `pictures`, the names of the files in
         `folder`. There is an image_roc.png only if there are good and defective images.
 
     Raises:
@@ -74,8 +87,7 @@ def full_report(
         "image_level": image_scores(highest, defective, threshold),
         "confusion_matrix": {"classes": [*class_names, "background"], "counts": counts.tolist()},
     }
-    if deeppcb:
-        report["deeppcb_protocol"] = protocol_scores(predictions, targets, threshold)
+    report |= {key: PUBLISHER_SCORES[key].compute(predictions, targets, threshold) for key in publisher_scores}
     drawn = _draw(folder, class_names, threshold, counts, curves, highest, defective) if pictures else []
     report["pictures"] = drawn
     return report
@@ -131,7 +143,7 @@ def summary(report: dict[str, Any]) -> str:
     ]
     if images["auroc"] >= 0:
         lines.append(f"image level (good or defective): AUROC {images['auroc']:.3f}, F1 {images['f1']:.3f}")
-    if "deeppcb_protocol" in report:
-        own = report["deeppcb_protocol"]
-        lines.append(f"DeepPCB's own protocol: AP {own['ap']:.3f}, F-score {own['f_score']:.3f}")
+    for key in PUBLISHER_SCORES.keys() & report.keys():
+        own = report[key]
+        lines.append(f"{PUBLISHER_SCORES[key].title}: AP {own['ap']:.3f}, F-score {own['f_score']:.3f}")
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from loaders.loader import Loader
 from radikal_datasets.errors import SettingsError, TrainingDataError
+from radikal_datasets.loading.origin import source_of_set
 from radikal_datasets.schema import IMAGE_LEVEL_REASON, is_image_level
 from training import models
 from training.models.families import family_of
@@ -21,7 +22,7 @@ from training.run.optimization import float32_loss, training_mode
 from training.run.settings import Settings
 from training.scoring.detections import evaluate, predictions_and_ground_truth
 from training.scoring.prediction_page import write_split_page
-from training.scoring.report import full_report
+from training.scoring.report import PUBLISHER_SCORES, full_report
 
 
 class DetectionTask:
@@ -34,6 +35,7 @@ class DetectionTask:
         self.class_names = class_names(splits["train"])
         if is_image_level(splits):
             raise TrainingDataError(f"{settings.dataset_name}: {IMAGE_LEVEL_REASON}")
+        self._publisher_scores = _publisher_scores(settings.dataset_name)
         if settings.model_name_or_path:
             model = models.from_checkpoint(settings.model_name_or_path, self.class_names)
         else:
@@ -103,7 +105,7 @@ class DetectionTask:
             folder,
             threshold,
             pictures=self._settings.draw_curves,
-            deeppcb=self._settings.dataset_name.endswith("deeppcb"),
+            publisher_scores=self._publisher_scores,
         )
         scores, point = report.pop("coco"), report["operating_point"]
         chosen_on = "validation" if threshold is not None else "these images (highest F1)"
@@ -132,3 +134,15 @@ class DetectionTask:
     def short(scores: dict[str, Any] | None) -> str:
         """Return the two most important scores as one line."""
         return "not scored" if scores is None else f"mAP {scores['map']:.3f} mAP50 {scores['map_50']:.3f}"
+
+
+def _publisher_scores(dataset_name: str) -> tuple[str, ...]:
+    """Return which scores of `PUBLISHER_SCORES` the source of a dataset asks for."""
+    source = source_of_set(dataset_name)
+    asked = () if source is None else source.publisher_scores
+    if source is not None and (unknown := [key for key in asked if key not in PUBLISHER_SCORES]):
+        raise TrainingDataError(
+            f"{source.name} asks for the publisher_scores {', '.join(unknown)}, which do not exist. There are: "
+            f"{', '.join(PUBLISHER_SCORES)}."
+        )
+    return asked
