@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo demo-light test lint format docs clean
+.PHONY: help install demo demo-light test lint format docs docs-tables clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -41,6 +41,9 @@ lint: install  ## ruff, pyright, the directions of imports, the word list
 format: install  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs-tables: install  ## write the tables about sources into README and docs, from the facts in radikal_datasets/sources
+	$(BIN)/python docs/source_tables.py
 
 docs: install  ## build the site into site/
 	$(BIN)/mkdocs build --strict

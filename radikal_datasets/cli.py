@@ -32,7 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Six industrial-inspection datasets in one schema, from raw folders to a trained detector.",
+    help="Industrial-inspection datasets in one schema, from raw folders to a trained detector.",
 )
 app.command()(init)
 app.command()(hub_commands.push)

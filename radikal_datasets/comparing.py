@@ -2,78 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from . import splits
 from .source import Source
 from .sources import list_sources
 
 NOT_MEASURED = "not measured yet"
+#: A source does not state this fact.
+UNKNOWN = "?"
 #: This fact is a sentence and reads better below a table than in it.
 BEST_USE = "best use"
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A training that was run and timed, with one seed or several, in the benchmark setting of docs/benchmark.md.
+def decision_matrix(sources: Sequence[Source] | None = None) -> dict[str, dict[str, str]]:
+    """Return source -> fact -> value, in words; the same facts in the same order for every source.
 
-    Attributes:
-        config: the file in training/configs that the benchmark setting is based on.
-        seeds: number of seeds; the figures are their means.
-        minutes: from start to end, including scoring and saving.
-        map_50: on the source's test split (protocol recommended), a fraction.
-        hardware: where it ran.
-        commits: of this repository.
+    Args:
+        sources: the sources to compare; None: all, those of other packages included.
     """
-
-    config: str
-    seeds: int
-    minutes: float
-    map_50: float
-    hardware: str
-    commits: tuple[str, ...]
+    return {source.name: _facts(source) for source in (list_sources() if sources is None else sources)}
 
 
-_CPU = "2 CPU cores (AMD EPYC, shared with other work)"
-#: One per source. Copied by hand from benchmarks/results/accuracy.md, since the wheel has no benchmarks folder;
-#: update this table and docs/choosing.md after a new measurement.
-MEASURED: dict[str, Measured] = {
-    "deeppcb": Measured("deeppcb.yaml", 2, 32.8, 0.711, _CPU, ("f6f55e6", "f991153")),
-    "gdxray": Measured("gdxray_castings.yaml", 3, 25.3, 0.093, _CPU, ("b57276f", "f991153")),
-    "neu_det": Measured("neu_det.yaml", 3, 27.9, 0.364, _CPU, ("9f6f1e4", "b57276f")),
-}
-
-# Pixels, as in docs/sources; (S) and (R) as there: reported by a third party, from memory.
-_SIZES = {
-    "gdxray": "castings 768x572, 768x574, 256x256",
-    "mvtec_ad": "square, 700 to 1024 (S)",  # the paper of 2019
-    "severstal": "1600x256",
-    "neu_det": "200x200",
-    "deeppcb": "640x640",
-    "dagm2007": "512x512",
-}
-
-# Annotated images without a defect.
-_DEFECT_FREE = {
-    "gdxray": "462 of 1,352 annotated castings",
-    "mvtec_ad": "4,096 (S)",
-    "severstal": "5,902 of 12,568 annotated",
-    "neu_det": "none",
-    "deeppcb": "none; a template each",
-    "dagm2007": "14,000 (R)",
-}
-
-
-def decision_matrix() -> dict[str, dict[str, str]]:
-    """Return source -> fact -> value, in words; the same facts in the same order for every source."""
-    return {source.name: _facts(source) for source in list_sources()}
-
-
-def footnotes() -> list[str]:
+def footnotes(sources: Sequence[Source] | None = None) -> list[str]:
     """Return where and how the trainings of the matrix ran, and what the marks mean."""
     runs = [
-        f"{name}: benchmark setting of training/configs/{run.config}, {_seeds(run.seeds)}, {run.hardware}, "
+        f"{source.name}: benchmark setting of training/configs/{run.recipe}, {_seeds(run.seeds)}, {run.hardware}, "
         f"commit{'s' * (len(run.commits) > 1)} {' and '.join(run.commits)}; mAP50 of the test split."
-        for name, run in MEASURED.items()
+        for source in (list_sources() if sources is None else sources)
+        if (run := source.measured) is not None
     ]
     return [
         *runs,
@@ -82,19 +39,43 @@ def footnotes() -> list[str]:
     ]
 
 
+def passing_on(source: Source) -> str:
+    """Return whether copies of a source may be passed on, and under which license."""
+    return f"yes, {source.license.name}" if source.license.redistributable else "no"
+
+
+def annotated_with(source: Source) -> str:
+    """Return what the annotations are, in a word or two."""
+    return source.annotations.partition(";")[0] + ("" if ";" not in source.annotations else ", some masks")
+
+
+def protocol_words(source: Source, protocol: str) -> str:
+    """Return how a protocol splits a source."""
+    if protocol in source.split_notes:
+        return source.split_notes[protocol]
+    if protocol not in source.protocols:
+        return "none"
+    if protocol == splits.OFFICIAL:
+        return "train, test"
+    if protocol == splits.RECOMMENDED:
+        kept = "publisher's test; 15 % of its train is validation"
+        return kept if source.keeps_publisher_test else "70/15/15"
+    return "70/15/15 over all images" if source.keeps_publisher_test else "as recommended"
+
+
 def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"mean of {count} seeds"
 
 
 def _facts(source: Source) -> dict[str, str]:
-    run = MEASURED.get(source.name)
+    run = source.measured
     return {
         "images": _images(source),
         "real or synthetic": "real" if source.real else "synthetic",
-        "annotations": source.annotations.partition(";")[0] + ("" if ";" not in source.annotations else ", some masks"),
+        "annotations": annotated_with(source),
         "classes": _classes(source),
-        "image size": _SIZES.get(source.name, "?"),
-        "clean images": _DEFECT_FREE.get(source.name, "?"),
+        "image size": source.image_sizes or UNKNOWN,
+        "clean images": source.defect_free or UNKNOWN,
         "may be passed on": "yes" if source.license.redistributable else "no",
         "license": source.license.name,
         "training minutes": NOT_MEASURED if run is None else f"{run.minutes:g}",
@@ -107,6 +88,8 @@ def _images(source: Source) -> str:
     """Return the size of the complete set, or of those configurations that were counted."""
     single = [config for config in source.configs if not config.parts]
     counted = [config for config in single if config.images is not None]
+    if not counted:
+        return UNKNOWN
     total = f"{sum(config.images or 0 for config in counted):,}"
     return total if len(counted) == len(single) else f"{total} {', '.join(config.name for config in counted)}"
 

@@ -47,12 +47,14 @@ def _print_comparison() -> None:
 
     matrix = decision_matrix()
     uses = {name: facts.pop(BEST_USE) for name, facts in matrix.items()}
-    # At 80 columns, wrapping a word is better than truncating it.
-    columns = [Column(name, overflow="fold") for name in ("", *matrix)]
-    table = Table(*columns, box=HORIZONTALS, show_lines=True, pad_edge=False)
-    for fact in next(iter(matrix.values())):
-        table.add_row(f"[bold]{fact}[/bold]", *(facts[fact] for facts in matrix.values()))
-    console.print(table)
+    facts = list(next(iter(matrix.values())))
+    for half in (facts[: len(facts) // 2], facts[len(facts) // 2 :]):  # two tables, of 80 columns each
+        # Wrapping a word is better than truncating it.
+        columns = [Column("", no_wrap=True), *(Column(fact, overflow="fold") for fact in half)]
+        table = Table(*columns, box=HORIZONTALS, show_lines=True, pad_edge=False)
+        for name, of in matrix.items():
+            table.add_row(f"[bold]{name}[/bold]", *(of[fact] for fact in half))
+        console.print(table)
     for name, use in uses.items():
         console.print(f"[bold]{name}[/bold]: {use}", highlight=False)
     console.print()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from radikal_datasets.cli import app
 from radikal_datasets.report import KINDS
-from radikal_datasets.sources import source_names
+from radikal_datasets.sources import built_in_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -21,10 +21,10 @@ def test_every_shared_counter_is_explained() -> None:
 
 def test_every_source_has_a_page_in_the_navigation_and_a_row_in_the_readme() -> None:
     readme, navigation = (ROOT / name for name in ("README.md", "mkdocs.yml"))
-    for name in source_names():
+    for name in built_in_names():
         assert (ROOT / "docs" / "sources" / f"{name}.md").is_file()
         assert f"sources/{name}.md" in navigation.read_text(encoding="utf-8")
-        assert f"| `{name}` |" in readme.read_text(encoding="utf-8")
+        assert f"| [`{name}`](docs/sources/{name}.md) |" in readme.read_text(encoding="utf-8")
 
 
 def test_commands_in_the_docs_exist() -> None:
