@@ -91,7 +91,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def rewritten(text: str) -> str:
-    """Return a page with every marked part written anew."""
+    """Return a page with every marked part written again."""
 
     def write(match: re.Match[str]) -> str:
         if match["between"] == " ":
