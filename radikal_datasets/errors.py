@@ -32,6 +32,7 @@
     · MissingImageError
     · DuplicateImageError
     · StrayImageError
+    · UnlistedImageError
     · UnsafePathError
     · OwnDataError
   * TrainingError
@@ -231,6 +232,12 @@ class StrayImageError(BadFileError):
     """An image in a location that the layout does not define."""
 
     kind = "stray_image"
+
+
+class UnlistedImageError(BadFileError):
+    """An image that the publisher's list of splits does not name, with the protocol `official`."""
+
+    kind = "unlisted_image"
 
 
 class UnsafePathError(BadFileError):

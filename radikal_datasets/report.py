@@ -74,6 +74,8 @@ KINDS = _kinds(
     ("missing_image", Effect.IMAGE_LOST, "an annotation for an image that does not exist"),
     ("duplicate_image", Effect.IMAGE_LOST, "a second file for the same image_id: left out"),
     ("stray_image", Effect.IMAGE_LOST, "an image outside the layout's folders: left out"),
+    ("unlisted_image", Effect.IMAGE_LOST, "the publisher's list names no split for the image: left out of official"),
+    ("ignored_file", Effect.NOTED, "a known file of the publisher's that is not part of the set: not read"),
     ("unsafe_path", Effect.IMAGE_LOST, "a path or link that leaves the tree, or an unusable file name: not read"),
 )
 

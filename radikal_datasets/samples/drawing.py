@@ -70,3 +70,21 @@ def truncate(path: Path, keep: float = 0.6) -> None:
     """Truncate a file, as an interrupted copy does."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
+
+
+def surface(
+    rng: np.random.Generator, height: int, width: int, defects: int = 0, *, gray: float = 0.5
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return a textured surface and the boolean masks of its defects: dark or bright spots that do not touch."""
+    image = gray + 0.05 * smooth_noise(rng, height, width, (1.0, 4.0))
+    masks: list[np.ndarray] = []
+    taken = np.zeros((height, width), dtype=bool)
+    radius = min(height, width) / 12
+    while len(masks) < defects:
+        center = rng.uniform(radius, height - radius), rng.uniform(radius, width - radius)
+        spot = blob(rng, height, width, center, tuple(rng.uniform(0.6, 1.0, 2) * radius))
+        if not (spot & ndimage.binary_dilation(taken, iterations=3)).any():
+            image[spot] += 0.3 if len(masks) % 2 else -0.3
+            taken |= spot
+            masks.append(spot)
+    return image, masks
