@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from radikal_datasets.errors import RadikalError, TrainingDataError
 from training import models
 from training.models.classifiers import classifier_normalization
-from training.run.arguments import score_parser
+from training.run.arguments import DEFAULT_THRESHOLD, FIXED_THRESHOLD, score_parser
 from training.run.data import eval_loader, load_splits
 from training.scoring.class_page import write_class_page
 from training.scoring.detections import coco_scores, predictions_and_ground_truth
@@ -69,8 +69,10 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
     found = predictions_and_ground_truth(model, processor, loader, accelerator)
     _, predictions, targets = found
     threshold, chosen_on = stored_threshold(run / "metrics.json"), "validation"
-    if threshold is None:
+    if threshold is None and split == "validation":
         threshold, chosen_on = best_operating_point(predictions, targets).threshold, "these images (highest F1)"
+    elif threshold is None:  # nothing is chosen on test
+        threshold, chosen_on = DEFAULT_THRESHOLD, FIXED_THRESHOLD
     if accelerator.is_main_process:
         write_split_page(page, split, loader.dataset, found, names, threshold, chosen_on, loader.gray_scale)
     return coco_scores(predictions, targets, names)

@@ -49,6 +49,7 @@ from training.run.arguments import exit_early
 from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
+from training.run.final_reports import final_reports
 from training.run.optimization import any_rank, parameter_groups, peak_gpu_memory_mib, training_mode
 from training.run.output_dir import check_apart, held, is_first
 from training.run.settings import (
@@ -258,12 +259,7 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
 
     # --- the test split, evaluated once, with the weights chosen on validation ----------------------------------------
     accelerator.wait_for_everyone()
-    best, reports = task.load(output_dir / "best"), dict[str, Any]()
-    threshold = None
-    for split, split_loader in (("validation", validation), ("test", task.eval_loader("test"))):
-        if split_loader is not None:
-            reports[split] = task.report(best, split_loader, output_dir / "report" / split, threshold)
-            threshold = reports[split].get("operating_point", {}).get("threshold")
+    reports, threshold = final_reports(task, task.load(output_dir / "best"), validation, output_dir / "report")
     if accelerator.is_main_process and threshold is not None:
         keep_threshold(output_dir / "best", threshold)
     test_scores = reports.get("test", {}).pop("scores", None)

@@ -14,12 +14,14 @@ import datasets
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from transformers import pipeline
 
 from tests.loaders.conftest import drawn_row, make_split
 from tests.training.conftest import ROOT, launch, write_hub_folder
 from training import score, train
 from training.models import from_checkpoint
+from training.run.arguments import DEFAULT_THRESHOLD, FIXED_THRESHOLD
 from training.run.checkpoints import load_model
 from training.run.data import remarks
 from training.using.trained_model import open_model
@@ -246,6 +248,25 @@ def test_missing_splits(tiny_config, tmp_path, capsys):
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize("task", ["detection", "classification"])
+def test_nothing_is_chosen_on_test(tiny_config, tmp_path, capsys, task):
+    """Without validation, best/ is the last model and there is no operating point; test is reported at a fixed one."""
+    rows = [drawn_row(i) for i in range(6)]
+    data = write_hub_folder(tmp_path / "d", {"train": rows[:4], "test": rows[4:]})
+    more = [] if task == "detection" else ["--task", "classification", "--model_size", "nano"]
+    assert train.main([str(tiny_config), "--dataset_name", str(data), "--max_train_steps", "2", *more]) == 0
+    run, metrics = tmp_path / "run", metrics_of(tmp_path / "run")
+    assert metrics["validation"] is None and metrics["operating_point"]["threshold"] is None
+    assert metrics["operating_point"]["test"]["threshold"] == DEFAULT_THRESHOLD
+    assert metrics["operating_point"]["test"]["threshold_chosen_on"] == FIXED_THRESHOLD
+    best, last = (load_file(run / name / "model.safetensors") for name in ("best", "last"))
+    assert all(torch.equal(best[name], last[name]) for name in best)
+    if task == "detection":
+        assert open_model(run / "best").threshold is None
+    assert "No operating point is chosen." in capsys.readouterr().out
+    assert score.main([str(run)]) == 0
+
+
 def test_loss_that_is_not_a_number_ends_the_run_with_the_images(tiny_config, tmp_path, capsys, monkeypatch):
     from training.tasks import detection
 
@@ -329,7 +350,8 @@ def test_remarks_on_splits_and_classes():
         "There is no test split: only the validation split will be scored."
     ]
     assert remarks({"train": without, "validation": unknown, "test": both}) == [
-        "No image of the validation split is annotated: only the test split will be scored, with the last model.",
+        "No image of the validation split is annotated: only the test split will be scored, with the last "
+        "model, which best/ will hold. No operating point is chosen.",
         "No training image contains these classes: scratch.",
     ]
 

@@ -95,7 +95,10 @@ def remarks(splits: Mapping[Any, datasets.Dataset]) -> list[str]:
     elif "test" in missing:
         lines.append(f"{missing['test']}: only the validation split will be scored.")
     elif "validation" in missing:
-        lines.append(f"{missing['validation']}: only the test split will be scored, with the last model.")
+        lines.append(
+            f"{missing['validation']}: only the test split will be scored, with the last "
+            "model, which best/ will hold. No operating point is chosen."
+        )
     train = splits["train"].select_columns(["annotated", "labels"]).with_format("arrow")[:]
     rows = zip(train["annotated"].to_pylist(), train["labels"].to_pylist(), strict=True)
     held = {label for annotated, labels in rows if annotated for label in labels}
@@ -119,7 +122,7 @@ def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accel
         seed=settings.seed,
         drop_last=True,
         masks=settings.augment and settings.copy_paste > 0,
-        **_common(settings, settings.empty_tiles, accelerator),
+        **_common(settings, settings.empty_tiles, settings.tile_jitter, accelerator),
         **options,
     )
     if loader.num_images == 0:
@@ -164,7 +167,7 @@ def eval_loader(
         settings.per_device_eval_batch_size or settings.per_device_train_batch_size,
         settings.canvas,
         shuffle=False,
-        **_common(settings, 1.0, accelerator),
+        **_common(settings, 1.0, 0.0, accelerator),
         **options,
     )
 
@@ -173,7 +176,7 @@ def _kind(options: dict[str, Any]) -> Any:
     return ClassificationLoader if "target" in options else DetectionLoader
 
 
-def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) -> dict[str, Any]:
+def _common(settings: Settings, empty_tiles: float, jitter: float, accelerator: Accelerator) -> dict[str, Any]:
     """Return the loader arguments shared by training and scoring."""
     size = settings.tile_size
     if isinstance(size, list) and len(size) != 2:
@@ -182,7 +185,7 @@ def _common(settings: Settings, empty_tiles: float, accelerator: Accelerator) ->
         )
     try:
         shape = (size[0], size[1]) if isinstance(size, list) else size
-        tiles = None if shape is None else Tiling(shape, settings.tile_overlap, empty_tiles)
+        tiles = None if shape is None else Tiling(shape, settings.tile_overlap, empty_tiles, jitter=jitter)
     except ValueError as error:
         raise SettingsError(
             f"Cannot split images into tiles (tile_size {size}, tile_overlap, empty_tiles): {error}"

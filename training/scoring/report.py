@@ -36,6 +36,7 @@ def full_report(
     folder: Path,
     validation_threshold: float | None = None,
     *,
+    chosen_on: str = "validation",
     max_false_calls_per_100: float | None = None,
     min_recall: float | None = None,
     publisher_scores: Sequence[str] = (),
@@ -53,6 +54,7 @@ def full_report(
         folder: created if it does not exist; its plots are replaced.
         validation_threshold: chosen before, on validation. None: choose one on these images, by F1 or by one of
             the next two rules; the scores at it are then optimistic, and `threshold_chosen_on` says so.
+        chosen_on: where `validation_threshold` comes from.
         max_false_calls_per_100: see `choose_operating_point`.
         min_recall: see `choose_operating_point`.
         publisher_scores: keys of `PUBLISHER_SCORES` to add.
@@ -60,7 +62,7 @@ def full_report(
 
     Returns:
         Plain numbers, strings, lists and dicts, for JSON: `coco` (the result of `detection_map`, and
-        `map_50_per_class`), `operating_point` (`Inspection.as_dict`, and `threshold_chosen_on`: "validation" or "these
+        `map_50_per_class`), `operating_point` (`Inspection.as_dict`, and `threshold_chosen_on`: `chosen_on` or "these
         images"), `image_level` (`image_scores`), `confusion_matrix` (`classes` with background last, `counts`:
         rows true, columns detected), the `publisher_scores`, and `pictures`, the names of the files in
         `folder`. There is an image_roc.png only if there are good and defective images.
@@ -81,7 +83,7 @@ def full_report(
     report: dict[str, Any] = {
         "coco": {**scores_of(evaluation, class_names), "map_50_per_class": ap_50},
         "operating_point": {
-            "threshold_chosen_on": "these images" if validation_threshold is None else "validation",
+            "threshold_chosen_on": "these images" if validation_threshold is None else chosen_on,
             **inspect_parts(predictions, targets, threshold).as_dict(),
         },
         "image_level": image_scores(highest, defective, threshold),

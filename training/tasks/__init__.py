@@ -47,13 +47,16 @@ class Task(Protocol):
         """Return the scores of a model (the average of this task's, or one returned by `load`), on every rank."""
         ...
 
-    def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
+    def report(
+        self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None, *, chosen_on: str
+    ) -> dict[str, Any]:
         """Return all scores of a split, and draw plots of them and a page of images in `folder`.
 
         `scores` are those of `evaluate`. On the first rank only; {} elsewhere.
 
         Args:
-            threshold: the operating point chosen on validation; None if this split is validation.
+            threshold: the operating point; None: choose it on this split, which must be validation.
+            chosen_on: where the operating point comes from.
         """
         ...
 

@@ -89,13 +89,16 @@ class ClassificationTask:
         """Score a model (the average of this task's, or one returned by `load`), on every rank."""
         return scores_of(predict_classes(model, loader, self._accelerator), self._settings.target)
 
-    def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
+    def report(
+        self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None, *, chosen_on: str
+    ) -> dict[str, Any]:
         """Return all scores of a split, with a curve and a page of errors in `folder`; see `Task.report`."""
         predictions = predict_classes(model, loader, self._accelerator)
         if not self._accelerator.is_main_process:
             return {}
         defect_scores = np.array([1 - probabilities[0] for _, _, probabilities in predictions])
         defective = np.array([label > 0 for _, label, _ in predictions])
+        origin = "these images" if threshold is None else chosen_on
         if threshold is None:
             threshold = best_image_threshold(defect_scores, defective)
         if self._settings.draw_curves and 0 < defective.sum() < len(defective):
@@ -105,7 +108,7 @@ class ClassificationTask:
         write_class_page(folder, folder.name, loader.dataset, predictions, self.class_names, loader.gray_scale)
         return {
             "scores": scores_of(predictions, self._settings.target),
-            "operating_point": {"threshold": threshold},
+            "operating_point": {"threshold": threshold, "threshold_chosen_on": origin},
             "image_level": image_scores(defect_scores, defective, threshold),
         }
 

@@ -48,6 +48,7 @@ class DetectionTask:
                 num_queries=settings.num_queries,
                 num_denoising=settings.num_denoising,
                 decoder_layers=settings.decoder_layers,
+                feature_strides=settings.feature_strides,
             )
         if settings.backbone_weights:
             models.load_backbone_weights(model, settings.backbone_weights)
@@ -86,13 +87,16 @@ class DetectionTask:
         """Score a model (the average of this task's, or one returned by `load`), on every rank."""
         return evaluate(model, self.processor, loader, self.class_names, self._accelerator)
 
-    def report(self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None) -> dict[str, Any]:
+    def report(
+        self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None, *, chosen_on: str
+    ) -> dict[str, Any]:
         """Return all scores of a split, and draw plots of them and a page of predictions in `folder`.
 
         `scores` are those of `evaluate`. On the first rank only; {} elsewhere.
 
         Args:
-            threshold: the operating point chosen on validation; None if this split is validation.
+            threshold: the operating point; None: choose it on this split, which must be validation.
+            chosen_on: where the operating point comes from.
         """
         found = predictions_and_ground_truth(model, self.processor, loader, self._accelerator)
         _, predictions, ground_truth = found
@@ -104,11 +108,11 @@ class DetectionTask:
             self.class_names,
             folder,
             threshold,
+            chosen_on=chosen_on,
             pictures=self._settings.draw_curves,
             publisher_scores=self._publisher_scores,
         )
         scores, point = report.pop("coco"), report["operating_point"]
-        chosen_on = "validation" if threshold is not None else "these images (highest F1)"
         write_split_page(
             folder,
             folder.name,
@@ -116,7 +120,7 @@ class DetectionTask:
             found,
             self.class_names,
             point["threshold"],
-            chosen_on,
+            chosen_on if threshold is not None else "these images (highest F1)",
             loader.gray_scale,
         )
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
