@@ -84,17 +84,22 @@ class TablePlan:
         together = max(1, _ROWS_TOGETHER // self._order.batch_size) if self._tiles is None else 1
         for first in range(0, len(due), together):
             some = due[first : first + together]
-            records = self._shown(np.concatenate([entries[share.start : share.stop] for share in some]))
+            records = self._shown(np.concatenate([entries[share.start : share.stop] for share in some]), epoch)
             parts = records.parts([share.stop - share.start for share in some])
             for share, part in zip(some, parts, strict=True):
                 yield make_job(share.number, part, share.repeated, self._masks)
 
-    def _shown(self, entries: np.ndarray) -> Records:
+    def _shown(self, entries: np.ndarray, epoch: int) -> Records:
         if self._tiles is None:
             return self._records(entries)
         table = self._all_tiles(self._tiles)
-        windows, images = table.windows[entries].tolist(), self._records(table.rows[entries])
-        return Records.of([_tile(r, tuple(w), self._tiles) for r, w in zip(images, windows, strict=True)])
+        windows, rows = table.windows[entries], table.rows[entries]
+        if self._tiles.jitter:
+            # A generator for each batch's first tile: the same windows after resuming, whatever was read before.
+            draw = np.random.default_rng(mix(self._order.seed, epoch, 3, int(entries[0])))
+            windows = self._tiles.moved(windows, self._records.sizes[rows], draw)
+        images = self._records(rows)
+        return Records.of([_tile(r, tuple(w), self._tiles) for r, w in zip(images, windows.tolist(), strict=True)])
 
     def _shares(self, epoch: int) -> list[Share]:
         order = self._order
@@ -192,8 +197,11 @@ class StreamPlan:
                 yield marked
                 continue
             draw = np.random.default_rng(mix(self._order.seed, epoch, 1, count))
-            for window in self._tiles.windows(marked.record.size):
-                tile = _tile(marked, window, self._tiles)
+            windows = np.array(self._tiles.windows(marked.record.size), np.int64)
+            if self._tiles.jitter:
+                windows = self._tiles.moved(windows, np.array([marked.record.size]), draw)
+            for window in windows.tolist():
+                tile = _tile(marked, tuple(window), self._tiles)
                 if draw.random() < self._tiles.empty or len(tile.boxes):
                     yield tile
 

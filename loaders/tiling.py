@@ -25,6 +25,8 @@ class Tiling:
         overlap: fraction of a tile, from 0 to below 1. A defect no larger than it lies entirely in some tile.
         empty: fraction of the tiles without a defect that an epoch shows, different ones each time: 0.1 trains on a
             tenth. 1 shows all, as an evaluation must.
+        jitter: largest shift of a tile from its place, as a fraction of its length, another one in each epoch; 0 as an
+            evaluation must have it. Half a tile shows a defect at any place of a tile.
         min_visible: a box of which a tile shows less than this share of its area is not a target of that tile.
 
     Raises:
@@ -35,13 +37,14 @@ class Tiling:
     overlap: float = 0.2
     empty: float = 1.0
     min_visible: float = 0.25
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
             raise ValueError(f"The tile size is {self.size}, but must be positive.")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap is {self.overlap}, but must be from 0 to below 1.")
-        for name in ("empty", "min_visible"):
+        for name in ("empty", "min_visible", "jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be from 0 to 1.")
 
@@ -58,6 +61,12 @@ class Tiling:
             for top in _starts(size[0], height, self.overlap)
             for left in _starts(size[1], width, self.overlap)
         ]
+
+    def moved(self, windows: np.ndarray, sizes: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Return windows (n, 4), int64, shifted at random by `jitter`, within images of `sizes` (n, 2), height, width."""
+        shift = random.uniform(-self.jitter, self.jitter, (len(windows), 2)) * windows[:, 2:]
+        start = np.clip(windows[:, :2] + shift.round().astype(np.int64), 0, sizes - windows[:, 2:])
+        return np.concatenate([start, windows[:, 2:]], 1)
 
     def visible(self, boxes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return the boxes that a tile shows.

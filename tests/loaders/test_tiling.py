@@ -96,6 +96,27 @@ def test_empty_tiles_are_sampled_at_their_rate_and_others_every_epoch():
     assert epochs[0] != epochs[1] != epochs[2]
 
 
+def test_shifted_tiles_stay_inside_and_differ_between_epochs():
+    split = make_split([wide(i, [[5, 5, 15, 15], [90, 20, 99, 29]])[0] for i in range(9)])
+
+    def shown(epoch: int, position: int = 0) -> list[list[int]]:
+        loader = DetectionLoader(split, 4, 64, tiles=Tiling(32, jitter=0.5), seed=3)
+        loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "position": position})
+        return [
+            [*window, len(one["class_labels"])]
+            for b in loader
+            for window, one in zip(b["window"].tolist(), b["labels"], strict=True)
+        ]
+
+    first = shown(0)
+    assert first == shown(0) and shown(0, 2) == first[8:]  # also after resuming in the middle
+    fixed = Tiling(32).windows(split[0]["image"].size[::-1])
+    assert {tuple(w[:4]) for w in first} - set(fixed) and first != shown(1)
+    height, width = split[0]["height"], split[0]["width"]
+    assert all(0 <= top <= height - h and 0 <= left <= width - w and h == w == 32 for top, left, h, w, _ in first)
+    assert any(count for *_, count in first)
+
+
 def test_tiles_of_a_stream_are_those_of_a_table():
     split = make_split([wide(i, [[5, 5, 15, 15]])[0] for i in range(5)])
     tiles = Tiling((50, 64), 0.2)
@@ -191,6 +212,7 @@ def test_a_small_box_in_a_large_one_is_kept_where_nothing_was_truncated():
         ({"size": 0}, "must be positive"),
         ({"size": 10, "overlap": 1.0}, "overlap is 1.0"),
         ({"size": 10, "empty": 1.5}, "empty is 1.5"),
+        ({"size": 10, "jitter": 2}, "jitter is 2"),
     ],
 )
 def test_numbers_out_of_range(arguments, message):

@@ -24,6 +24,7 @@ def build_model(
     num_queries: int | None = None,
     num_denoising: int | None = None,
     decoder_layers: int | None = None,
+    feature_strides: list[int] | None = None,
 ) -> PreTrainedModel:
     """Build a detector with random initialization as in its paper's code (`initialize`); nothing is downloaded.
 
@@ -35,6 +36,7 @@ def build_model(
         image_size: (height, width) in pixels of the model's input.
         num_queries, num_denoising, decoder_layers: override the size's defaults; the families before rt_detr have no
             denoising, and `dense` has none of the three.
+        feature_strides: strides of the feature maps of `dense`, finest first; None: 4, 8, 16 and 32.
 
     Raises:
         ModelError: unknown type, size or backbone, or a backbone the model can't use.
@@ -47,9 +49,15 @@ def build_model(
     layers = shape.decoder_layers if decoder_layers is None else decoder_layers
     if layers < 2:
         raise ModelError(f"decoder_layers is {decoder_layers}; transformers' {model_type} needs at least 2.")
-    features = timm_features(
-        backbone or shape.backbone, family.strides, image_size=image_size, plain_norm=family.frozen_norms
-    )
+    strides = family.strides
+    if feature_strides is not None:
+        if model_type != "dense" or sorted(set(feature_strides)) != feature_strides or not feature_strides:
+            raise ModelError(
+                f"feature_strides is {feature_strides}; it must be ascending strides of the backbone, such as "
+                f"[8, 16, 32], and only dense can choose them: model_type is {model_type}."
+            )
+        strides = tuple(feature_strides)
+    features = timm_features(backbone or shape.backbone, strides, image_size=image_size, plain_norm=family.frozen_norms)
     common: dict[str, Any] = {
         "backbone_config": features.config,
         "encoder_ffn_dim": shape.feed_forward,

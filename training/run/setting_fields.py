@@ -55,6 +55,9 @@ class Settings:
     num_queries: Annotated[int | None, "maximum number of boxes per image; null: set by model_size"] = None
     num_denoising: Annotated[int | None, "number of denoising queries in training; null: set by model_size"] = None
     decoder_layers: Annotated[int | None, "number of decoder layers; null: set by model_size"] = None
+    feature_strides: Annotated[
+        list[int] | None, "strides of a dense detector's feature maps, finest first; null: 4, 8, 16 and 32"
+    ] = None
     # Images.
     image_size: Annotated[
         int | list[int],
@@ -69,6 +72,9 @@ class Settings:
         "edge length, or [height, width], in pixels of the tiles that images are split into; null: no tiling",
     ] = None
     tile_overlap: Annotated[float, "minimum overlap of neighboring tiles, as a fraction of a tile"] = 0.2
+    tile_jitter: Annotated[
+        float, "maximum shift of a training tile, as a fraction of it, another one in each epoch"
+    ] = 0.0
     empty_tiles: Annotated[float, "fraction of the tiles without a defect to use in each epoch"] = 0.1
     augment: Annotated[bool, "false: train on unmodified images"] = True
     flip_horizontal: Annotated[float, "probability of a flip, 0 to 1"] = 0.5
