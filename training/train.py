@@ -50,6 +50,7 @@ from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
 from training.run.final_reports import final_reports
+from training.run.head_first import check_one_process, train_head
 from training.run.optimization import any_rank, parameter_groups, peak_gpu_memory_mib, training_mode
 from training.run.output_dir import check_apart, held, is_first
 from training.run.settings import (
@@ -142,6 +143,10 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
         accelerator.print(f"resuming from {state} at step {progress.step} of {total_steps}")
         for line in differences(settings, state.parents[1] / RUN_SETTINGS):
             accelerator.print(f"warning: {line}")
+    if state is None and settings.head_first_epochs:
+        check_one_process(accelerator.num_processes)
+        train_head(accelerator.unwrap_model(model), loader, settings, folded=task.folded, shown=True)
+        average.restart(accelerator.unwrap_model(model))
     if accelerator.is_main_process and (state is None or not (output_dir / RUN_SETTINGS).is_file()):
         save(settings, output_dir / RUN_SETTINGS)
     if tracking:

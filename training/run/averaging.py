@@ -35,6 +35,11 @@ class MovingAverage:
             if not a.is_floating_point():
                 a.copy_(b)
 
+    def restart(self, model: torch.nn.Module) -> None:
+        """Start again from a model's present weights."""
+        self.updates = 0
+        self.model.load_state_dict(model.state_dict())
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state, for accelerate's `register_for_checkpointing`."""
         return {"updates": self.updates, "weights": self.model.state_dict()}

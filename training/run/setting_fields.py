@@ -116,6 +116,11 @@ class Settings:
     ema_decay: Annotated[
         float, "decay of the moving average of the weights, which is evaluated and saved; 0: no averaging"
     ] = 0.999
+    head_first_epochs: Annotated[
+        float, "epochs that train neck and head on cached maps of the frozen backbone before all else; dense only"
+    ] = 0
+    head_first_views: Annotated[int, "augmented views of each image whose maps are cached"] = 2
+    feature_cache_gib: Annotated[float, "most disk space that all caches of feature maps may take, in GiB"] = 8
     freeze_batch_norms: Annotated[
         bool, "keep the statistics and weights of batch norms fixed, for very small batches"
     ] = False
@@ -145,7 +150,14 @@ class Settings:
                 raise SettingsError(f"{name} is {getattr(self, name)!r}; it must be {_listed(choices)}.")
         if not 0 <= self.multi_scale < 1:
             raise SettingsError(f"multi_scale is {self.multi_scale}; it must be at least 0 and below 1.")
-        positive = ["per_device_train_batch_size", "gradient_accumulation_steps", "max_nonfinite_steps"]
+        if self.head_first_epochs < 0:
+            raise SettingsError(f"head_first_epochs is {self.head_first_epochs}; it must be at least 0.")
+        positive = [
+            "head_first_views",
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "max_nonfinite_steps",
+        ]
         positive += [
             "early_stopping_patience",
             "num_threads",

@@ -108,20 +108,22 @@ class DenseDetector(PreTrainedModel):
 
     def forward(
         self,
-        pixel_values: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
         pixel_mask: torch.Tensor | None = None,  # part of every detector's signature
         labels: list[dict[str, torch.Tensor]] | None = None,
         return_dict: bool | None = None,  # a pipeline may pass it
+        feature_maps: list[torch.Tensor] | None = None,
         **_: Any,
     ) -> DenseDetectorOutput:
         """Predict boxes.
 
         Args:
             pixel_values: (N, channels, H, W).
+            feature_maps: the backbone's maps, finest first, instead of pixels.
             labels: per image `class_labels`, (n,), and `boxes`, (n, 4), center x, center y, width, height as fractions;
                 with them, a loss is computed.
         """
-        maps = list(self.backbone(pixel_values).feature_maps)
+        maps = list(self.backbone(pixel_values).feature_maps) if feature_maps is None else feature_maps
         logits, sides, points, strides = [], [], [], []
         for level, one in enumerate(self.neck(maps)):
             logits.append(self.class_head(self.class_towers[level](one)).flatten(2).transpose(1, 2))
