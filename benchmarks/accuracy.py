@@ -1,11 +1,14 @@
 """How good are the detectors? Train on a frozen split through the real command line, score, and average over runs.
 
     python benchmarks/accuracy.py neu_det --data-dir NEU-DET --seeds 0 1 2
+    python benchmarks/accuracy.py all --data neu_det=NEU-DET deeppcb=DeepPCB gdxray_castings=GDXray
     python benchmarks/accuracy.py --table            means, deviations and seeds of all runs so far
 
 Each run is one file in benchmarks/results/accuracy/: dataset, seed, commit (and whether there were uncommitted
 changes), settings, hardware, minutes, images/s, scores on validation and, evaluated once, on test. Results from other
-machines and days accumulate; `--table` writes benchmarks/results/accuracy.md.
+machines and days accumulate; `--table` writes benchmarks/results/accuracy.md. A run that is recorded is not made again
+(`--again` makes it), and one that was interrupted goes on from its last checkpoint: repeat the same command until
+nothing is left. `all` takes seed 0 of every set first.
 
 Without a GPU the reduced benchmark setting runs: a smaller model, smaller images and fewer epochs, as in `FORMS`.
 Settings after the options are passed to training/train.py and recorded (`--max_train_steps 300`). The data must be the
@@ -119,12 +122,10 @@ class BenchmarkError(Exception):
     """A run cannot be made or counted; the message says why."""
 
 
-def train(name: str, form: Form, config: str, data_dir: str, seed: int, output: Path, overrides: list[str]) -> float:
-    """Run training/train.py once and return the minutes it took in total.
-
-    Raises:
-        BenchmarkError: the run failed, or took longer than the setting allows.
-    """
+def arguments_of(
+    name: str, form: Form, config: str, data_dir: str, seed: int, output: Path, overrides: list[str]
+) -> list[str]:
+    """Return the arguments of training/train.py for a run."""
     source, source_config = frozen_splits.SETS[name]
     settings = {
         **form.settings,
@@ -137,7 +138,19 @@ def train(name: str, form: Form, config: str, data_dir: str, seed: int, output: 
         "checkpoints_total_limit": 1,
     }
     pairs = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
-    command = [sys.executable, str(ROOT / "training" / "train.py"), config, *pairs, *overrides]
+    return [config, *pairs, *overrides]
+
+
+def train(form: Form, arguments: list[str], seed: int, output: Path) -> float:
+    """Run training/train.py once, or go on with a run that was interrupted, and return the minutes it took.
+
+    Raises:
+        BenchmarkError: the run failed, or took longer than the setting allows.
+    """
+    command = [sys.executable, str(ROOT / "training" / "train.py"), *arguments]
+    interrupted = any(output.glob("checkpoint-*/state")) and not (output / "metrics.json").exists()
+    if interrupted and settings_that_count(output) == planned(arguments):
+        command += ["--resume_from_checkpoint", "latest"]
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT)
     try:
@@ -213,7 +226,17 @@ def hardware_now() -> dict[str, Any]:
 
 def settings_that_count(output: Path) -> dict[str, Any]:
     """Return all settings of a run except those that don't change what is trained."""
-    settings = yaml.safe_load((output / "train_config.yaml").read_text(encoding="utf-8"))
+    return _counted(yaml.safe_load((output / "train_config.yaml").read_text(encoding="utf-8")))
+
+
+def planned(arguments: list[str]) -> dict[str, Any]:
+    """Return what `settings_that_count` will be for a run with these arguments."""
+    from training.run.settings import parse
+
+    return _counted(yaml.safe_load(yaml.safe_dump(vars(parse(arguments)))))
+
+
+def _counted(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in sorted(settings.items()) if key not in NOT_COUNTED}
 
 
@@ -231,17 +254,34 @@ def write(run: Run, folder: Path) -> Path:
     return file
 
 
-def one_run(options: argparse.Namespace, form_name: str, seed: int, overrides: list[str], differs: str | None) -> Run:
-    name = options.set
+def one_run(
+    options: argparse.Namespace,
+    name: str,
+    data_dir: str,
+    form_name: str,
+    seed: int,
+    overrides: list[str],
+    differs: str | None,
+) -> Run | None:
+    """Make one run; None if it is recorded already."""
     form = FORMS[name][form_name]
     config = options.config or str(ROOT / "training" / "configs" / form.config)
     form = form if options.config is None else Form(config, f"{options.config} as it is", {}, form.limit_minutes)
     output = options.work_dir / f"{name}-{form_name}-seed{seed}"
+    arguments = arguments_of(name, form, config, data_dir, seed, output, overrides)
+    wanted = (name, digest(planned(arguments)), seed, hardware_now(), differs)
+    for run in [] if options.again else read_runs(options.results):
+        if (run["set"], run["config_hash"], run["seed"], run["hardware"], run["differences"]) == wanted:
+            print(f"{name}, seed {seed}: recorded on {run['finished'][:10]} at {run['commit'][:8]}", flush=True)
+            return None
     commit, dirty = commit_now()
-    minutes = train(name, form, config, options.data_dir, seed, output, overrides)
+    minutes = train(form, arguments, seed, output)
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     settings, training = settings_that_count(output), metrics["training"]
     changes = f", then {' '.join(overrides)}" if overrides else ""
+    began = time.process_time()
+    protocol = own_protocol(output) if name == "deeppcb" else None
+    processor_seconds = training["processor_seconds"] + time.process_time() - began
     packages = ("torch", "torchvision", "transformers", "timm", "accelerate", "datasets", "numpy")
     return {
         "set": name,
@@ -258,6 +298,7 @@ def one_run(options: argparse.Namespace, form_name: str, seed: int, overrides: l
         "splits": {k: v for k, v in frozen_splits.read_sums().items() if k.startswith(f"{name}/")},
         "precision": metrics["config"]["precision"],
         "minutes": round(minutes, 2),
+        "processor_minutes": round(processor_seconds / 60, 2),
         "training_minutes": round(training["seconds"] / 60, 2),
         "images_per_second": training["images_per_second"],
         "steps": training["steps"],
@@ -266,7 +307,7 @@ def one_run(options: argparse.Namespace, form_name: str, seed: int, overrides: l
         "parameters": training["parameters"],
         "validation": metrics["validation"],
         "test": metrics["test"],
-        "deeppcb_protocol": own_protocol(output) if name == "deeppcb" else None,
+        "deeppcb_protocol": protocol,
         "versions": {package: importlib.metadata.version(package) for package in packages},
         "note": options.note,
     }
@@ -287,6 +328,20 @@ def check_data(name: str, data_dir: str | None, any_data: bool) -> str | None:
         f"{data_dir} is not the frozen dataset: {differences.summary()}. benchmarks/frozen_splits.py --check {name} "
         "lists every image; --any-data trains on it anyway, for a run that enters no mean"
     )
+
+
+def data_dirs(options: argparse.Namespace) -> dict[str, str]:
+    """Return set -> raw tree.
+
+    Raises:
+        BenchmarkError: an unknown set, or no tree for one that is wanted.
+    """
+    if options.set != "all":
+        return {options.set: options.data_dir}
+    folders = dict(pair.split("=", 1) for pair in options.data if "=" in pair)
+    if len(folders) != len(options.data) or not folders or set(folders) - set(FORMS):
+        raise BenchmarkError(f"all needs --data SET=DIR ..., with sets of {', '.join(FORMS)}; it has {options.data}")
+    return {name: folders[name] for name in FORMS if name in folders}
 
 
 def write_table(results: Path) -> str:
@@ -314,7 +369,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("set", nargs="?", choices=FORMS, help=", ".join(FORMS))
+    parser.add_argument("set", nargs="?", choices=[*FORMS, "all"], help=", ".join([*FORMS, "all"]))
+    parser.add_argument("--data", nargs="+", default=[], metavar="SET=DIR", help="with all: the raw tree of each set")
+    parser.add_argument("--again", action="store_true", help="make runs that are recorded already")
     parser.add_argument("--data-dir", help="the raw tree")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--config", help="another configuration file, unchanged")
@@ -331,11 +388,14 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.table:
             if options.set is None:
                 parser.error(f"name a dataset, one of {', '.join(FORMS)}, or pass --table")
-            differs = check_data(options.set, options.data_dir, options.any_data)
-            reduced = options.reduced or not (options.full or torch.cuda.is_available())
+            form = REDUCED if options.reduced or not (options.full or torch.cuda.is_available()) else FULL
+            folders = data_dirs(options)
+            differences = {name: check_data(name, folder, options.any_data) for name, folder in folders.items()}
             for seed in options.seeds:
-                run = one_run(options, REDUCED if reduced else FULL, seed, overrides, differs)
-                print(f"wrote {write(run, options.results)}", flush=True)
+                for name, folder in folders.items():
+                    run = one_run(options, name, folder, form, seed, overrides, differences[name])
+                    if run is not None:
+                        print(f"wrote {write(run, options.results)}", flush=True)
         print(write_table(options.results))
     except (BenchmarkError, frozen_splits.FrozenSplitsError, frozen_splits.RadikalError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -22,6 +22,9 @@ SCORES: dict[str, Score] = {
     "own F": lambda run: _of(run.get("deeppcb_protocol"), "f_score"),
 }
 
+#: Processor minutes are those of all threads; runs before 2026-11-27 did not record them.
+TIMES = ("minutes", "processor_minutes", "images_per_second")
+
 
 def _of(scores: dict[str, Any] | None, key: str) -> float | None:
     """Return a score, or None if it is missing or undefined (-1: no ground truth)."""
@@ -79,12 +82,23 @@ def cell(values: Iterable[float | None], digits: int = 3) -> str:
 def table(runs: list[Run]) -> list[str]:
     """Return Markdown: one line per group with means over its seeds, then one line per run."""
     names = [name for name, score in SCORES.items() if any(score(run) is not None for run in runs)]
-    head = ["set", "form", "settings", "hardware", "seeds", *names, "minutes", "images/s", "commits"]
+    head = [
+        "set",
+        "form",
+        "settings",
+        "hardware",
+        "seeds",
+        *names,
+        "minutes",
+        "processor minutes",
+        "images/s",
+        "commits",
+    ]
     lines = [*_head(head, numbers=4)]
     for (name, form, settings, hardware), found in groups(runs).items():
         cells = [name, form, settings, hardware, str(len(found))]
         cells += [cell(SCORES[score](run) for run in found) for score in names]
-        cells += [cell((run[key] for run in found), digits=1) for key in ("minutes", "images_per_second")]
+        cells += [cell((run.get(key) for run in found), digits=1) for key in TIMES]
         lines.append(_row([*cells, ", ".join(sorted({commit_name(run) for run in found}))]))
     head = [
         "set",
@@ -94,6 +108,7 @@ def table(runs: list[Run]) -> list[str]:
         *names,
         "best step of",
         "minutes",
+        "processor minutes",
         "commit",
         "hardware",
         "finished",
@@ -104,7 +119,8 @@ def table(runs: list[Run]) -> list[str]:
     for run in runs:
         cells = [run["set"], run["form"], run["config_hash"], str(run["seed"])]
         cells += [cell([SCORES[score](run)]) for score in names]
-        cells += [f"{run['best_step']:,} of {run['steps']:,}", f"{run['minutes']:.1f}", commit_name(run)]
+        cells += [f"{run['best_step']:,} of {run['steps']:,}", f"{run['minutes']:.1f}"]
+        cells += [cell([run.get("processor_minutes")], digits=1), commit_name(run)]
         cells += [hardware_name(run["hardware"]), run["finished"][:10]]
         cells += ["the frozen" if is_counted(run) else f"NOT the frozen: {run['differences']}"]
         lines.append(_row([*cells, run.get("note") or ""]))

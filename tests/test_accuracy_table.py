@@ -150,3 +150,70 @@ def test_path_settings_are_ignored(accuracy: Any, tmp_path: Path) -> None:
 def test_other_images_are_refused(accuracy: Any, sample_tree: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert accuracy.main(["neu_det", "--data-dir", str(sample_tree("neu_det"))]) == 1
     assert "is not the frozen dataset: 1788 missing" in capsys.readouterr().err
+
+
+@pytest.fixture
+def fake_training(accuracy: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, bool]]:
+    """Runs that only leave their files; what was started: folder, seed, and whether it goes on with a run."""
+    from training.run.settings import RUN_SETTINGS, parse, save
+
+    started = []
+
+    class Process:
+        def __init__(self, command: list[str], **_: Any) -> None:
+            settings = parse(command[2:])
+            output = Path(settings.output_dir)
+            started.append((output.name, settings.seed, settings.resume_from_checkpoint == "latest"))
+            output.mkdir(parents=True, exist_ok=True)
+            save(settings, output / RUN_SETTINGS)
+            scores = {"map": 0.2, "map_50": 0.4}
+            training = dict.fromkeys(("seconds", "images_per_second", "steps", "best_step", "skipped_steps"), 1)
+            training |= {"parameters": 1, "processor_seconds": 90}
+            metrics = {"training": training, "config": {"precision": "no"}, "validation": scores, "test": scores}
+            (output / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+
+        def wait(self, _: float | None = None) -> int:
+            return 0
+
+    monkeypatch.setattr(accuracy.subprocess, "Popen", Process)
+    monkeypatch.setattr(accuracy, "commit_now", lambda: ("c" * 40, False))
+    monkeypatch.setattr(accuracy, "own_protocol", lambda _: {"ap": 0.9, "f_score": 0.8})
+    monkeypatch.setattr(accuracy, "check_data", lambda *_: None)
+    return started
+
+
+def test_all_sets_and_seeds_in_one_command(accuracy: Any, fake_training: Any, tmp_path: Path, capsys: Any) -> None:
+    command = ["all", "--data", "deeppcb=b", "neu_det=a", "--seeds", "0", "1", "--reduced"]
+    command += ["--work-dir", str(tmp_path / "work"), "--results", str(tmp_path / "results")]
+    assert accuracy.main(command) == 0
+    names = [name for name, _, _ in fake_training]
+    assert names == [f"{name}-reduced-seed{seed}" for seed in (0, 1) for name in ("neu_det", "deeppcb")]
+    runs = read_runs(tmp_path / "results")
+    assert len(runs) == 4 and all(1.5 <= run["processor_minutes"] < 1.7 for run in runs)
+    # A recorded run is not made again, unless asked for.
+    fake_training.clear()
+    assert accuracy.main(command) == 0 and fake_training == []
+    assert "deeppcb, seed 1: recorded on" in capsys.readouterr().out
+    assert accuracy.main([*command, "--again"]) == 0 and len(fake_training) == 4
+    # Other settings are another run.
+    fake_training.clear()
+    assert accuracy.main([*command, "--learning_rate", "1e-5"]) == 0 and len(fake_training) == 4
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_interrupted_run_goes_on(accuracy: Any, fake_training: Any, tmp_path: Path, changed: bool) -> None:
+    command = ["neu_det", "--data-dir", "a", "--seeds", "3", "--reduced"]
+    command += ["--work-dir", str(tmp_path / "work"), "--results", str(tmp_path / "results")]
+    assert accuracy.main(command) == 0
+    run = tmp_path / "work" / "neu_det-reduced-seed3"
+    (run / "metrics.json").unlink()
+    (run / "checkpoint-7" / "state").mkdir(parents=True)
+    more = ["--weight_decay", "0.5"] if changed else []
+    assert accuracy.main([*command, "--again", *more]) == 0
+    assert fake_training[-1] == (run.name, 3, not changed)
+
+
+@pytest.mark.parametrize("data", [[], ["neu_det"], ["unknown=a"], ["neu_det=a", "b"]])
+def test_all_needs_a_tree_for_each_set(accuracy: Any, data: list[str], capsys: Any) -> None:
+    assert accuracy.main(["all", "--data", *(data or ["x"])]) == 1
+    assert "all needs --data SET=DIR" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +28,8 @@ class Progress:
 
     `worse_in_a_row` counts validation scores since the best one; `wait_seconds` is the time the loop spent waiting for
     batches. `skipped` counts steps skipped for a non-finite loss or gradients, `scaler_skips` those that fp16's
-    GradScaler skipped while it searched for its scale; either kind adds to `skipped_in_a_row`.
+    GradScaler skipped while it searched for its scale; either kind adds to `skipped_in_a_row`. `processor_seconds` is
+    the processor time of the processes before this one that the run was resumed from.
     """
 
     step: int = 0
@@ -38,13 +40,18 @@ class Progress:
     scaler_skips: int = 0
     worse_in_a_row: int = 0
     wait_seconds: float = 0.0
+    processor_seconds: float = 0.0
     best_step: int = 0
     best: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, for accelerate's `register_for_checkpointing`."""
-        return asdict(self)
+        return {**asdict(self), "processor_seconds": self.all_processor_seconds()}
+
+    def all_processor_seconds(self) -> float:
+        """Return the processor time of the run since its start, over all threads, this rank's."""
+        return self.processor_seconds + time.process_time()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -76,6 +83,7 @@ class Progress:
             "steps": self.step,
             "best_step": self.best_step,
             "seconds": round(self.seconds, 1),
+            "processor_seconds": round(self.all_processor_seconds(), 1),
             "images_per_second": round(self.images / max(self.seconds, 1e-9), 2),
             "skipped_steps": self.skipped,
             "scaler_skips": self.scaler_skips,
