@@ -10,6 +10,7 @@ from PIL import Image
 
 from loaders.arrow import Encoded
 from loaders.decoding import Decoder, Resize, resize_into, unreadable
+from loaders.pairing import aligned
 from loaders.records import Record, Window
 from radikal_datasets.errors import GrayScaleError, UnreadableImageError
 from radikal_datasets.gray_scale import GrayScale
@@ -85,6 +86,9 @@ class Canvas:
         planes = target[:, :height, :width]
         self._show(decoder, record, record.image, planes[0])
         self._show(decoder, record, record.reference, planes[1], template=True)
+        template = aligned(planes[0], planes[1])
+        if template is not planes[1]:
+            planes[1] = template
         cv2.absdiff(planes[0], planes[1], dst=planes[2])
         if content != self.size:
             target[:, height:], target[:, :, width:] = 0, 0

@@ -63,7 +63,7 @@ class Tiling:
         ]
 
     def moved(self, windows: np.ndarray, sizes: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Return windows (n, 4), int64, shifted at random by `jitter`, within images of `sizes` (n, 2), height, width."""
+        """Return windows (n, 4), int64, shifted at random by `jitter`, inside images of `sizes`, (n, 2)."""
         shift = random.uniform(-self.jitter, self.jitter, (len(windows), 2)) * windows[:, 2:]
         start = np.clip(windows[:, :2] + shift.round().astype(np.int64), 0, sizes - windows[:, 2:])
         return np.concatenate([start, windows[:, 2:]], 1)

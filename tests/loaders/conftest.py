@@ -44,7 +44,7 @@ def make_split(rows: list[dict]) -> datasets.Dataset:
             "boxes": row["boxes"],
             "labels": row["labels"],
             "masks": [],
-            "reference": None,
+            "reference": row.get("reference"),
             "annotated": row.get("annotated", True),
             "group": row["image_id"],
         }
