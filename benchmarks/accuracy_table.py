@@ -127,6 +127,24 @@ def table(runs: list[Run]) -> list[str]:
     return lines
 
 
+def series_table(runs: list[Run]) -> list[str]:
+    """Return Markdown: for castings, AP50 and AP of each series of validation and test, means over seeds."""
+    lines = []
+    for (name, form, settings, hardware), found in groups(runs).items():
+        known = [run["by_series"] for run in found if run.get("by_series") and form.rstrip("+") != "leaky"]
+        if not known:
+            continue
+        lines += [f"{name}, {form}, {settings}, {hardware}, by series (validation and test have their own):", ""]
+        lines += _head(["split", "series", "images", "boxes", "AP50", "AP"], numbers=2)
+        for split in ("validation", "test"):
+            for series, one in known[0].get(split, {}).items():
+                cells = [split, series, str(one["images"]), str(one["boxes"])]
+                each = [by[split][series] for by in known if series in by.get(split, {})]
+                lines.append(_row([*cells, *(cell(run[key] for run in each) for key in ("map_50", "map"))]))
+        lines.append("")
+    return lines
+
+
 def reductions(runs: list[Run]) -> list[str]:
     """Return one line per benchmark setting that ran, with its description."""
     descriptions = {(run["set"], run["form"], run["config_hash"]): run["form_is"] for run in runs}

@@ -12,7 +12,7 @@ from loaders.arrow import Encoded
 from loaders.decoding import Decoder, Resize, resize_into, unreadable
 from loaders.pairing import aligned
 from loaders.records import Record, Window
-from radikal_datasets.errors import GrayScaleError, UnreadableImageError
+from radikal_datasets.errors import ChoiceError, GrayScaleError, UnreadableImageError
 from radikal_datasets.gray_scale import GrayScale
 
 #: What the planes of a batch are: luminance; red, green and blue; or image, template and their absolute difference.
@@ -62,7 +62,7 @@ class Canvas:
 
         Raises:
             UnreadableImageError: a file is missing, damaged, or of another size than the record states.
-            ValueError: a pair without a template.
+            ChoiceError: a pair without a template.
         """
         if (
             self._plain
@@ -79,7 +79,7 @@ class Canvas:
                 target[height:], target[:, width:] = 0, 0
             return
         if record.reference is None:
-            raise ValueError(
+            raise ChoiceError(
                 f"Image {record.image_id!r} has no reference, but channels='pair' needs a template for every image. "
                 "Use channels='auto', or leave out the images without one."
             )

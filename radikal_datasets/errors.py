@@ -110,7 +110,7 @@ class CombiningError(RadikalError, ValueError):
 
 
 class ChoiceError(RadikalError, ValueError):
-    """Nothing to show: no such split or class, no image with both, or a dataset without the schema's columns."""
+    """What was asked for is not there: no such split or class, no template for a pair, or not the schema's columns."""
 
 
 class ColumnsError(LayoutError, CombiningError, ChoiceError):

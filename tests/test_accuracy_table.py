@@ -177,7 +177,8 @@ def fake_training(accuracy: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[
 
     monkeypatch.setattr(accuracy.subprocess, "Popen", Process)
     monkeypatch.setattr(accuracy, "commit_now", lambda: ("c" * 40, False))
-    monkeypatch.setattr(accuracy, "own_protocol", lambda _: {"ap": 0.9, "f_score": 0.8})
+    own = {"deeppcb_protocol": {"ap": 0.9, "f_score": 0.8}}
+    monkeypatch.setattr(accuracy, "MEASURES", {"deeppcb": lambda _: own})
     monkeypatch.setattr(accuracy, "check_data", lambda *_: None)
     return started
 
@@ -217,3 +218,13 @@ def test_an_interrupted_run_goes_on(accuracy: Any, fake_training: Any, tmp_path:
 def test_all_needs_a_tree_for_each_set(accuracy: Any, data: list[str], capsys: Any) -> None:
     assert accuracy.main(["all", "--data", *(data or ["x"])]) == 1
     assert "all needs --data SET=DIR" in capsys.readouterr().err
+
+
+def test_castings_by_series() -> None:
+    def by(score: float) -> dict[str, Any]:
+        return {"validation": {"C1": {"images": 3, "boxes": 7, "map_50": score, "map": score / 2}}, "test": {}}
+
+    runs = [made_run(seed, set="gdxray_castings", by_series=by(0.2 + seed / 5)) for seed in (0, 1)]
+    lines = accuracy_table.series_table([*runs, made_run(0)])
+    assert lines[-2] == "| validation | C1 | 3 | 7 | 0.300 ± 0.141 | 0.150 ± 0.071 |"
+    assert accuracy_table.series_table([made_run(0, by_series=by(0.1), form="leaky")]) == []

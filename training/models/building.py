@@ -82,17 +82,26 @@ def build_model(
 
 
 def from_checkpoint(name_or_path: str, class_names: list[str], token: str | None = None) -> PreTrainedModel:
-    """Load a detector from a local folder or the Hub; its class head is re-initialized if the classes differ."""
-    config: Any = AutoConfig.from_pretrained(name_or_path, token=token)
-    known = [config.id2label[i] for i in sorted(config.id2label)]
-    model = AutoModelForObjectDetection.from_pretrained(
-        name_or_path,
-        id2label=dict(enumerate(class_names)),
-        label2id={name: i for i, name in enumerate(class_names)},
-        # Only if the classes differ: a checkpoint with other shapes must not be accepted silently.
-        ignore_mismatched_sizes=known != class_names,
-        token=token,
-    )
+    """Load a detector from a local folder or the Hub; its class head is re-initialized if the classes differ.
+
+    Raises:
+        ModelError: there is none, or it can't be read.
+    """
+    try:
+        config: Any = AutoConfig.from_pretrained(name_or_path, token=token)
+        known = [config.id2label[i] for i in sorted(config.id2label)]
+        model = AutoModelForObjectDetection.from_pretrained(
+            name_or_path,
+            id2label=dict(enumerate(class_names)),
+            label2id={name: i for i, name in enumerate(class_names)},
+            # Only if the classes differ: a checkpoint with other shapes must not be accepted silently.
+            ignore_mismatched_sizes=known != class_names,
+            token=token,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"model_name_or_path: cannot load {name_or_path} as a detector: {' '.join(str(error).split())}"
+        ) from error
     if len(known) != len(class_names):  # then transformers re-initialized the class head
         set_class_prior(model)
     model.config.radikal_threshold = None  # it was chosen for the data the checkpoint was trained on

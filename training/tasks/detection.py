@@ -15,7 +15,7 @@ from radikal_datasets.errors import SettingsError, TrainingDataError
 from radikal_datasets.loading.origin import source_of_set
 from radikal_datasets.schema import IMAGE_LEVEL_REASON, is_image_level
 from training import models
-from training.models.families import family_of
+from training.models.families import FAMILIES, family_of
 from training.run.checkpoints import load_model
 from training.run.data import class_names, eval_loader, train_loader
 from training.run.optimization import float32_loss, training_mode
@@ -38,6 +38,11 @@ class DetectionTask:
         self._publisher_scores = _publisher_scores(settings.dataset_name)
         if settings.model_name_or_path:
             model = models.from_checkpoint(settings.model_name_or_path, self.class_names)
+            if family_of(model) is not FAMILIES.get(settings.model_type):
+                accelerator.print(
+                    f"{settings.model_name_or_path} is a {model.config.model_type}: model_type {settings.model_type} "
+                    "and the other settings of a new model play no part."
+                )
         else:
             model = models.build_model(
                 settings.model_type,
