@@ -49,7 +49,6 @@ from training.run.arguments import exit_early
 from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
-from training.run.final_reports import final_reports
 from training.run.head_first import check_one_process, train_head
 from training.run.optimization import any_rank, parameter_groups, peak_gpu_memory_mib, training_mode
 from training.run.output_dir import check_apart, held, is_first
@@ -66,6 +65,7 @@ from training.run.settings import (
 from training.run.signals import StoppedError, StopSignals
 from training.run.synthetic import NOTICE_AFTER, NOTICE_BEFORE, falls_back, synthetic_settings
 from training.tasks import TASKS, Task
+from training.tasks.final_reports import final_reports
 
 
 def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> dict[str, Any]:
