@@ -142,12 +142,22 @@ def test_it_combines_with_one_of_ours(gears: Path, sample_tree: Callable[..., Pa
 def test_it_is_trained_on(gears: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(f"output_dir: {tmp_path / 'run'}\n{TINY}", encoding="utf-8")
-    options = ["--dataset_name", "radikal_datasets/gears", "--data_dir", str(gears), "--max_train_steps", "2"]
-    train = ("-m", "radikal_datasets.cli", "train", recipe)
-    done = command(os.environ | {"ACCELERATE_USE_CPU": "true"}, *train, *options)
+    options = ["--data_dir", str(gears), "--max_train_steps", "2"]
+    train = ("-m", "radikal_datasets.cli", "train")
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
+    done = command(environment, *train, recipe, "--dataset_name", "radikal_datasets/gears", *options)
     assert done.returncode == 0, done.stderr
     classes = json.loads((tmp_path / "run" / "best" / "config.json").read_text(encoding="utf-8"))["id2label"]
     assert sorted(classes.values()) == ["chip", "crack"]
+
+
+def test_its_name_stands_for_a_recipe() -> None:
+    from training.run.settings import parse, with_config
+
+    settings = parse(with_config(["gears", "--seed", "1"]))
+    assert (settings.dataset_name, settings.dataset_config_name) == ("radikal_datasets/gears", None)
+    assert (settings.output_dir, settings.seed) == ("outputs/gears", 1)
+    assert with_config(["neu_det", "--seed", "1"]) == ["neu_det", "--seed", "1"]
 
 
 # ---- a prepared folder, where the package is installed and where it is not ----

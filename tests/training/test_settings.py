@@ -102,6 +102,16 @@ def test_without_a_file_the_default_or_the_resumed_run_is_used(config, tmp_path)
     assert with_config(resume[:2], "demo.yaml")[0] == str(CONFIGS / "demo.yaml")
 
 
+def test_the_default_recipe_for_another_set_keeps_its_configuration_to_itself():
+    """GDXray's castings and outputs/gdxray_castings belong to nobody else's data."""
+    own = parse(with_config(["--dataset_name", "somewhere/my parts"]))
+    assert (own.dataset_config_name, own.output_dir) == (None, "outputs/my parts")
+    named = parse(with_config(["--dataset_name", "x", "--dataset_config_name", "coco", "--output_dir", "here"]))
+    assert (named.dataset_config_name, named.output_dir) == ("coco", "here")
+    for arguments in ([], ["--dataset_name", "radikal_datasets/gdxray"]):
+        assert parse(with_config(arguments)).dataset_config_name == "castings"
+
+
 def test_differences_from_the_resumed_run(config, tmp_path):
     save(parse([str(config)]), tmp_path / "run.yaml")
     assert differences(parse([str(config), "--resume_from_checkpoint", "latest"]), tmp_path / "run.yaml") == []

@@ -39,15 +39,34 @@ def with_config(arguments: list[str], default: str = DEFAULT_RECIPE) -> list[str
     """The arguments with a configuration file in front, where the user named none.
 
     That is the recipe of the source that `--dataset_name` names, `configs/<default>` where it names none; but where
-    `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings.
+    `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings. A source without a
+    recipe, such as another package's, may stand in the recipe's place.
     """
     if arguments and not arguments[0].startswith("--"):
-        return arguments
+        if not _is_source_without_recipe(arguments[0]):
+            return arguments
+        arguments = ["--dataset_name", f"radikal_datasets/{arguments[0]}", *arguments[1:]]
     values = command_line(arguments)
     own = Path(values.get("output_dir") or "") / RUN_SETTINGS
     resumes = values.get("resume_from_checkpoint") and values.get("output_dir") and own.is_file()
     recipe = CONFIGS / f"{str(values.get('dataset_name') or '').rpartition('/')[2]}.yaml"
-    return [str(own if resumes else recipe if recipe.is_file() else CONFIGS / default), *arguments]
+    if resumes or recipe.is_file():
+        return [str(own if resumes else recipe), *arguments]
+    return [str(CONFIGS / default), *_of_another_set(CONFIGS / default, values), *arguments]
+
+
+def _is_source_without_recipe(name: str) -> bool:
+    from radikal_datasets.sources import is_source
+
+    return is_source(name) and not Path(name).exists() and not (CONFIGS / f"{name}.yaml").is_file()
+
+
+def _of_another_set(recipe: Path, values: dict[str, Any]) -> list[str]:
+    """Return settings that keep a recipe's configuration and output from another dataset; the user's come later."""
+    name = values.get("dataset_name")
+    if name is None or name == read_yaml(recipe).get("dataset_name"):
+        return []
+    return ["--dataset_config_name", "null", "--output_dir", f"outputs/{Path(str(name)).name}"]
 
 
 def _find(name: str) -> Path:
