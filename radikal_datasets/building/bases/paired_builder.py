@@ -115,10 +115,10 @@ class PairedBuilder(InspectionBuilder):
     def _ignored(self, tree: Tree, part: str, report: Report) -> set[str]:
         """Report the files that are known and not read, so that they are no strays."""
         found: set[str] = set()
-        told = {*report.files("ignored_file")}  # by another part that it concerns as well
+        reported = {*report.files("ignored_file")}  # by another part that it concerns as well
         for pattern, why in self.IGNORED:
             for path, _ in tree.matching(self.pattern(pattern, part)):
-                if path not in told | found:
+                if path not in reported | found:
                     report.add("ignored_file", path, why)
                 found.add(path)
         return found

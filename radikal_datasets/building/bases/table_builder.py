@@ -48,7 +48,7 @@ class TableBuilder(PairedBuilder):
             with report.costs_image():
                 self._rows = self._read_table(tree.read_text(self.TABLE), report)
         yield from super().read(tree, part, report)
-        # An image that cannot be read is there all the same.
+        # An image that cannot be read exists, too.
         for path, match in tree.matching(self.pattern(self.IMAGE, part)):
             self._used.add(self._name(path, part, match))
         for name, rows in (self._rows or {}).items():
