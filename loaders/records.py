@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 
 from loaders.arrow import Boxes, Columns, Encoded, ImageLists, Images, Lists, Texts, as_boxes
+from radikal_datasets.checks.splits import check_annotations, check_row
 from radikal_datasets.schema import require_columns
 
 #: (top, left, height, width) in pixels of the file.
@@ -110,11 +111,12 @@ class TableRecords:
     """Records of a `datasets.Dataset` by row number.
 
     Raises:
-        ValueError: a column is missing.
+        ValueError: a column is missing, or (`AnnotationsError`) a box or label cannot be one of its image.
     """
 
     def __init__(self, dataset: datasets.Dataset, *, masks: bool, reference: bool) -> None:
         needed_columns(dataset.column_names, masks=masks, reference=reference)
+        check_annotations(dataset, "The dataset given to a loader")
         kinds: dict[str, type] = {"image_id": Texts, "image": Images, "boxes": Boxes, "labels": Lists}
         kinds |= {"masks": ImageLists} if masks else {}
         kinds |= {"reference": Images} if reference else {}
@@ -127,18 +129,9 @@ class TableRecords:
         self.annotated = np.flatnonzero(self._columns.numbers("annotated"))
 
     def __call__(self, rows: np.ndarray) -> Records:
-        """Return the records of `rows`, int64 (n,).
-
-        Raises:
-            ValueError: an image has different numbers of boxes and labels.
-        """
+        """Return the records of `rows`, int64 (n,)."""
         # Column by column and not row by row: this runs while the decoding threads wait for the GIL.
-        names, images, (boxes, counts), (labels, label_counts), *more = self._columns(rows)
-        if (counts != label_counts).any():
-            odd = int(np.flatnonzero(counts != label_counts)[0])
-            raise ValueError(
-                f"Image {names[odd]!r} has {counts[odd]} boxes, but {label_counts[odd]} labels. Each box needs one."
-            )
+        names, images, (boxes, counts), (labels, _), *more = self._columns(rows)
         shown = self.sizes[rows]
         found = list(map(Record, names, images, zip(*shown.T.tolist(), strict=True)))
         if self._masks:
@@ -167,12 +160,15 @@ class StreamRecords:
         if names is not None:
             self.dataset = dataset.select_columns(needed_columns(names, masks=masks, reference=reference))
         self.dataset = self.dataset.decode(False)
+        inner = getattr((dataset.features or {}).get("labels"), "feature", None)
+        self._classes = inner.names if isinstance(inner, datasets.ClassLabel) else None
 
     def epoch(self, epoch: int) -> Iterator[Marked]:
         """Yield the rows of an epoch, in the stream's own order, shuffled by its `shuffle` for that epoch."""
         self.dataset.set_epoch(epoch)
         for row in self.dataset:
             if row["annotated"]:
+                check_row(row, self._classes, "The stream given to a loader")
                 boxes, labels = np.asarray(row["boxes"], np.float32), np.asarray(row["labels"], np.int64)
                 yield Marked(self._record(row), as_boxes(boxes), labels)
 

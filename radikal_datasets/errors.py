@@ -9,6 +9,7 @@
   · ProtocolError (ValueError)
   * LayoutError
     · ColumnsError (CombiningError, ChoiceError)
+    · AnnotationsError (CombiningError, ChoiceError)
     · OwnDataSettingsError (ValueError)
   · CombiningError (ValueError)
   · ChoiceError (ValueError)
@@ -115,6 +116,10 @@ class ChoiceError(RadikalError, ValueError):
 
 class ColumnsError(LayoutError, CombiningError, ChoiceError):
     """A dataset lacks required columns of the schema. The bases are the errors formerly raised for this."""
+
+
+class AnnotationsError(LayoutError, CombiningError, ChoiceError):
+    """Rows of the schema that no command may read: bad boxes or labels, different classes, an image in two splits."""
 
 
 class OwnDataSettingsError(LayoutError, ValueError):

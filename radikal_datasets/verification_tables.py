@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from datasets import Dataset
 from rich.console import Console
 from rich.table import Table
 
+from .checks.examination import Fault
 from .report import Effect, Report
 from .verification import Verification
 
@@ -55,6 +60,26 @@ def print_verification(console: Console, result: Verification) -> None:
         kept = "1 image would be" if without == 1 else f"{without:,} images would be"
         verdict += f" {kept} kept without a reference, see above."
     console.print(f"[bold]{verdict}[/bold]")
+
+
+def print_faults(
+    console: Console, title: str, splits: Mapping[Any, Dataset], faults: Sequence[Fault], *, deep: bool
+) -> None:
+    """Print the splits of a folder of Parquet files, and what training would refuse."""
+    console.rule(title, align="left")
+    table = Table("split", "images", "annotated", "boxes")
+    for split, dataset in splits.items():
+        columns: Any = dataset.select_columns(["annotated", "boxes"]).with_format("arrow")[:]
+        boxes = len(columns["boxes"].combine_chunks().flatten())
+        table.add_row(str(split), f"{len(dataset):,}", f"{sum(columns['annotated'].to_pylist()):,}", f"{boxes:,}")
+    console.print(table)
+    for fault in faults:
+        console.print(f"  {fault.kind}: {fault.sentence()}", highlight=False, markup=False, soft_wrap=True)
+    if faults:
+        console.print("[bold]Training would refuse this set, see above.[/bold]")
+    else:
+        more = "" if deep else " Add --deep to decode every image and to look for leaks."
+        console.print(f"Training would accept every box and label.{more}", highlight=False, markup=False)
 
 
 def _print_problems(console: Console, report: Report) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import splits
 from .terminal import Console
+
+if TYPE_CHECKING:
+    from .leaks import Leaks
 
 console = Console()
 
@@ -32,10 +35,12 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="With --deep: write a page that shows the findings.")] = None,
 ) -> None:
-    """Check a raw tree and report every problem.
+    """Check a raw tree, or a folder of Parquet files as training does, and report every problem.
 
-    Exits with 0: clean, or only known repairs; 1: an image or box would be lost; 2: the tree cannot be read.
+    Exits with 0: clean, or only known repairs; 1: an image or box would be lost, or training would refuse the
+    folder; 2: the tree or folder cannot be read.
     """
+    from .checks.splits import faults_of
     from .leaks import find_leaks
     from .leaks.page import write_leaks_page
     from .leaks.tables import print_leaks
@@ -43,23 +48,33 @@ def verify(
     from .sources import is_source, own_or_named
     from .stats.page import check_place
     from .verification import verify as verify_tree
-    from .verification_tables import print_verification
+    from .verification_tables import print_faults, print_verification
 
     if html is not None:
         check_place(html, data_dir)
         if not deep:
             raise typer.BadParameter("--html shows the findings of --deep. Pass both.")
-    exit_code = 0
+    exit_code: int = 0
+    found: dict[str, Leaks]
+    printed: dict[str, Any]
     source, data_dir = own_or_named(source, data_dir)
     if not is_source(source) and data_dir is None:
-        if not deep:
+        if not deep and not (Path(source).is_dir() and _holds_parquet(Path(source))):
             raise typer.BadParameter(
-                f'"{source}" is not a source. To verify a raw tree, name its source and pass --data-dir. '
-                'To check a folder written by "prepare", add --deep. To see what a folder of your own images lacks: '
+                f'"{source}" is neither a source nor a folder of Parquet files. To verify a raw tree, name its source '
+                "and pass --data-dir. To see what a folder of your own images lacks: "
                 f"radikal-datasets init {source}"
             )
-        found = {title: find_leaks(splits) for title, splits in open_sets(source, config)}
-        printed = {title: leaks.to_dict() for title, leaks in found.items()}
+        found, printed = {}, {}
+        for title, dataset_dict in open_sets(source, config):
+            faults = faults_of(dataset_dict)
+            exit_code |= bool(faults)
+            if deep and not faults:
+                found[title] = find_leaks(dataset_dict)
+            leaks_found = found[title].to_dict() if title in found else {}
+            printed[title] = leaks_found | {"faults": [fault.to_dict() for fault in faults]}
+            if not as_json:
+                print_faults(console, title, dataset_dict, faults, deep=deep)
     elif data_dir is None:
         raise typer.BadParameter(f"Pass --data-dir with the raw tree of {source}.")
     else:
@@ -78,3 +93,7 @@ def verify(
         if html is not None:
             console.print(f"Wrote the findings, with images, to {html}", highlight=False, markup=False)
     raise typer.Exit(exit_code)
+
+
+def _holds_parquet(folder: Path) -> bool:
+    return any(folder.glob("*.parquet")) or any(folder.glob("[!.]*/*.parquet"))

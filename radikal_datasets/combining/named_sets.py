@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import ClassLabel, DatasetDict, Image, IterableDatasetDict
+from datasets import DatasetDict, Image, IterableDatasetDict
 
+from ..checks.splits import check_splits, class_names
 from ..errors import CombiningError
 from ..loading.loading import load_dataset
 from ..schema import require_columns
@@ -87,18 +88,17 @@ def _load_one(number: int, name: str | None, item: Item) -> NamedSet:
         if split not in SPLITS:
             raise CombiningError(f"{called} has a split {split!r}. Rename it to one of {', '.join(SPLITS)}.")
         require_columns(dataset, _NEEDED, what=f"{called}, split {split},")
-        if not isinstance(getattr(dataset.features["labels"], "feature", None), ClassLabel):
-            raise CombiningError(
-                f"{called}, split {split}: labels must be a list of ClassLabel, which names the classes."
-            )
+        names = class_names(dataset, what=f"{called}, split {split}")
         if not isinstance(dataset.features["image"], Image):
             raise CombiningError(f"{called}, split {split}: image must be an Image column.")
-        classes.update(dict.fromkeys(dataset.features["labels"].feature.names))
+        classes.update(dict.fromkeys(names))
     if not any(len(dataset) for dataset in splits.values()):
         raise CombiningError(f"{called} holds no image.")
     name = name or _source_name(splits, folder)
     if folder is None and name is not None:
         called = f"dataset {number} ({name})"
+    # Splits with different lists of classes are no fault here: classes are combined by name.
+    check_splits(splits, _NEEDED, what=f"{called}, split {{split}}", one_class_list=False)
     return NamedSet(called, name, splits, list(classes))
 
 

@@ -12,10 +12,11 @@ from typing import Any
 from datasets import DatasetDict
 from datasets.utils import tqdm
 
+from ..checks.splits import check_splits
 from ..errors import LayoutError
 from ..loading.sets import open_sets, rows
 from ..prepared.manifest import MANIFEST_FILENAME, Manifest
-from ..schema import IMAGE_LEVEL_REASON, is_image_level, require_columns
+from ..schema import IMAGE_LEVEL_REASON, is_image_level
 from ..sources import builder_class, is_source, own_or_named, source_info
 from .coco import CocoWriter, RoboflowWriter
 from .mvtec import MvtecWriter
@@ -188,15 +189,14 @@ def _bytes(image: dict[str, Any]) -> bytes:
 
 
 def _checked(title: str, splits: DatasetDict) -> DatasetDict:
-    for name, split in splits.items():
-        require_columns(split, _COLUMNS, what=f"{title}, split {name},")
-    if is_image_level(splits):
-        raise LayoutError(f"{title}: {IMAGE_LEVEL_REASON}")
     short = Counter(short_split(str(name)) for name in splits)
     if twice := [name for name, count in short.items() if count > 1]:
         raise LayoutError(
             f"{title}: two of the splits {', '.join(map(str, splits))} would be called {twice[0]}. Rename one of them."
         )
+    check_splits(splits, _COLUMNS, what=f"{title}, split {{split}},")
+    if is_image_level(splits):
+        raise LayoutError(f"{title}: {IMAGE_LEVEL_REASON}")
     return splits
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..errors import LayoutError, RadikalError
+from ..checks.splits import check_splits
+from ..errors import RadikalError
 from ..gray_scale import GrayScale, scale_of
 from ..loading.sets import rows
 from ..raw.tree import Tree
-from ..schema import Example, require_columns
+from ..schema import Example
 from ..splits import UNLABELED
 
 _ANNOTATION = ("image_id", "width", "height", "boxes", "labels", "annotated", "group")
@@ -72,22 +73,15 @@ def of_rows(dataset_dict: Mapping[Any, Dataset]) -> ImageSet:
 
     Raises:
         ColumnsError: a column is missing.
-        LayoutError: splits have different classes.
+        AnnotationsError: the rows are unfit for training, or splits have different classes.
     """
     splits = {str(split): dataset for split, dataset in dataset_dict.items()}
-    classes: list[str] | None = None
+    classes = check_splits(splits, (*_ANNOTATION, "image"))
     items: list[Item] = []
     places: list[tuple[Dataset, int]] = []
     for split, dataset in splits.items():
-        require_columns(dataset, (*_ANNOTATION, "image"), what=f"Split {split}")
-        own = dataset.features["labels"].feature.names
-        classes = own if classes is None else classes
-        if own != classes:
-            raise LayoutError(
-                f"Split {split} has the classes {own}, but another has {classes}. Give all splits the same classes."
-            )
         for number, row in enumerate(rows(dataset, _ANNOTATION, at_once=4096)):
-            labels = tuple(own[label] for label in row["labels"])
+            labels = tuple(classes[label] for label in row["labels"])
             boxes = tuple(tuple(box) for box in row["boxes"])
             annotation = (row["width"], row["height"], boxes, labels, row["annotated"], row["group"])
             items.append(Item(len(items), row["image_id"], split, *annotation))
@@ -102,7 +96,7 @@ def of_rows(dataset_dict: Mapping[Any, Dataset]) -> ImageSet:
         dataset, number = places[item.number]
         return next(rows(dataset.select([number]), ["image"]))["image"]["bytes"]
 
-    return ImageSet(classes or [], items, stream, read, scale_of(splits))
+    return ImageSet(classes, items, stream, read, scale_of(splits))
 
 
 def of_tree(

@@ -13,11 +13,11 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 from PIL import Image
 
+from ..checks.splits import check_splits
 from ..errors import ChoiceError
 from ..gray_scale import GrayScale, scale_of
 from ..loading.sets import rows
 from ..raw.orientation import upright
-from ..schema import require_columns
 from ..view.annotated_image import DEFECT_FREE, NOT_ANNOTATED, AnnotatedImage
 from ..view.drawing import to_rgb
 
@@ -143,8 +143,8 @@ def _found(
     splits: dict[str, None] = {}
     seen: dict[str, str] = {}
     for title, datasets in sets:
+        check_splits(datasets, _COLUMNS, what=f"Split {{split}} of {title}")
         for split, dataset in datasets.items():
-            require_columns(dataset, _COLUMNS, what=f"Split {split} of {title}")
             own = dataset.features["labels"].feature.names
             for number, row in enumerate(rows(dataset, ["image_id", "labels", "annotated"], at_once=4096)):
                 if seen.setdefault(row["image_id"], title) != title:

@@ -13,12 +13,12 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import ClassLabel, Dataset, List
+from datasets import Dataset
 from PIL import Image
 
+from ..checks.splits import check_splits
 from ..errors import LayoutError
 from ..gray_scale import GrayScale, is_deep
-from ..schema import require_columns
 
 #: File formats by their first bytes; anything else is "other", and an image without bytes "not embedded".
 MAGIC = {
@@ -31,7 +31,7 @@ MAGIC = {
 }
 FORMATS = (*MAGIC, "other", "not embedded")
 
-_COLUMNS = ("image", "width", "height", "boxes", "labels", "annotated")
+_COLUMNS = ("image_id", "image", "width", "height", "boxes", "labels", "annotated")
 _AT_ONCE = 64  # rows; the bytes of their sampled images are in memory at the same time
 
 
@@ -75,23 +75,13 @@ def checked_classes(splits: Mapping[str, Dataset]) -> list[str]:
 
     Raises:
         ColumnsError: a column of the schema is missing.
-        LayoutError: there is no split, or splits have different classes.
+        AnnotationsError: the rows are unfit for training, or splits have different classes.
+        LayoutError: there is no image.
     """
-    found: list[str] | None = None
-    for split, dataset in splits.items():
-        require_columns(dataset, _COLUMNS, what=f"Split {split}")
-        feature = dataset.features["labels"]
-        if not isinstance(feature, List) or not isinstance(feature.feature, ClassLabel):
-            raise LayoutError(f"Split {split}: labels is {feature}, but the schema requires a list of ClassLabel.")
-        names = cast("list[str]", feature.feature.names)
-        if found not in (None, names):
-            raise LayoutError(
-                f"Split {split} has the classes {names}, but another has {found}. Give all splits the same classes."
-            )
-        found = names
-    if found is None or not any(map(len, splits.values())):
+    classes = check_splits(splits, _COLUMNS)
+    if not any(map(len, splits.values())):
         raise LayoutError("No split holds an image, so there is nothing to describe.")
-    return found
+    return classes
 
 
 def read(
@@ -104,9 +94,6 @@ def read(
         sampled: int64: rows whose image is decoded, sorted.
         advance: called with the number of rows read since the last call.
         gray_scale: of images of more than 8 bits.
-
-    Raises:
-        LayoutError: an image has a different number of labels and boxes.
     """
     kept: list[Columns] = []
     start = 0
@@ -114,29 +101,21 @@ def read(
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for table in batches:
             low, high = np.searchsorted(sampled, [start, start + table.num_rows])
-            kept.append(_batch(table, sampled[low:high] - start, pool, start, gray_scale))
+            kept.append(_batch(table, sampled[low:high] - start, pool, gray_scale))
             start += table.num_rows
             advance(table.num_rows)
     return joined(kept)
 
 
-def _batch(
-    table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, start: int, gray_scale: GrayScale | None
-) -> Columns:
+def _batch(table: pa.Table, sampled: np.ndarray, pool: ThreadPoolExecutor, gray_scale: GrayScale | None) -> Columns:
     data = _compute("struct_field", table["image"], "bytes")
-    counts, label_counts = (_lengths(table[name]) for name in ("boxes", "labels"))
-    if (wrong := np.flatnonzero(counts != label_counts)).size:
-        row = wrong[0]
-        raise LayoutError(
-            f"Row {start + row} has {counts[row]} boxes, but {label_counts[row]} labels. Give each box one label."
-        )
     decoded = list(pool.map(partial(_gray_shares, gray_scale=gray_scale), [data[int(row)].as_py() for row in sampled]))
     known = [shares for shares in decoded if shares is not None]
     corners = _compute("list_flatten", _compute("list_flatten", table["boxes"]))
     return Columns(
         sizes=np.stack([table[name].to_numpy() for name in ("width", "height")], axis=1).astype(np.int64),
         annotated=table["annotated"].to_numpy().astype(bool),
-        counts=counts,
+        counts=_lengths(table["boxes"]),
         boxes=corners.to_numpy().astype(np.float32).reshape(-1, 4),
         labels=_compute("list_flatten", table["labels"]).to_numpy().astype(np.int64),
         formats=np.array([_format(head) for head in _compute("binary_slice", data, 0, 8).to_pylist()]),

@@ -15,8 +15,8 @@ from loaders import Augmentation, ClassificationLoader, DetectionLoader, Tiling,
 from loaders.loader import Loader
 from loaders.records import COLUMNS
 from radikal_datasets import combine, load_dataset
+from radikal_datasets.checks.splits import check_splits
 from radikal_datasets.errors import RadikalError, SettingsError, TrainingDataError
-from radikal_datasets.schema import require_columns
 from training.run.settings import Settings
 
 #: The settings that augment: every field of `Augmentation`, with the same name; its `scale` is `scale_jitter` here.
@@ -29,7 +29,7 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
     Raises:
         SettingsError: data_dir contradicts dataset_name.
         TrainingDataError: the dataset cannot be loaded, or has no train split.
-        ColumnsError: a column is missing.
+        ColumnsError, AnnotationsError: see `radikal_datasets.checks`.
         radikal_datasets.errors.RadikalError: raised by load_dataset; SourceNotFoundError if there is no data.
     """
     protocol: dict[str, Any] = {} if settings.protocol is None else {"protocol": settings.protocol}
@@ -56,13 +56,7 @@ def load_splits(settings: Settings) -> datasets.DatasetDict:
             f"{name} has no train split, only {', '.join(map(str, splits))}. Training needs one: add it, or choose "
             "another dataset."
         )
-    for split, dataset in splits.items():
-        require_columns(dataset, COLUMNS, what=f"Split {split} of {name}")
-        if not isinstance(getattr(dataset.features["labels"], "feature", None), datasets.ClassLabel):
-            raise TrainingDataError(
-                f"The column labels of {name} is {dataset.features['labels']}; it must be a list of ClassLabel, which "
-                "holds the class names. docs/training.md shows how to create such a folder."
-            )
+    check_splits(splits, COLUMNS, what=f"Split {{split}} of {name}")
     return splits
 
 
