@@ -22,6 +22,7 @@ from .errors import RadikalError
 from .hub import commands as hub_commands
 from .hub_server import commands as hub_server_commands
 from .initializing.command import init
+from .new_source.command import new_source
 from .terminal import Console
 from .training_commands import TRAINING_COMMANDS, dashed, run_training_command
 from .verify_command import Protocol, verify
@@ -42,6 +43,7 @@ app.command("list")(source_commands.list_)
 app.command()(source_commands.info)
 app.command()(source_commands.sample)
 app.command()(source_commands.download)
+app.command("new-source")(new_source)
 app.command()(verify)
 console = Console()
 

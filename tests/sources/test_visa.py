@@ -1,4 +1,4 @@
-"""VisA: what tests/testing, which runs `check_source` on every source, cannot know: its counts, its class numbers, and the publisher's list."""
+"""VisA: what `check_source` in tests/testing cannot know: its counts, its class numbers, and the list."""
 
 from __future__ import annotations
 
