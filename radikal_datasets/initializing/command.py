@@ -36,7 +36,9 @@ def init(
     if not dry_run:
         target = write_settings(found, overwrite=overwrite)
         console.print(f"\nWrote {target}. Next:", highlight=False, markup=False, soft_wrap=True)
-        for line in ("verify {0}", "prepare {0} --output-dir hub/{1}", "preview {0} --output gallery.html"):
+        train = "train --data-dir {0} --output-dir outputs/{1}"
+        train += " --task classification" if found.image_level else ""
+        for line in ("verify {0}", "prepare {0} --output-dir hub/{1}", "preview {0} --output gallery.html", train):
             name = folder.resolve().name.replace(" ", "_")
             quoted = f'"{folder}"' if " " in str(folder) else str(folder)
             line = f"  radikal-datasets {line.format(quoted, name)}"

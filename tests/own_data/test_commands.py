@@ -81,6 +81,7 @@ def test_init_writes_settings_that_change_nothing_and_keeps_an_existing_file(
     said = run("init", folder)
     assert "18 images, annotations as yolo in 18 files" in said
     assert "12 of 16 bits" in said
+    assert f'train --data-dir "{folder}" --output-dir outputs/Meine_Teile' in said
     text = (folder / "radikal.yaml").read_text(encoding="utf-8")
     assert "- Haarriß" in text and "# group:" in text
     after = load_dataset(str(folder), cache_dir=tmp_path / "b")
@@ -161,7 +162,9 @@ def test_a_detector_refuses_image_level_boxes(
 
     recipe = str(Path("training/configs/neu_det.yaml").resolve())
     assert main([recipe, "--dataset_name", str(good_and_bad), "--output_dir", str(tmp_path / "run")]) == 1
-    assert "classification or anomaly detection" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "classification or anomaly detection" in said and "--task classification" in said
+    assert "--task classification" in run("init", good_and_bad)
 
 
 def test_no_folder_was_given() -> None:

@@ -112,6 +112,25 @@ def test_the_default_recipe_for_another_set_keeps_its_configuration_to_itself():
         assert parse(with_config(arguments)).dataset_config_name == "castings"
 
 
+def test_own_images_start_from_the_neutral_recipe(tmp_path):
+    """Neither of another set's settings nor of its size, whether the folder is raw, prepared or of Parquet files."""
+    (tmp_path / "my parts").mkdir()
+    (tmp_path / "my parts" / "radikal.yaml").write_text("name: parts\n")
+    (tmp_path / "hub" / "coco").mkdir(parents=True)
+    (tmp_path / "hub" / "README.md").write_text("---\nradikal_datasets:\n  source: folder\n---\n")
+    for name in ("my parts", "hub"):
+        complete = with_config(["--data_dir", str(tmp_path / name)])
+        settings = parse(complete)
+        assert complete[0] == str(CONFIGS / "own.yaml")
+        assert settings.dataset_name == "radikal_datasets/folder" and settings.data_dir == str(tmp_path / name)
+        assert settings.output_dir == f"outputs/{name}" and settings.task == "detection"
+    for name in ("radikal_datasets/folder", str(tmp_path / "my parts"), "plant/scratches"):
+        settings = parse(with_config(["--dataset_name", name]))
+        assert settings.dataset_name == name and settings.flip_horizontal == settings.flip_vertical == 0
+    (tmp_path / "castings").mkdir()
+    assert parse(with_config(["--data_dir", str(tmp_path / "castings")])).dataset_config_name == "castings"
+
+
 def test_differences_from_the_resumed_run(config, tmp_path):
     save(parse([str(config)]), tmp_path / "run.yaml")
     assert differences(parse([str(config), "--resume_from_checkpoint", "latest"]), tmp_path / "run.yaml") == []

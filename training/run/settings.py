@@ -20,6 +20,9 @@ CHECKOUT = CONFIGS.parents[1]
 RUN_SETTINGS = "train_config.yaml"
 #: Of a command line that names neither a recipe nor a set.
 DEFAULT_RECIPE = "gdxray_castings.yaml"
+#: Of a set that has no recipe of its own: none of another set's settings.
+OWN_RECIPE = "own.yaml"
+_FOLDER = "radikal_datasets/folder"
 
 
 def parse(arguments: list[str]) -> Settings:
@@ -38,8 +41,8 @@ def parse(arguments: list[str]) -> Settings:
 def with_config(arguments: list[str], default: str = DEFAULT_RECIPE) -> list[str]:
     """The arguments with a configuration file in front, where the user named none.
 
-    That is the recipe of the source that `--dataset_name` names, `configs/<default>` where it names none; but where
-    `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings. A source without a
+    That is the recipe of the source that `--dataset_name` names, the neutral `own.yaml` for any other set and for a
+    `--data_dir` of own images or one that `prepare` wrote from them, else `configs/<default>`; but where `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings. A source without a
     recipe, such as another package's, may stand in the recipe's place.
     """
     if arguments and not arguments[0].startswith("--"):
@@ -52,7 +55,11 @@ def with_config(arguments: list[str], default: str = DEFAULT_RECIPE) -> list[str
     recipe = CONFIGS / f"{str(values.get('dataset_name') or '').rpartition('/')[2]}.yaml"
     if resumes or recipe.is_file():
         return [str(own if resumes else recipe), *arguments]
-    return [str(CONFIGS / default), *_of_another_set(CONFIGS / default, values), *arguments]
+    name = values.get("dataset_name") or _own_set(values)
+    if name is None or name == read_yaml(CONFIGS / default).get("dataset_name"):
+        return [str(CONFIGS / default), *arguments]
+    title = Path(values.get("data_dir") or name if str(name) == _FOLDER else name).resolve().name
+    return [str(CONFIGS / OWN_RECIPE), "--dataset_name", name, "--output_dir", f"outputs/{title}", *arguments]
 
 
 def _is_source_without_recipe(name: str) -> bool:
@@ -61,12 +68,15 @@ def _is_source_without_recipe(name: str) -> bool:
     return is_source(name) and not Path(name).exists() and not (CONFIGS / f"{name}.yaml").is_file()
 
 
-def _of_another_set(recipe: Path, values: dict[str, Any]) -> list[str]:
-    """Return settings that keep a recipe's configuration and output from another dataset; the user's come later."""
-    name = values.get("dataset_name")
-    if name is None or name == read_yaml(recipe).get("dataset_name"):
-        return []
-    return ["--dataset_config_name", "null", "--output_dir", f"outputs/{Path(str(name)).name}"]
+def _own_set(values: dict[str, Any]) -> str | None:
+    """Return the name of own data, if that is what `data_dir` alone names."""
+    if not values.get("data_dir"):
+        return None
+    from radikal_datasets.own_data.scanning import is_own_data
+    from radikal_datasets.prepared.reading import prepared_source
+
+    folder = str(values["data_dir"])
+    return _FOLDER if is_own_data(folder) or prepared_source(folder) == "folder" else None
 
 
 def _find(name: str) -> Path:

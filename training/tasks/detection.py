@@ -34,7 +34,9 @@ class DetectionTask:
         self._settings, self._splits, self._accelerator = settings, splits, accelerator
         self.class_names = class_names(splits["train"])
         if is_image_level(splits):
-            raise TrainingDataError(f"{settings.dataset_name}: {IMAGE_LEVEL_REASON}")
+            raise TrainingDataError(
+                f"{settings.dataset_name}: {IMAGE_LEVEL_REASON} To train a classifier: --task classification"
+            )
         self._publisher_scores = _publisher_scores(settings.dataset_name)
         if settings.model_name_or_path:
             model = models.from_checkpoint(settings.model_name_or_path, self.class_names)
