@@ -42,7 +42,8 @@ def with_config(arguments: list[str], default: str = DEFAULT_RECIPE) -> list[str
     """The arguments with a configuration file in front, where the user named none.
 
     That is the recipe of the source that `--dataset_name` names, the neutral `own.yaml` for any other set and for a
-    `--data_dir` of own images or one that `prepare` wrote from them, else `configs/<default>`; but where `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings. A source without a
+    `--data_dir` of own images or one that `prepare` wrote from them, else `configs/<default>`; but where
+    `--output_dir` holds a run that `--resume_from_checkpoint` goes on with, the run's own settings. A source without a
     recipe, such as another package's, may stand in the recipe's place.
     """
     if arguments and not arguments[0].startswith("--"):
