@@ -33,30 +33,41 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem: its name in the counters, its effect, and its meaning in one sentence."""
+    """A kind of problem: its name in the counters, its effect, and its meaning in one sentence.
+
+    Attributes:
+        unit: of a repair that is meant for slips, what it applies to: "boxes", "images", or a key of `Report.chances`.
+            If it applies to many of them, the format was probably misunderstood.
+    """
 
     name: str
     effect: Effect
     meaning: str
+    unit: str = ""
 
 
-def _kinds(*rows: tuple[str, Effect, str]) -> dict[str, Kind]:
-    return {name: Kind(name, effect, meaning) for name, effect, meaning in rows}
+def _kinds(*rows: tuple[str, Effect, str] | tuple[str, Effect, str, str]) -> dict[str, Kind]:
+    return {row[0]: Kind(*row) for row in rows}
 
 
 #: Kinds that every source shares. A source may define its own next to its parser.
 KINDS = _kinds(
-    ("duplicate_box", Effect.REPAIRED, "the same box with the same class appears twice: kept once"),
-    ("clipped_box", Effect.REPAIRED, "the box extended beyond the image: clipped"),
-    ("swapped_corners", Effect.REPAIRED, "the corners were in the wrong order: sorted"),
-    ("resized_image", Effect.REPAIRED, "the image size differs from the one in its annotation: boxes scaled"),
+    ("duplicate_box", Effect.REPAIRED, "the same box with the same class appears twice: kept once", "boxes"),
+    ("clipped_box", Effect.REPAIRED, "the box extended beyond the image: clipped", "boxes"),
+    ("swapped_corners", Effect.REPAIRED, "the corners were in the wrong order: sorted", "boxes"),
+    ("resized_image", Effect.REPAIRED, "the image size differs from the one in its annotation: boxes scaled", "images"),
     (
         "exif_orientation",
         Effect.NOTED,
         "the file is stored turned (EXIF): size and boxes are as displayed",
     ),
     ("exif_turned_annotation", Effect.REPAIRED, "the annotation was made on the stored pixels: turned with the image"),
-    ("identical_images", Effect.REPAIRED, "byte-identical images: one group, so that no split separates them"),
+    (
+        "identical_images",
+        Effect.REPAIRED,
+        "byte-identical images: one group, so that no split separates them",
+        "images",
+    ),
     ("deep_gray_levels", Effect.NOTED, "gray levels of more than 8 bits: all on one scale"),
     (
         "mixed_gray_levels",
@@ -65,6 +76,11 @@ KINDS = _kinds(
     ),
     ("few_gray_levels", Effect.MISREAD, "the scale leaves too few gray levels: state a window in radikal.yaml"),
     ("empty_box", Effect.BOX_LOST, "no part of the box lies inside the image: dropped"),
+    (
+        "empty_annotation",
+        Effect.UNLABELED,
+        "an annotation file without any object, where every image has one: kept as annotated=False",
+    ),
     ("missing_truth", Effect.UNLABELED, "an expected annotation is missing: kept as annotated=False"),
     ("unreadable_image", Effect.IMAGE_LOST, "the image is truncated or unreadable: left out"),
     ("unreadable_reference", Effect.REFERENCE_LOST, "the reference image is unreadable: its image is kept without one"),
@@ -101,17 +117,34 @@ class Report:
         problems: in the order in which they were found.
         totals: images and boxes kept, by split; filled once the splits are known.
         kinds: the meaning of each kind that was found.
+        chances: how many rows of a unit (see `Kind.unit`) a repair could have applied to.
+        proven: how often a repair was not only made, but shown to be right by other data of the same file.
+        mask_shares: of every mask file that is not empty, the share of its pixels that is defect.
     """
 
     strict: bool = False
     problems: list[Problem] = field(default_factory=list)
     totals: dict[str, dict[str, int]] = field(default_factory=dict)
     kinds: dict[str, Kind] = field(default_factory=dict)
+    # Of use while the tree is read, and not saved.
+    chances: Counter[str] = field(default_factory=Counter, compare=False)
+    proven: Counter[str] = field(default_factory=Counter, compare=False)
+    mask_shares: list[float] = field(default_factory=list, compare=False)
 
-    def add(self, kind: str | Kind, path: str, found: str = "", *, line: int | None = None, count: int = 1) -> None:
-        """Count one problem. `kind` is a name of `KINDS` or a source's own `Kind`."""
+    def add(
+        self,
+        kind: str | Kind,
+        path: str,
+        found: str = "",
+        *,
+        line: int | None = None,
+        count: int = 1,
+        proven: bool = False,
+    ) -> None:
+        """Count one problem. `kind` is a name of `KINDS` or a source's own `Kind`; for `proven` see the class."""
         kind = KINDS[kind] if isinstance(kind, str) else kind
         self.kinds[kind.name] = kind
+        self.proven[kind.name] += count * proven
         self.problems.append(Problem(kind.name, kind.effect.value, path, line, found, count))
 
     def add_error(self, error: BadFileError) -> None:
@@ -119,6 +152,11 @@ class Report:
         if self.strict:
             raise error
         self.add(error.kind, error.path, error.found, line=error.line)
+
+    def absorb(self, other: Report) -> None:
+        """Add the problems of another report."""
+        self.problems += other.problems
+        self.kinds |= other.kinds
 
     @contextmanager
     def costs_image(self) -> Iterator[None]:
@@ -162,5 +200,8 @@ class Report:
     def load(cls, folder: str | Path) -> Report:
         """Read what `save` wrote."""
         payload = json.loads(Path(folder, REPORT_FILENAME).read_text(encoding="utf-8"))
-        kinds = {kind["name"]: Kind(kind["name"], Effect(kind["effect"]), kind["meaning"]) for kind in payload["kinds"]}
+        kinds = {
+            kind["name"]: Kind(kind["name"], Effect(kind["effect"]), kind["meaning"], kind.get("unit", ""))
+            for kind in payload["kinds"]
+        }
         return cls(problems=[Problem(**p) for p in payload["problems"]], totals=payload["totals"], kinds=kinds)

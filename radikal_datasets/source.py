@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,22 @@ class Download:
     keep: str
     sha256: str
     bytes: int = 0
+
+
+@dataclass(frozen=True)
+class NotRead:
+    """Files that are known to lie in copies of a source and that nothing needs.
+
+    Attributes:
+        name: what they are, for people.
+        pattern: regular expression over paths below the root, in any letter case.
+        beside: "stem": only if an annotation file with the same name but for its extension was read, so that they say
+            the same again; "folder": only if one in the same folder was read; "": in any case.
+    """
+
+    name: str
+    pattern: str
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +144,13 @@ class Source:
         notes: what to know about the data, one sentence each.
         augmentations: fields of `loaders.augmentation.Augmentation` whose changes keep the images as a camera could
             have taken them, and the annotation valid.
+        layouts: name of each layout -> regular expression over the images in it; a group `split` is a folder.
+        annotation_files: kind of annotation file -> regular expression over their paths.
+        not_read: files that are known and not needed; all other files that nobody reads are reported.
+        split_folders: regular expression over the folders of splits; what lies beside one is reported.
+        part_folders: regular expression over the names of folders that may be given alone as `data_dir`.
+        expected_repairs: kind of repair -> why it is right even where it applies to many rows.
+        most_unlabeled: the share of the images, of those that should have an annotation, that may lack it.
         decided: of own data, what was recognized or stated by their owner; `prepare` writes it into the manifest.
     """
 
@@ -154,6 +178,13 @@ class Source:
     publisher_scores: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     augmentations: tuple[str, ...] = ()
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    annotation_files: Mapping[str, str] = field(default_factory=dict)
+    not_read: tuple[NotRead, ...] = ()
+    split_folders: str = ""
+    part_folders: str = ""
+    expected_repairs: Mapping[str, str] = field(default_factory=dict)
+    most_unlabeled: float = 0.5
     decided: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -205,12 +236,20 @@ class Source:
     def open_tree(self, data_dir: str | os.PathLike[str]) -> Tree:
         """Open the raw tree at a folder, anywhere below it, or inside an archive.
 
+        The folder of one part (a category, a group) may be given itself, and several parts may lie in folders of
+        their own.
+
         Raises:
             SourceNotFoundError: the path does not exist.
             LayoutError: it does not hold this source's layout, or holds it more than once.
         """
         tree = Tree.open(data_dir)
         roots = layout_roots(tree, self.marker)
+        name = tree.folder_name
+        if not roots and self.part_folders and re.fullmatch(self.part_folders, name, re.IGNORECASE):
+            part = tree.moved({path: f"{name}/{path}" for path in tree.files})
+            if "" in layout_roots(part, self.marker):
+                return part
         if not roots:
             some = ", ".join(list(tree.files)[:3]) or "nothing"
             if "manifest.json" in tree.files:
@@ -223,7 +262,23 @@ class Source:
                 f"The expected layout is:\n{self.layout}\n"
                 f"Give the folder that holds it, its parent, or the archive.{links}"
             )
+        if len(roots) > 1 and (joined := self._joined(tree, roots)) is not None:
+            return joined
         if len(roots) > 1:
             found = ", ".join(root or "the folder itself" for root in roots)
             raise LayoutError(f"{data_dir} holds {self.name} more than once: {found}. Give only one of them.")
         return tree.below(roots[0])
+
+    def _joined(self, tree: Tree, roots: list[str]) -> Tree | None:
+        """Return one tree of parts that lie in folders of their own, None if two folders hold the same part."""
+        owner: dict[str, str] = {}
+        paths: dict[str, str] = {}
+        for root in roots:
+            inner = [other for other in roots if other != root and other.startswith(root)]
+            own = [p for p in tree.files if p.startswith(root) and not any(p.startswith(other) for other in inner)]
+            below = {path.removeprefix(root): path for path in own}
+            parts = {path.partition("/")[0].lower() for path in below if re.fullmatch(self.marker, path)}
+            if len(self.configs) == 1 or any(owner.setdefault(part, root) != root for part in parts):
+                return None
+            paths = below | paths
+        return tree.moved({path: below_root for below_root, path in paths.items()})

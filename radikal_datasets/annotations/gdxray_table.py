@@ -29,14 +29,14 @@ PARTIAL_ROWS = {"C0034": 1, "C0041": 5}
 _TEXT, _MAT = "ground_truth.txt", "BoundingBox.mat"
 # Two copies of C0037 use these names. Names are never globbed: C0041 has a `ground_truth.txt;` with 5 of its 185 rows.
 # Copies made on Windows may have the extension in upper case.
-_MISNAMED = re.compile(r"ground_truth(?:(?!\.txt)(?i:\.txt))?|Xgdxannotate\('[A-Z]',\d+\)")
+_MISNAMED = re.compile(r"(?!ground_truth\.txt)(?i:ground_truth(?:\.txt)?)|(?i:Xgdxannotate\('[A-Z]',\d+\))")
 _STRAY = "ground_truth.txt;"
 
 MISNAMED_ANNOTATION = Kind(
-    "misnamed_truth", Effect.REPAIRED, "the annotation file is not named ground_truth.txt: read anyway"
+    "misnamed_truth", Effect.REPAIRED, "the annotation file is not named ground_truth.txt: read anyway", "series"
 )
 ANNOTATION_FROM_MAT = Kind(
-    "mat_truth", Effect.REPAIRED, "ground_truth.txt is missing or empty: BoundingBox.mat read instead"
+    "mat_truth", Effect.REPAIRED, "ground_truth.txt is missing or empty: BoundingBox.mat read instead", "series"
 )
 STRAY_ANNOTATION = Kind(
     "stray_truth", Effect.NOTED, "`ground_truth.txt;` holds only part of the annotation: never read"
@@ -235,8 +235,9 @@ def read_annotation(
         if annotation.row_count() == PARTIAL_ROWS.get(folder.rpartition("/")[2]):
             report.add(PARTIAL_ANNOTATION, path, f"rows: {annotation.row_count()}, as in a truncated copy")
             return None
+        report.chances["series"] += 1
         if name in misnamed:
-            report.add(MISNAMED_ANNOTATION, path, f"no {_TEXT} in the folder")
+            report.add(MISNAMED_ANNOTATION, path, f"no {_TEXT} in the folder", proven=name.lower() == _TEXT)
         if name in tables:
             report.add(ANNOTATION_FROM_MAT, path, f"no rows in {empty}" if empty else f"no {_TEXT}")
         return annotation, path

@@ -16,11 +16,16 @@ from .components import label_components
 MASK_VALUES = Kind(
     "mask_values",
     Effect.REPAIRED,
-    "the mask has values other than 0 and 255: its only one above 0, or all above 127, count as defect",
+    "the mask has values other than 0 and 255: the only one above 0, numbers of classes, or all above 127 are defect",
+    "masks",
 )
 
 _REMEDY = "Get the mask again; its image is left out until then."
 # Modes that convert to 8-bit gray unambiguously: 16-bit and float masks have no agreed white.
+#: A mask whose values are all at most this high holds numbers of classes, and not gray levels.
+_MOST_CLASSES = 31
+#: A mask with more values than these was smoothed or compressed.
+_FEW_VALUES = 8
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 
 
@@ -65,15 +70,43 @@ def read_mask(tree: Tree, path: str, width: int, height: int) -> np.ndarray:
         if mask.mode not in _EIGHT_BIT_MODES:
             raise MalformedAnnotationError(path, f"the mask has mode {mask.mode}, not 8 bits", _REMEDY)
         try:
-            return np.asarray(mask.convert("L"))
+            return _values_of(mask)
         except Exception as error:  # as above, from the decoder
             raise MalformedAnnotationError(path, f"the mask cannot be decoded: {error}", _REMEDY) from None
 
 
+def _values_of(mask: PIL.Image.Image) -> np.ndarray:
+    """Return gray levels as they are, and colors, also those of a palette, as numbers from 1; black is 0."""
+    if mask.mode in ("1", "L", "LA"):
+        return np.asarray(mask.convert("L"))
+    colors = np.asarray(mask.convert("RGB"))
+    if (colors == colors[..., :1]).all():
+        return colors[..., 0]
+    packed = colors.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
+    found, numbers = np.unique(packed, return_inverse=True)
+    if len(found) > _MOST_CLASSES:  # colors of a photograph, or of compression
+        return np.asarray(mask.convert("L"))
+    numbers = numbers.reshape(packed.shape) + (found[0] != 0)
+    return numbers.astype(np.uint8)
+
+
 def to_defect(pixels: np.ndarray) -> np.ndarray:
     """Return a boolean array, true on the defect; for values other than 0 and 255 see `MASK_VALUES`."""
-    # {0, 1} is common among copies; more values come from smoothing or JPEG and are thresholded in the middle.
-    return pixels > (127 if len(_values(pixels) - {0}) > 1 else 0)
+    # {0, 1} is common among copies, and so are numbers of classes; more and higher values come from smoothing or JPEG
+    # and are thresholded in the middle.
+    values = _values(pixels) - {0}
+    return pixels > (127 if len(values) > 1 and max(values) > _MOST_CLASSES else 0)
+
+
+def _lost_areas(pixels: np.ndarray, defect: np.ndarray) -> list[int]:
+    """Return the highest values of areas that are neither background nor defect.
+
+    Compression leaves faint spots around a defect. A mask of few values has no such spots.
+    """
+    faint = 0 if len(_values(pixels)) <= _FEW_VALUES else _MOST_CLASSES
+    labels, boxes = label_components(pixels > faint)
+    held = set(np.unique(labels[defect]).tolist())
+    return [int(pixels[labels == number].max()) for number in range(1, len(boxes) + 1) if number not in held]
 
 
 def _values(pixels: np.ndarray) -> set[int]:
@@ -94,12 +127,24 @@ def mask_instances(tree: Tree, path: str, label: str, width: int, height: int, r
 
     Raises:
         MaskSizeError, MalformedAnnotationError: see `read_mask`.
+        MalformedAnnotationError: an area of the mask may be a defect or not.
     """
     pixels = read_mask(tree, path, width, height)
-    odd = sorted(_values(pixels) - {0, 255})
+    values = _values(pixels) - {0}
+    defect = to_defect(pixels)
+    odd = sorted(values - {255})
+    report.chances["masks"] += 1
     if odd:
         some = ", ".join(map(str, odd[:4])) + " ..." * (len(odd) > 4)
-        report.add(MASK_VALUES, path, f"values {some}")
-    _, boxes = label_components(to_defect(pixels))
+        if len(values) > 1 and (lost := _lost_areas(pixels, defect)):
+            found = f"values {some}: areas of {', '.join(map(str, sorted(set(lost))[:4]))} may be defects or not"
+            raise MalformedAnnotationError(path, found, "State the defects as 255, or as numbers of classes from 1.")
+        above = pixels[pixels > 127]
+        # Only the edges of white areas are gray, or the values can't be gray levels.
+        proven = len(values) == 1 or max(values) <= _MOST_CLASSES or bool((above >= 224).mean() > 0.5)
+        report.add(MASK_VALUES, path, f"values {some}", proven=proven)
+    if values:
+        report.mask_shares.append(float(defect.mean()))
+    _, boxes = label_components(defect)
     source = MaskFile(path)
     return [Instance(label, box, InstanceMask(source, number)) for number, box in enumerate(boxes, start=1)]

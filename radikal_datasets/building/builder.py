@@ -20,21 +20,23 @@ import datasets
 import pyarrow as pa
 
 from .. import splits
-from ..errors import DuplicateImageError, LayoutError, ProtocolError, SourceNotFoundError, StrayImageError
+from ..errors import DuplicateImageError, LayoutError, ProtocolError, SourceNotFoundError, UnlistedImageError
 from ..gray_scale import GrayScale, PixelSettings
 from ..raw.archives import is_unsafe
 from ..raw.tree import Tree, is_url
 from ..report import REPORT_FILENAME, Report
 from ..schema import SCHEMA_VERSION, Example, features, validate
 from ..source import Source
+from ..terminal import progress
+from .account import Account, account_for
 from .arrow_tables import tables
+from .cached_files import remove_if_damaged, write_sizes
 from .code_hash import code_hash
 from .gray_levels import find_gray_scale
 from .normalize import clean, set_groups, turn
+from .set_checks import check_masks, check_repairs, check_unlabeled
 
 logger = logging.getLogger(__name__)
-
-_IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|bmp|tiff?)$", re.IGNORECASE)
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Index:
     splits: dict[str, list[Example]]
     report: Report = field(default_factory=Report)
     gray_scale: GrayScale | None = None  # of images of more than 8 bits
+    account: Account = field(default_factory=Account)  # of the tree's files
 
 
 class InspectionBuilder(datasets.ArrowBasedBuilder):
@@ -116,7 +119,13 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
             settings["strict"] = True
         self._index: Index | None = None
         kwargs["hash"] = self._fingerprint()
-        super().__init__(*args, config_name=config.name, data_dir=data_dir, **settings, **kwargs)
+        arguments = {"config_name": config.name, "data_dir": data_dir, **settings, **kwargs}
+        try:
+            super().__init__(*args, **arguments)
+        except ValueError:  # `datasets` reads the cache's dataset_info.json here
+            if not remove_if_damaged(Path(getattr(self, "_cache_dir", ""))):
+                raise
+            super().__init__(*args, **arguments)
 
     @classmethod
     def facts_of(cls, data_dir: str | os.PathLike[str], config_name: str | None = None) -> Source:
@@ -133,7 +142,12 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         return protocol
 
     def review(self, examples: list[Example], split_of: dict[str, str], report: Report) -> None:
-        """Look at one part as a whole, once its splits are assigned; may count what no single image shows."""
+        """Look at one part as a whole, once its splits are assigned; count what no single image shows."""
+        self._taken.expected |= check_repairs(examples, report, self.facts.expected_repairs)
+        if self._taken.annotation_files or any(one.suspicious for one in self._taken.unexplained):
+            should_be = [example for example in examples if self.should_be_annotated(example)]
+            check_unlabeled(should_be, report, self.facts.most_unlabeled)
+        check_masks(examples, report, report.mask_shares)
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         """Parse the annotations of one part (a configuration that does not combine others).
@@ -147,6 +161,11 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     def class_names(self) -> tuple[str, ...]:
         """Class names of this configuration, in label order."""
         return self.facts.config(self.config.name).classes
+
+    @property
+    def covers_tree(self) -> bool:
+        """Whether this configuration stands for the entire tree, and accounts for files that belong to none."""
+        return len(self.facts.configs) == 1 or bool(self.facts.config(self.config.name).parts)
 
     @property
     def pixel_settings(self) -> PixelSettings | None:
@@ -169,11 +188,16 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                     report.add_error(unsafe)
             config = self.facts.config(self.config.name)
             found: dict[str, list[Example]] = {}
+            account = Account()
             for part in config.parts or (config.name,):
-                for split, examples in self._index_part(part, report).items():
+                of_part = Report(strict=report.strict)
+                for split, examples in self._index_part(part, of_part, account).items():
                     found.setdefault(split, []).extend(
                         _with_prefix(example, part) if config.parts else example for example in examples
                     )
+                report.absorb(of_part)
+            if self.covers_tree:
+                account.add(self.account_outside(report))
             ordered = {
                 split: [validate(e, config.classes) for e in sorted(found[split], key=lambda e: e.image_id)]
                 for split in splits.SPLITS
@@ -184,7 +208,7 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
             gray_scale = find_gray_scale(self.tree, images, self.pixel_settings, report)
             if gray_scale is not None:  # worker processes get it with `info`
                 self.info.features = features(self.class_names, gray_scale)
-            self._index = Index(ordered, report, gray_scale)
+            self._index = Index(ordered, report, gray_scale, account)
         return self._index
 
     def report(self) -> Report:
@@ -193,10 +217,10 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
             return Report.load(str(self._output_dir))
         return self.index().report
 
-    def _index_part(self, part: str, report: Report) -> dict[str, list[Example]]:
+    def _index_part(self, part: str, report: Report, account: Account) -> dict[str, list[Example]]:
         classes = self.facts.config(part).classes
         kept: dict[str, Example] = {}
-        for example in self.read(self.tree, part, report):
+        for example in progress(self.read(self.tree, part, report), f"reading {part}", unit="image"):
             with report.costs_image():
                 if example.image_id in kept:
                     taken = f"{example.image_id} is already {kept[example.image_id].image}"
@@ -204,8 +228,9 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                 if self.TURNS and (orientation := self.tree.orientations.get(example.image)):
                     example = turn(example, orientation, report)
                 kept[example.image_id] = clean(example, classes, report)
-        examples = list(kept.values())
-        self._count_stray(part, report)
+        examples = [example for example in kept.values() if not self._is_unlisted(example, report)]
+        self._taken = self._account(part, examples, report)
+        account.add(self._taken)
         # If the source defines a group, the group's own name determines its position in a split.
         places = {example.image_id: example.group or example.image_id for example in examples}
         set_groups(examples, self.tree, report)
@@ -216,15 +241,34 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
             found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
         return found
 
-    def _count_stray(self, part: str, report: Report) -> None:
-        """Count the images that no source opened or reported, so that no image disappears silently."""
-        known = self.tree.accounted_for | {problem.path for problem in report.problems}
-        in_part = re.compile(self.facts.config(part).files)
-        for path in self.tree.files:
-            if path not in known and in_part.fullmatch(path) and _IMAGE_SUFFIX.search(path):
-                with report.costs_image():
-                    remedy = "Move it to its proper folder or remove it."
-                    raise StrayImageError(path, "this image is outside the layout's folders", remedy)
+    def _is_unlisted(self, example: Example, report: Report) -> bool:
+        """Count an image that the publisher's split does not name; the official protocol leaves it out."""
+        # Without any publisher's split, the protocol is refused altogether.
+        if self.config.protocol != splits.OFFICIAL or example.publisher_split or not example.annotated:
+            return False
+        if not self.publisher_split_in_tree():
+            return False
+        with report.costs_image():
+            remedy = "Add it to a list, or use another protocol."
+            raise UnlistedImageError(example.image, "the publisher's split does not name this image", remedy)
+        return True
+
+    def publisher_split_in_tree(self) -> bool:
+        """Return whether the tree has the files that define the publisher's split, if it takes more than folders."""
+        return False
+
+    def _account(self, part: str, examples: list[Example], report: Report) -> Account:
+        """Account for every file of a part; of the entire tree, if this configuration stands for it."""
+        images = [example.image for example in examples]
+        return account_for(self.tree, part, self.facts, images, report)
+
+    def account_outside(self, report: Report) -> Account:
+        """Account for the files that belong to no configuration."""
+        return account_for(self.tree, None, self.facts, (), report)
+
+    def should_be_annotated(self, example: Example) -> bool:
+        """Return whether an image should have an annotation, by format and facts."""
+        return True
 
     def _assign_splits(self, examples: Iterable[Example], places: dict[str, str], part: str) -> dict[str, str]:
         """Return image_id -> split for every annotated example; for `places` see `splits.Unit`."""
@@ -294,6 +338,13 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
         super()._download_and_prepare(dl_manager, verification_mode, **kwargs)
         self.index().report.save(str(self._output_dir))
+        write_sizes(Path(str(self._output_dir)))
+
+    def download_and_prepare(self, output_dir: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """As in `datasets`; a cache that is damaged is removed and built again."""
+        if output_dir is None and not is_url(str(self._cache_dir)):
+            remove_if_damaged(Path(str(self._cache_dir)))
+        super().download_and_prepare(output_dir, *args, **kwargs)
 
     def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
         """As in `datasets`; also logs in one line what was repaired or lost, even on a cache hit."""

@@ -13,6 +13,7 @@ from typing import IO
 import PIL.Image
 
 from ..errors import MalformedAnnotationError, UnreadableImageError
+from ..terminal import progress
 from .orientation import TURNED, orientation_of
 from .tree import Tree
 
@@ -134,6 +135,6 @@ def identical_files(tree: Tree, paths: Iterable[str]) -> list[list[str]]:
     by_content: dict[bytes, list[str]] = defaultdict(list)
     for same_size in by_size.values():
         if len(same_size) > 1:
-            for path in same_size:
+            for path in progress(same_size, "comparing images of equal size", unit="image"):
                 by_content[hashlib.sha256(tree.read(path)).digest()].append(path)
     return sorted(duplicates for duplicates in by_content.values() if len(duplicates) > 1)

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, cast
 
 import fsspec
@@ -42,6 +42,8 @@ class Tree:
         unsafe: links and archive members that lead out of the tree: listed, never read.
         orientations: image -> EXIF orientation, of those images looked at that are not stored as they are displayed.
         deep: images of more than 8 bits, of those looked at.
+        prefix: of the root below the location that was given; ends in a slash or is empty.
+        outside: files at that location outside the root.
         accounted_for: files that were opened, or that a source has reported; no source uses any other file.
     """
 
@@ -52,6 +54,9 @@ class Tree:
         self.accounted_for: set[str] = set()
         self.orientations: dict[str, int] = {}
         self.deep: set[str] = set()
+        self.prefix = ""
+        self.outside: list[str] = []
+        self._stored: dict[str, str] = {}  # path below the root -> path below `_prefix`, where the two differ
         self._prefix = fs_prefix  # prepended to a relative path, this gives the path inside the file system
         self._url = url  # "" for the local file system, otherwise what fsspec opens
         self._fs: fsspec.AbstractFileSystem | None = None
@@ -125,6 +130,27 @@ class Tree:
         ]
         tree = Tree(self.root, files, unsafe, self._prefix + prefix, self._url)
         tree._fs = self._fs
+        tree.prefix, tree.outside = prefix, [path for path in self.files if not path.startswith(prefix)]
+        return tree
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder or archive that was given, without an archive's extension."""
+        name = PurePosixPath(self.root.rstrip("/") if is_url(self.root) else Path(self.root).resolve().as_posix()).name
+        suffix = next((suffix for suffix in ARCHIVES if name.lower().endswith(suffix)), "")
+        return name[: len(name) - len(suffix)]
+
+    def moved(self, paths: dict[str, str]) -> Tree:
+        """Return a tree of some of these files under other paths.
+
+        Args:
+            paths: path below this root -> path below the new one.
+        """
+        files = dict(sorted((new, self.files[old]) for old, new in paths.items()))
+        tree = Tree(self.root, files, self.unsafe, self._prefix, self._url)
+        tree._fs = self._fs
+        tree._stored = {new: old for old, new in paths.items()}
+        tree.outside = sorted(self.files.keys() - paths.keys())
         return tree
 
     def matching(self, pattern: str) -> Iterator[tuple[str, re.Match[str]]]:
@@ -140,9 +166,10 @@ class Tree:
     def open_file(self, path: str) -> IO[bytes]:
         """Open a file for reading bytes."""
         self.accounted_for.add(path)
+        stored = self._prefix + self._stored.get(path, path)
         if not self._url:
-            return Path(self._prefix + path).open("rb")
-        return cast(IO[bytes], self._filesystem().open(self._prefix + path, "rb"))
+            return Path(stored).open("rb")
+        return cast(IO[bytes], self._filesystem().open(stored, "rb"))
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UnsafePathError
+from ..terminal import progress
 
 #: Names of files and folders that operating systems and development tools leave behind; never data.
 LITTER = {
@@ -35,6 +37,21 @@ def walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]:
     """Walk a folder with scandir. Links to files inside the tree are followed, all others are listed as unsafe."""
     files: dict[str, FileStat] = {}
     unsafe: list[UnsafePathError] = []
+    for relative, entry in progress(_entries(root, unsafe), "listing files", unit="file"):
+        if not is_plain(entry.name):
+            unsafe.append(
+                UnsafePathError(printable(relative), "the name is not UTF-8 or contains a backslash", _RENAME)
+            )
+        elif entry.is_symlink() and not stays_inside(entry.path, root):
+            unsafe.append(unsafe_link(relative, os.readlink(entry.path)))  # noqa: PTH115 (Path cleans it up)
+        elif entry.is_file():
+            stat = entry.stat()
+            files[relative] = FileStat(stat.st_size, str(stat.st_mtime_ns))
+    return dict(sorted(files.items())), unsafe
+
+
+def _entries(root: Path, unsafe: list[UnsafePathError]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield path below the root and entry of everything but litter and folders that can be entered."""
     folders = [(str(root), "")]
     while folders:
         folder, prefix = folders.pop()
@@ -44,21 +61,12 @@ def walk_local(root: Path) -> tuple[dict[str, FileStat], list[UnsafePathError]]:
             unsafe.append(UnsafePathError(prefix.rstrip("/"), f"the folder cannot be read: {error.strerror}", REMEDY))
             continue
         for entry in entries:
-            relative = prefix + entry.name
             if is_litter(entry.name):
                 continue
-            if not is_plain(entry.name):
-                unsafe.append(
-                    UnsafePathError(printable(relative), "the name is not UTF-8 or contains a backslash", _RENAME)
-                )
-            elif entry.is_symlink() and not stays_inside(entry.path, root):
-                unsafe.append(unsafe_link(relative, os.readlink(entry.path)))  # noqa: PTH115 (Path cleans it up)
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append((entry.path, f"{relative}/"))
-            elif entry.is_file():
-                stat = entry.stat()
-                files[relative] = FileStat(stat.st_size, str(stat.st_mtime_ns))
-    return dict(sorted(files.items())), unsafe
+            if is_plain(entry.name) and not entry.is_symlink() and entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, f"{prefix}{entry.name}/"))
+            else:
+                yield prefix + entry.name, entry
 
 
 def stays_inside(link: str, root: Path) -> bool:

@@ -51,7 +51,7 @@ def write(root: Path, images: int, rng: np.random.Generator, broken: bool) -> li
             _write_pair(root, key, rng, rgb=main and k == 3)
             if main:
                 traps += _repaired(root, key, k)
-            if main and k == 6:
+            if broken and main and k == 6:  # the official protocol has no split for it
                 traps.append(Trap("unlisted_pair", f"{key}_test.jpg", "a pair that neither list names"))
             else:
                 # Like 7 of the real boards, the first is in both of the publisher's lists.

@@ -26,7 +26,10 @@ from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 __all__ = ["LABEL_WITHOUT_ROW", "MASK_VALUES", "SOURCE", "Dagm2007"]
 
 LABEL_WITHOUT_ROW = Kind(
-    "label_without_row", Effect.REPAIRED, "no row in Labels.txt, but a label image, which implies a defect: used"
+    "label_without_row",
+    Effect.REPAIRED,
+    "no row in Labels.txt, but a label image, which implies a defect: used",
+    "label images",
 )
 
 _DEFECT = "defect"
@@ -90,6 +93,16 @@ DAGM/
     # A generated texture fills the image and has no orientation. Nothing may bring in plain gray from beyond the edge:
     # on a texture that is an unannotated defect.
     augmentations=("flip_horizontal", "flip_vertical", "turn", "brightness", "contrast", "gamma", "noise", "blur"),
+    layouts={
+        "competition: Train, Test and label images": r"[^/]+/(?P<split>train|test)/.*",
+        "development: Class1 and Class1_def": r"[^/]+/[^/]*\.png",
+    },
+    annotation_files={
+        "Labels.txt": r"[^/]+/(?:[^/]+/)?labels\.txt",
+        "label image": r"[^/]+/(?:[^/]+/)?label/.*_label\.png",
+    },
+    split_folders=r"[^/]+/(?:train|test|label)|[^/]+/(?:train|test)/label",
+    part_folders=r"class(?:10|[1-9])(?:_def)?",
 )
 
 
@@ -201,6 +214,7 @@ def _add_label(example: Example, tree: Tree, row: LabelRow | None, label: str | 
             report.add("missing_truth", example.image, found)
             example.annotated = False
         return
+    report.chances["label images"] += 1
     if row is None:
         report.add(LABEL_WITHOUT_ROW, label, f"Labels.txt has no row for {example.image}")
     example.instances = mask_instances(tree, label, _DEFECT, example.width, example.height, report)

@@ -19,15 +19,22 @@ from ..schema import Example, Instance
 from ..source import DEFAULT_CONFIG, Config, Download, License, Measured, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED, TEST, TRAIN, VALIDATION
 
-_KEY = r"(?P<key>(?P<group>group\d{5})/\d{5}/\d+)"  # group20085/20085/20085000
-_ANNOTATION = r"(?P<folder>group\d{5}/\d{5})_not/(?P<number>\d+)(?i:\.txt)"
+_KEY = r"(?P<key>(?P<group>(?i:group)\d{5})/\d{5}/\d+)"  # group20085/20085/20085000
+_ANNOTATION = r"(?i:(?P<folder>group\d{5}/\d{5})_not/(?P<number>\d+)\.txt)"
 _LISTS = {"trainval.txt": TRAIN, "test.txt": TEST}
 #: Types 1 to 6.
 _CLASSES = ("open", "short", "mousebite", "spur", "spurious_copper", "pin_hole")
 
 ORPHAN_TEMPLATE = Kind("orphan_template", Effect.NOTED, "a template without a tested image: not used")
-UNLISTED_PAIR = Kind("unlisted_pair", Effect.NOTED, "a pair in neither list: assigned to the publisher's train")
-LISTED_TWICE = Kind("listed_twice", Effect.REPAIRED, "a pair listed twice: one named in test.txt is never in train")
+UNLISTED_PAIR = Kind(
+    "unlisted_pair",
+    Effect.NOTED,
+    "a pair in neither list: never in the publisher's test, and left out of the official protocol",
+    "images",
+)
+LISTED_TWICE = Kind(
+    "listed_twice", Effect.REPAIRED, "a pair listed twice: one named in test.txt is never in train", "images"
+)
 
 # Found once by benchmarks/choose_boards.py, over all 2,047 sets of boards. `recommended` splits the publisher's 1,000
 # training images: all 7 boards that have any are also in its test set, so that no choice of a validation board is
@@ -65,7 +72,7 @@ SOURCE = Source(
             images=1500,
             boxes=10013,
             images_by_class=dict(zip(_CLASSES, (1344, 1101, 1269, 1184, 1241, 1315), strict=True)),
-            files=r"group\d{5}/.*|(?:trainval|test)\.txt",
+            files=r"(?i:group\d{5}/.*|(?:trainval|test)\.txt)",
         ),
     ),
     layout="""PCBData/
@@ -73,7 +80,7 @@ SOURCE = Source(
   group20085/20085/20085000_temp.jpg ...   their defect-free templates
   group20085/20085_not/20085000.txt ...    x1 y1 x2 y2 type
   trainval.txt  test.txt                   1,000 and 500 pairs""",
-    marker=r"group\d{5}/\d{5}/\d+_test(?i:\.jpg)",
+    marker=r"(?i:group\d{5}/\d{5}/\d+_test\.jpg)",
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
     keeps_publisher_test=True,
     split_of_group=SPLIT_OF_BOARD,
@@ -100,6 +107,11 @@ SOURCE = Source(
     # Boards are laid out in any direction, their tracks along the camera's lines or across, and any parts of them may
     # be adjacent. No change of gray levels: the images are binarized.
     augmentations=("flip_horizontal", "flip_vertical", "turn", "translate", "scale", "mosaic"),
+    layouts={"the publisher's PCBData": r"group\d{5}/.*"},
+    annotation_files={
+        "text of boxes": r"group\d{5}/\d{5}_not/.*\.txt",
+        "list of a split": r"(?:trainval|test)\.txt",
+    },
 )
 
 
@@ -111,18 +123,22 @@ class DeepPCB(InspectionBuilder):
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         """Read pairs of images with one text file each; see `InspectionBuilder.read`."""
         listed = _read_lists(tree, report)
-        annotations = {f"{match['folder']}/{match['number']}": path for path, match in tree.matching(_ANNOTATION)}
-        templates = {match["key"]: path for path, match in tree.matching(rf"{_KEY}_temp(?i:\.jpg)")}
+        annotations = {
+            f"{match['folder'].lower()}/{match['number']}": path for path, match in tree.matching(_ANNOTATION)
+        }
+        templates = {match["key"].lower(): path for path, match in tree.matching(rf"{_KEY}(?i:_temp\.jpg)")}
         tree.accounted_for.update(templates.values())  # the template of a lost image is never opened
         tested: set[str] = set()
-        for path, match in tree.matching(rf"{_KEY}_test(?i:\.jpg)"):
-            key = match["key"]
+        for path, match in tree.matching(rf"{_KEY}(?i:_test\.jpg)"):
+            key = match["key"].lower()
             tested.add(key)
             if key not in listed:
                 report.add(UNLISTED_PAIR, path, "listed in neither trainval.txt nor test.txt")
             with report.costs_image():
-                example = Example(f"deeppcb/{key}", path, *image_size(tree, path), group=f"deeppcb/{match['group']}")
-                example.publisher_split = listed[key][0] if key in listed else TRAIN
+                example = Example(
+                    f"deeppcb/{key}", path, *image_size(tree, path), group=f"deeppcb/{match['group'].lower()}"
+                )
+                example.publisher_split = listed[key][0] if key in listed else None
                 example.instances = _instances(tree, annotations.get(key), report)
                 if not example.instances:
                     # Every tested image has a defect, so an empty file means that its contents were lost.
@@ -133,6 +149,7 @@ class DeepPCB(InspectionBuilder):
                 example.reference = _reference(tree, templates.get(key, f"{key}_temp.jpg"), example, report)
                 yield example
         absent = {key: (path, None) for key, path in annotations.items()} | {key: at[1:] for key, at in listed.items()}
+        tree.accounted_for.update(annotations.values())  # that of a lost image is never opened
         for key in sorted(absent.keys() - tested):
             path, line = absent[key]
             with report.costs_image():
@@ -141,12 +158,19 @@ class DeepPCB(InspectionBuilder):
         for key in sorted(templates.keys() - tested - absent.keys()):
             report.add(ORPHAN_TEMPLATE, templates[key], f"no {key}_test.jpg")
 
+    def publisher_split_in_tree(self) -> bool:
+        """Return whether there is a list: without any, no pair is unlisted."""
+        return any(path.lower() in _LISTS for path in self.tree.files)
+
 
 def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
     """Return `group20085/20085/20085000` -> the publisher's split, and the list and line that name it."""
     listed: dict[str, tuple[str, str, int]] = {}
-    for name, split in _LISTS.items():
-        for number, line in enumerate(tree.read_text(name).splitlines() if name in tree else (), start=1):
+    for name in sorted(
+        (path for path in tree.files if path.lower() in _LISTS), key=lambda p: [*_LISTS].index(p.lower())
+    ):
+        split = _LISTS[name.lower()]
+        for number, line in enumerate(tree.read_text(name).splitlines(), start=1):
             fields = line.split()
             if not fields:
                 continue
@@ -154,7 +178,7 @@ def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
                 if len(fields) != 2:
                     remedy = "A line has the form `image.jpg annotation.txt`. Correct it."
                     raise MalformedAnnotationError(name, repr(line), remedy, number)
-                key = re.sub(r"(?i)\.jpg$", "", fields[0])
+                key = re.sub(r"\.jpg$", "", fields[0].lower())
                 if key in listed:
                     report.add(LISTED_TWICE, name, f"{key} is already in {listed[key][1]}", line=number)
                 listed[key] = (split, name, number)

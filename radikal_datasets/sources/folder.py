@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .. import splits
+from ..building.account import Account
 from ..building.builder import InspectionBuilder
 from ..errors import ConfigNameError, UnknownClassError
 from ..gray_scale import PixelSettings
@@ -156,8 +157,14 @@ class Folder(InspectionBuilder):
             raise UnknownClassError(entry.file, found, REMEDY, entry.line)
         return label
 
-    def _count_stray(self, part: str, report: Report) -> None:
-        """Count nothing here: every image was opened, and `_count_unread` counts the other files."""
+    def _account(self, part: str, examples: list[Example], report: Report) -> Account:
+        """Return what was read; `_count_unread` counts what was not."""
+        files = self.scan.files
+        return Account(Counter({part: len(examples)}), annotation_files=Counter({part: len(files.annotations[part])}))
+
+    def account_outside(self, report: Report) -> Account:
+        """Return nothing: no file lies outside of the folder's only configuration."""
+        return Account()
 
     def _count_unread(self, scan: Scan, part: str, report: Report) -> None:
         files = scan.files

@@ -19,7 +19,7 @@ from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Report
 from ..schema import Example, Instance, InstanceMask
-from ..source import Config, License, Measured, Source
+from ..source import Config, License, Measured, NotRead, Source
 from ..splits import BY_SHARE, RECOMMENDED, TEST, TRAIN, VALIDATION
 
 _FOLDERS = {
@@ -47,12 +47,12 @@ SPLIT_OF_SERIES = {
 
 
 def _config(name: str, class_name: str, **counts: Any) -> Config:
-    return Config(name, (class_name,), files=rf"{_FOLDERS[name]}/.*", **counts)
+    return Config(name, (class_name,), files=rf"(?i:{_FOLDERS[name]}/.*)", **counts)
 
 
 def _series(part: str) -> str:
     """Return a regular expression over the folders of a group's series: `Castings/C0001`."""
-    return rf"{_FOLDERS[part]}/{part[0].upper()}\d{{4}}"
+    return rf"(?i:{_FOLDERS[part]}/{part[0].upper()}\d{{4}})"
 
 
 SOURCE = Source(
@@ -84,7 +84,7 @@ SOURCE = Source(
   Castings/C0001/ground_truth.txt     image, x1, x2, y1, y2; series without one are not annotated
   Castings/C0001/BoundingBox.mat      the same, read if the text is missing
   Welds/W0001/ ...  Baggages/B0001/ ...  Nature/N0001/ ...  Settings/S0001/ ...""",
-    marker=r"(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}(?i:\.png)",
+    marker=r"(?i:(?:Castings/C|Welds/W|Baggages?/B|Nature/N|Settings/S)\d{4}/[CWBNS]\d{4}_\d{4}\.png)",
     split_of_group=dict.fromkeys((RECOMMENDED, BY_SHARE), SPLIT_OF_SERIES),
     modality="X-ray, gray; castings mostly 768x572",
     annotations="boxes; masks where the annotations are polygons or images",
@@ -113,6 +113,25 @@ SOURCE = Source(
         "noise",
         "blur",
     ),
+    layouts={"the publisher's: groups and series": r"[^/]+/[^/]+/.*"},
+    annotation_files={
+        "table of boxes": r"[^/]+/[^/]+/(?:ground_truth(?:\.txt)?|Xgdxannotate\('.',\d+\)|BoundingBox\.mat)",
+        "mask": r"welds/w0002/.*\.png",
+    },
+    not_read=(
+        NotRead("BoundingBox.mat beside the text it repeats", r"[^/]+/[^/]+/BoundingBox\.mat", "folder"),
+        NotRead("positions of the manipulator", r"[^/]+/[^/]+/ManipulatorPosition(?:bak)?\.txt"),
+        NotRead("model of the distortion", r"[^/]+/[^/]+/HyperbolicModel\.txt"),
+        NotRead("objects of another kind", r"[^/]+/[^/]+/razor_blades\.txt"),
+        NotRead("statistics of castings", r"castings/statistics\.txt"),
+        NotRead("a split that others published", r"castings_(?:train|test)\.txt"),
+        NotRead("table of boxes of the series with masks", r"welds/w0001/ground_truth\.txt"),
+    ),
+    part_folders="|".join(_FOLDERS.values()),
+    expected_repairs={
+        "mat_truth": "BoundingBox.mat repeats the text",
+        "misnamed_truth": "two copies of C0037 are named so",
+    },
 )
 
 
@@ -126,15 +145,17 @@ class GDXray(InspectionBuilder):
         folders: dict[str, list[str]] = {}
         for _, match in tree.matching(rf"(?P<folder>{_series(part)})/(?P<name>[^/]+)"):
             folders.setdefault(match["folder"], []).append(match["name"])
-        for folder in [folder for folder in folders if folder.endswith(f"/{MASK_SERIES}")]:
+        for folder in [folder for folder in folders if folder.upper().endswith(f"/{MASK_SERIES}")]:
             # Masks are read with their images, none of which may be present.
-            folders.setdefault(folder.removesuffix(MASK_SERIES) + MASKED_SERIES, [])
+            of_images = folder[: -len(MASK_SERIES)] + MASKED_SERIES
+            if of_images.lower() not in map(str.lower, folders):
+                folders[of_images] = []
         for folder, names in folders.items():
             group, _, series = folder.rpartition("/")
-            of_masks = f"{group}/{MASK_SERIES}"
-            if folder == of_masks:
+            if series.upper() == MASK_SERIES:
                 continue
-            masks = _images(of_masks, folders.get(of_masks, [])) if series == MASKED_SERIES else []
+            of_masks = next((f for f in folders if f.lower() == f"{group}/{MASK_SERIES}".lower()), "")
+            masks = _images(of_masks, folders.get(of_masks, [])) if series.upper() == MASKED_SERIES else []
             if masks:
                 yield from self._read_masked(tree, part, _images(folder, names), dict(masks), report)
             else:
@@ -188,6 +209,10 @@ class GDXray(InspectionBuilder):
                 found_row = f"the row refers to image {number}, which does not exist"
                 raise MissingImageError(annotation_path, found_row, remedy, line)
 
+    def should_be_annotated(self, example: Example) -> bool:
+        """Return whether the series has an annotation, in this tree or in the publisher's."""
+        return example.annotated or example.group in SPLIT_OF_SERIES
+
 
 def _label(part: str) -> str:
     """Return the only class of a group."""
@@ -196,14 +221,14 @@ def _label(part: str) -> str:
 
 def _example(tree: Tree, part: str, number: int, path: str) -> Example:
     """Return an unannotated image of a series; `Castings/C0001/C0001_0001.png` is gdxray/castings/C0001/C0001_0001."""
-    _, series, _ = path.split("/")
+    series = path.split("/")[1].upper()
     group = f"gdxray/{part}/{series}"
     return Example(f"{group}/{series}_{number:04d}", path, *image_size(tree, path), group=group)
 
 
 def _images(folder: str, names: list[str]) -> list[tuple[int, str]]:
     """Return number and path of a series' images; a number occurs twice if it exists as .png and as .PNG."""
-    pattern = re.compile(rf"{folder.rpartition('/')[2]}_(\d{{4}})(?i:\.png)")
+    pattern = re.compile(rf"(?i:{folder.rpartition('/')[2]}_(\d{{4}})\.png)")
     return [(int(match[1]), f"{folder}/{name}") for name in names if (match := pattern.fullmatch(name))]
 
 
@@ -216,5 +241,6 @@ def _instance(row: AnnotationRow, example: Example, label: str, path: str, repor
     inside = clip_polygon(row.corners, example.width, example.height)
     box = hull(inside) if inside else (0.0, 0.0, 0.0, 0.0)
     if box != row.box and box[0] < box[2] and box[1] < box[3]:
-        report.add("clipped_box", path, f"image {row.number}: an oriented rectangle", line=row.line)
+        # Its corners may lie outside the image.
+        report.add("clipped_box", path, f"image {row.number}: an oriented rectangle", line=row.line, proven=True)
     return Instance(label, box, InstanceMask(PolygonMask(row.corners)))

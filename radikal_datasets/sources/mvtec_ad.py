@@ -23,7 +23,10 @@ from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 __all__ = ["DEFECT_IN_TRAIN", "MASK_VALUES", "SOURCE", "MvtecAd"]
 
 DEFECT_IN_TRAIN = Kind(
-    "defect_in_train", Effect.REPAIRED, "a defect image in train/, where the publisher has none: treated as test/"
+    "defect_in_train",
+    Effect.REPAIRED,
+    "a defect image in train/, where the publisher has none: treated as test/",
+    "images",
 )
 
 _GOOD = "good"
@@ -87,7 +90,7 @@ _CATEGORIES: dict[str, tuple[int, dict[str, int]]] = {
 def _config(category: str) -> Config:
     good, defects = _CATEGORIES[category]
     images = good + sum(defects.values())
-    return Config(category, tuple(defects), images, images_by_class=defects, files=rf"{category}/.*")
+    return Config(category, tuple(defects), images, images_by_class=defects, files=rf"(?i:{category}/.*)")
 
 
 def _all() -> Config:
@@ -128,7 +131,7 @@ SOURCE = Source(
     test/good/000.png ...  test/<defect>/000.png ...
     ground_truth/<defect>/000_mask.png ...
   cable/ ...                       15 categories; any of them may be missing""",
-    marker=rf"(?:{'|'.join(_CATEGORIES)})/(?:train|test)/[^/]+/[^/]+\.(?i:png)",
+    marker=rf"(?i:(?:{'|'.join(_CATEGORIES)})/(?:train|test)/[^/]+/[^/]+\.png)",
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
     modality="camera, color and gray",
     annotations="masks",
@@ -144,6 +147,11 @@ SOURCE = Source(
     # Parts are positioned alike below a fixed camera, to a few degrees and pixels. No flips: print on capsules and
     # pills would be mirrored, and a transistor in another pose, or a metal nut upside down, is itself a defect.
     augmentations=("rotation", "translate", "brightness", "contrast", "gamma", "noise", "blur"),
+    layouts={"the publisher's: train and test by type": r"[^/]+/(?P<split>train|test)/.*"},
+    annotation_files={"mask": r"[^/]+/ground_truth/.*\.png"},
+    split_folders=r"[^/]+/(?:train|test|ground_truth)",
+    part_folders="|".join(_CATEGORIES),
+    expected_repairs={"defect_in_train": "some copies mix the sets; type and number name the image and its mask"},
 )
 
 
@@ -155,13 +163,13 @@ class MvtecAd(InspectionBuilder):
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         """Read one mask per defect image; see `InspectionBuilder.read`."""
         masks = {
-            (match["type"], match["stem"]): path
-            for path, match in tree.matching(rf"{part}/ground_truth/(?P<type>[^/]+)/(?P<stem>[^/]+)_mask\.(?i:png)")
+            (match["type"].lower(), match["stem"]): path
+            for path, match in tree.matching(rf"(?i:{part}/ground_truth/(?P<type>[^/]+)/(?P<stem>[^/]+)_mask\.png)")
         }
         tree.accounted_for.update(masks.values())  # one without an image is reported below
         with_image = set()
-        for path, match in tree.matching(rf"{part}/(?P<split>train|test)/(?P<type>[^/]+)/(?P<stem>[^/]+)\.(?i:png)"):
-            split, key = match["split"], (match["type"], match["stem"])
+        for path, match in tree.matching(rf"(?i:{part}/(?P<split>train|test)/(?P<type>[^/]+)/(?P<stem>[^/]+)\.png)"):
+            split, key = match["split"].lower(), (match["type"].lower(), match["stem"])
             # No good image has a mask, and train/good and test/good use the same numbers.
             mask = masks.get(key) if key[0] != _GOOD or split == "test" else None
             with_image.update([key] if mask else [])

@@ -6,30 +6,37 @@ images have a class other than the one in the file name, and the `<name>` elemen
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ..annotations.voc import parse_voc
+from ..annotations.voc import VocAnnotation, parse_voc
 from ..building.builder import InspectionBuilder
 from ..errors import MissingImageError, UnknownClassError
 from ..raw.images import image_size
 from ..raw.tree import Tree
 from ..report import Effect, Kind, Report
 from ..schema import Example, Instance
-from ..source import DEFAULT_CONFIG, Config, License, Measured, Source
+from ..source import DEFAULT_CONFIG, Config, License, Measured, NotRead, Source
 
-_IMAGE = r"(?:IMAGES|(?P<part>train|validation)/images/[^/]+)/(?P<stem>[^/]+)\.(?i:jpg|jpeg|png|bmp)"
-_ANNOTATION = r"(?:ANNOTATIONS|(?P<part>train|validation)/annotations)/(?P<stem>[^/]+)(?i:\.xml)"
+#: Kaggle has train and validation; copies of it have one or two of the others beside train.
+_SPLIT = "train(?:ing)?|val(?:id|idation)?|test(?:ing)?"
+_IMAGE = rf"(?i:(?:images|(?P<part>{_SPLIT})/images/[^/]+)/(?P<stem>[^/]+)\.(?:jpg|jpeg|png|bmp))"
+_ANNOTATION = rf"(?i:(?:annotations|(?P<part>{_SPLIT})/annotations)/(?P<stem>[^/]+)\.xml)"
 
 CLASS_NOT_FILE_NAME = Kind(
-    "class_not_file_name", Effect.REPAIRED, "a box whose class differs from the file name: its <name> is used"
+    "class_not_file_name", Effect.REPAIRED, "a box whose class differs from the file name: its <name> is used", "boxes"
 )
 FILENAME_WITHOUT_EXTENSION = Kind(
-    "filename_without_extension", Effect.REPAIRED, "<filename> has no extension: the XML file's own name is used"
+    "filename_without_extension",
+    Effect.REPAIRED,
+    "<filename> has no extension: the XML file's own name is used",
+    "annotation files",
 )
 ANNOTATION_ELSEWHERE = Kind(
-    "truth_elsewhere", Effect.REPAIRED, "the annotation is in the other split's folder than its image: used"
+    "truth_elsewhere",
+    Effect.REPAIRED,
+    "the annotation is in the other split's folder than its image: used",
+    "annotation files",
 )
 
 SOURCE = Source(
@@ -60,7 +67,7 @@ SOURCE = Source(
                 "rolled-in_scale": 300,
                 "scratches": 300,
             },
-            files=r"(?:IMAGES|ANNOTATIONS|train|validation)/.*",
+            files=rf"(?i:(?:images|annotations|{_SPLIT})/.*)",
         ),
     ),
     layout="""NEU-DET/
@@ -70,7 +77,7 @@ or, as on Kaggle,
 NEU-DET/
   train/images/<class>/crazing_1.jpg ...  train/annotations/crazing_1.xml ...
   validation/images/<class>/...           validation/annotations/...""",
-    marker=r"IMAGES/[^/]+\.(?i:jpg|jpeg|png|bmp)|(?:train|validation)/images/[^/]+/[^/]+\.(?i:jpg|jpeg|png|bmp)",
+    marker=rf"(?i:(?:images|(?:{_SPLIT})/images/[^/]+)/[^/]+\.(?:jpg|jpeg|png|bmp))",
     modality="camera, gray, 200x200",
     best_use="A first detector in minutes: small images, six balanced classes.",
     image_sizes="200x200",
@@ -93,6 +100,21 @@ NEU-DET/
         "noise",
         "blur",
     ),
+    layouts={
+        "original: IMAGES and ANNOTATIONS": r"images/.*",
+        "Kaggle's: images by split and class": rf"(?P<split>{_SPLIT})/images/[^/]+/.*",
+    },
+    annotation_files={"VOC XML": r".*\.xml"},
+    not_read=(
+        NotRead("YOLO text with the boxes of the XML", r"(?:.*/)?[^/]+\.txt", "stem"),
+        NotRead("class list of the YOLO text", r"(?:.*/)?(?:classes|labels|obj|predefined_classes)\.(?:txt|names)"),
+    ),
+    split_folders=_SPLIT,
+    part_folders=_SPLIT,
+    expected_repairs={
+        "class_not_file_name": "the class is in <name>, and file names differ from it",
+        "filename_without_extension": "174 of the 1,800 files of the original are so",
+    },
 )
 
 
@@ -103,32 +125,40 @@ class NeuDet(InspectionBuilder):
 
     def read(self, tree: Tree, part: str, report: Report) -> Iterator[Example]:
         """Read one VOC file per image; see `InspectionBuilder.read`."""
-        annotations: dict[str, tuple[str, re.Match[str]]] = {}
+        annotations: dict[str, dict[str, str]] = {}  # stem -> part -> path
         for path, match in tree.matching(_ANNOTATION):
-            annotations.setdefault(match["stem"], (path, match))
+            annotations.setdefault(match["stem"].lower(), {}).setdefault((match["part"] or "").lower(), path)
         seen: set[str] = set()
         for path, match in tree.matching(_IMAGE):
-            stem = match["stem"]
+            # Identities do not depend on letter case, in which copies differ.
+            stem, part = match["stem"].lower(), (match["part"] or "").lower()
             seen.add(stem)
+            there = annotations.get(stem, {})
+            annotation = there.get(part) or next(iter(there.values()), None)
+            tree.accounted_for.update([annotation] if annotation else [])  # that of a lost image is never opened
             with report.costs_image():
                 width, height = image_size(tree, path)
                 example = Example(f"neu_det/{stem}", path, width, height)
-                if stem not in annotations:
+                if annotation is None:
                     report.add("missing_truth", path, f"no {stem}.xml")
                     example.annotated = False
                 else:
-                    annotation_path, annotation_match = annotations[stem]
-                    if annotation_match["part"] != match["part"]:
-                        report.add(ANNOTATION_ELSEWHERE, annotation_path, f"its image is {path}")
-                    example.instances = self._instances(tree, annotation_path, example, report)
+                    if part not in there:
+                        report.add(ANNOTATION_ELSEWHERE, annotation, f"its image is {path}")
+                    example.instances = self._instances(tree, annotation, example, report)
+                    example.annotated = bool(example.instances)  # every image of the set has a defect
                 yield example
         for stem in sorted(annotations.keys() - seen):
-            with report.costs_image():
-                remedy = "Copy the image here, or remove the XML."
-                raise MissingImageError(annotations[stem][0], f"there is no image {stem}.jpg", remedy)
+            for path in annotations[stem].values():
+                with report.costs_image():
+                    remedy = "Copy the image here, or remove the XML."
+                    raise MissingImageError(path, f"there is no image {stem}.jpg", remedy)
 
     def _instances(self, tree: Tree, path: str, example: Example, report: Report) -> list[Instance]:
         annotation = parse_voc(tree.read(path), path)
+        report.chances["annotation files"] += 1
+        if not annotation.objects:
+            report.add("empty_annotation", path, "no <object>, though every image of the set has a defect")
         if annotation.filename and not PurePosixPath(annotation.filename).suffix:
             report.add(FILENAME_WITHOUT_EXTENSION, path, annotation.filename)
         scale_x, scale_y = example.width / annotation.width, example.height / annotation.height
@@ -136,9 +166,9 @@ class NeuDet(InspectionBuilder):
             found = (
                 f"the XML states {annotation.width}x{annotation.height}, the file is {example.width}x{example.height}"
             )
-            report.add("resized_image", example.image, found)
+            report.add("resized_image", example.image, found, proven=_is_resized(annotation, example))
         classes = SOURCE.config(DEFAULT_CONFIG).classes
-        class_in_name = PurePosixPath(example.image).stem.rpartition("_")[0]
+        class_in_name = PurePosixPath(example.image).stem.rpartition("_")[0].lower()
         instances = []
         for voc in annotation.objects:
             if voc.swapped:
@@ -152,3 +182,14 @@ class NeuDet(InspectionBuilder):
             box = (x_min * scale_x, y_min * scale_y, x_max * scale_x, y_max * scale_y)
             instances.append(Instance(voc.name, box))
         return instances
+
+
+def _is_resized(annotation: VocAnnotation, example: Example) -> bool:
+    """Return whether the file is the annotated image scaled: by one factor, and all boxes are in the annotated size."""
+    factor = max(example.width / annotation.width, example.height / annotation.height)
+    same = abs(annotation.width * factor - example.width) <= 1 and abs(annotation.height * factor - example.height) <= 1
+    inside = all(
+        min(one.box) >= 0 and one.box[2] <= annotation.width and one.box[3] <= annotation.height
+        for one in annotation.objects
+    )
+    return same and inside
