@@ -47,7 +47,7 @@ class Kind:
 
 
 def _kinds(*rows: tuple[str, Effect, str] | tuple[str, Effect, str, str]) -> dict[str, Kind]:
-    return {row[0]: Kind(*row) for row in rows}
+    return {row[0]: Kind(row[0], row[1], row[2], *row[3:]) for row in rows}
 
 
 #: Kinds that every source shares. A source may define its own next to its parser.

@@ -11,6 +11,7 @@ import datasets
 import PIL.Image
 
 from . import splits
+from .building.account import Account
 from .errors import LayoutError
 from .leaks import Leaks, examine
 from .leaks.image_set import of_tree
@@ -34,6 +35,10 @@ class Verification:
         absent: configurations without any image.
         by_class: configuration -> class -> (images that hold it, boxes of it).
         leaks: configuration -> what `deep` found; empty without it.
+        accounts: configuration -> what its files were taken for.
+        outside: the files that belong to no configuration, if no configuration in `accounts` stands for them, and what
+            is wrong about them.
+        root_in: path of the root below the location that was given, empty if they are the same.
     """
 
     source: Source
@@ -42,11 +47,25 @@ class Verification:
     absent: list[str]
     by_class: dict[str, dict[str, tuple[int, int]]]
     leaks: dict[str, Leaks] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    outside: tuple[Account, Report] = field(default_factory=lambda: (Account(), Report()))
+    root_in: str = ""
+
+    @property
+    def account(self) -> Account:
+        """What the files of the entire tree were taken for."""
+        total = Account()
+        combining = {name for name in self.accounts if self.source.config(name).parts}
+        # A configuration that combines others has their files, and those that belong to none.
+        for name in combining or self.accounts:
+            total.add(self.accounts[name])
+        total.add(self.outside[0])
+        return total
 
     @property
     def exit_code(self) -> int:
         """0: clean, or only known repairs; 1: an image or box would be lost."""
-        return LOSES if any(report.loses_something for report in self.reports.values()) else OK
+        return LOSES if any(report.loses_something for report in (*self.reports.values(), self.outside[1])) else OK
 
     def found(self, name: str) -> tuple[int, int]:
         """Return the number of images and boxes of a configuration."""
@@ -71,12 +90,16 @@ class Verification:
                 "classes": {label: list(counts) for label, counts in self.by_class[name].items()},
                 "counts": report.counts(),
                 "problems": [vars(problem) for problem in report.problems],
+                "taken_for": self.accounts[name].to_dict(),
             }
             if name in self.leaks:
                 configs[name]["leaks"] = self.leaks[name].to_dict()
         return {
             "source": self.source.name,
             "root": self.root,
+            "root_in": self.root_in,
+            "taken_for": self.account.to_dict(),
+            "outside": [vars(problem) for problem in self.outside[1].problems],
             "exit_code": self.exit_code,
             "absent": self.absent,
             "configs": configs,
@@ -111,11 +134,14 @@ def verify(
     absent: list[str] = []
     by_class: dict[str, dict[str, tuple[int, int]]] = {}
     leaks: dict[str, Leaks] = {}
+    accounts: dict[str, Account] = {}
+    outside = Account(), Report()
+    builder = None
     for name in [facts.config(config).name] if config else facts.config_names:
         builder = builder_type(config_name=name, data_dir=data_dir, protocol=protocol)
         index = builder.index()
         if index.splits or index.report.problems:
-            reports[name] = index.report
+            reports[name], accounts[name] = index.report, index.account
             examples = [example for rows in index.splits.values() for example in rows]
             by_class[name] = _by_class(examples, facts.config(name).classes)
             if deep and (config or not facts.config(name).parts):
@@ -128,7 +154,10 @@ def verify(
             )
         else:
             absent.append(name)
-    return Verification(facts, str(data_dir), reports, absent, by_class, leaks)
+    if builder is not None and not any(facts.config(name).parts or len(facts.configs) == 1 for name in accounts):
+        outside = builder.account_outside(outside[1]), outside[1]
+    prefix = builder.tree.prefix if builder is not None else ""
+    return Verification(facts, str(data_dir), reports, absent, by_class, leaks, accounts, outside, prefix)
 
 
 def _by_class(examples: list[Example], classes: tuple[str, ...]) -> dict[str, tuple[int, int]]:

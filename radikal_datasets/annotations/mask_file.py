@@ -136,13 +136,13 @@ def mask_instances(tree: Tree, path: str, label: str, width: int, height: int, r
     report.chances["masks"] += 1
     if odd:
         some = ", ".join(map(str, odd[:4])) + " ..." * (len(odd) > 4)
-        if len(values) > 1 and (lost := _lost_areas(pixels, defect)):
-            found = f"values {some}: areas of {', '.join(map(str, sorted(set(lost))[:4]))} may be defects or not"
-            raise MalformedAnnotationError(path, found, "State the defects as 255, or as numbers of classes from 1.")
-        above = pixels[pixels > 127]
+        above = pixels[defect]
         # Only the edges of white areas are gray, or the values can't be gray levels.
         proven = len(values) == 1 or max(values) <= _MOST_CLASSES or bool((above >= 224).mean() > 0.5)
         report.add(MASK_VALUES, path, f"values {some}", proven=proven)
+        if len(values) > 1 and (lost := _lost_areas(pixels, defect)):
+            found = f"values {some}: areas of {', '.join(map(str, sorted(set(lost))[:4]))} may be defects or not"
+            raise MalformedAnnotationError(path, found, "State the defects as 255, or as numbers of classes from 1.")
     if values:
         report.mask_shares.append(float(defect.mean()))
     _, boxes = label_components(defect)

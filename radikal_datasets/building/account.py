@@ -126,6 +126,8 @@ def account_for(tree: Tree, part: str | None, source: Source, images: Iterable[s
         why = next((name for name, p, where in known if p.fullmatch(path) and _applies(path, where, beside)), None)
         if why is not None:
             account.not_read[why] += 1
+        elif _is_copy(tree, path, read_annotations):
+            account.not_read["exact copies of annotation files"] += 1
         elif part is not None and _IMAGE.search(path):
             with report.costs_image():
                 remedy = "Move it to its proper folder or remove it."
@@ -185,6 +187,13 @@ def _in_any(path: str, folders: set[str]) -> bool:
 def _is_data(path: str) -> bool:
     """Return whether a file may be an image or an annotation, zipped or not, by its name."""
     return bool(_ARCHIVE.search(path) or _IMAGE.search(path) or _ANNOTATION.search(path))
+
+
+def _is_copy(tree: Tree, path: str, read: list[str]) -> bool:
+    """Return whether a file has the same bytes as an annotation file in its folder."""
+    size = tree.files[path].size
+    near = [other for other in read if tree.files[other].size == size and _folder(other) == _folder(path)]
+    return bool(near) and any(tree.read(other) == tree.read(path) for other in near)
 
 
 def _applies(path: str, where: str, beside: dict[str, set[str]]) -> bool:

@@ -166,9 +166,8 @@ class DeepPCB(InspectionBuilder):
 def _read_lists(tree: Tree, report: Report) -> dict[str, tuple[str, str, int]]:
     """Return `group20085/20085/20085000` -> the publisher's split, and the list and line that name it."""
     listed: dict[str, tuple[str, str, int]] = {}
-    for name in sorted(
-        (path for path in tree.files if path.lower() in _LISTS), key=lambda p: [*_LISTS].index(p.lower())
-    ):
+    names = [path for path in tree.files if path.lower() in _LISTS]
+    for name in sorted(names, key=lambda name: [*_LISTS].index(name.lower())):
         split = _LISTS[name.lower()]
         for number, line in enumerate(tree.read_text(name).splitlines(), start=1):
             fields = line.split()

@@ -132,8 +132,6 @@ class Severstal(InspectionBuilder):
         for path, match in tree.matching(f"(?i:test_images)/{_NAME}"):
             with report.costs_image():
                 yield Example(f"severstal/{match['stem']}", path, *image_size(tree, path), annotated=False)
-        if unnamed and not report.loses_something:  # an unusable csv is counted as such
-            report.add(UNNAMED_IMAGES, unnamed[0], f"{len(unnamed):,} of {len(in_train):,} images", count=len(unnamed))
         if annotations.cut_off and annotations.cut_off[0] not in in_train:
             report.add_error(annotations.cut_off[1])
             in_train.add(annotations.cut_off[0])
@@ -142,6 +140,8 @@ class Severstal(InspectionBuilder):
                 line = annotations.rows[name][0][0]
                 remedy = "Copy the image here, or remove the row."
                 raise MissingImageError(annotations.path, f"there is no image train_images/{name}", remedy, line)
+        if unnamed and not report.loses_something:  # an unusable csv is counted as such
+            report.add(UNNAMED_IMAGES, unnamed[0], f"{len(unnamed):,} of {len(in_train):,} images", count=len(unnamed))
 
     def should_be_annotated(self, example: Example) -> bool:
         """Return whether the image is one of the training set: the annotation of the others was never published."""

@@ -145,11 +145,13 @@ def test_image_without_annotation_is_not_clean(steel, tmp_path):
     assert not builder.report().loses_something
 
 
-def test_xml_without_object_is_a_clean_image(steel, tmp_path):
+def test_xml_without_object_proves_nothing(steel, tmp_path):
+    """Every image of the set has a defect: the file is a labeling tool's empty save."""
     write_truth(steel, "crazing_1")
-    split, example = examples(build(steel, tmp_path))["crazing_1"]
-    assert split != "unlabeled"
-    assert (example.annotated, example.instances) == (True, [])
+    builder = build(steel, tmp_path)
+    split, example = examples(builder)["crazing_1"]
+    assert (split, example.annotated, example.instances) == ("unlabeled", False, [])
+    assert builder.report().files("empty_annotation") == ["ANNOTATIONS/crazing_1.xml"]
 
 
 def cut_image(root):

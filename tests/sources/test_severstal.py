@@ -128,8 +128,8 @@ def test_image_without_a_row_is_clean_in_the_new_format_and_unknown_in_the_old(s
     write_csv(strips, OLD, *old_rows()[:4])
     builder = build(strips, tmp_path)
     assert examples(builder)["aaa000002"][0] == "unlabeled"
-    assert builder.report().counts() == {"missing_truth": 1}
-    assert not builder.report().loses_something
+    assert builder.report().counts() == {"missing_truth": 1, "unnamed_images": 1}
+    assert builder.report().loses_something
 
 
 def remove_csv(root: Path) -> None:
@@ -145,7 +145,7 @@ def test_no_table_means_unannotated(strips, tmp_path, spoil):
     spoil(strips)
     builder = build(strips, tmp_path)
     assert set(builder.index().splits) == {"unlabeled"}
-    assert builder.report().counts() == {"missing_truth": 2}
+    assert builder.report().counts() == {"missing_truth": 2, "unnamed_images": 2}
 
 
 def test_extensions_in_upper_case(strips, tmp_path):
