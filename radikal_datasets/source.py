@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import splits
-from .errors import ConfigNameError, LayoutError
-from .raw.tree import Tree, layout_roots
+from .errors import ConfigNameError
+from .raw.layout_root import open_layout
+from .raw.tree import Tree
 
 #: The name of the config if a source has only one.
 DEFAULT_CONFIG = "default"
@@ -234,51 +234,12 @@ class Source:
         return "|".join(f"(?:{self.config(part).files})" for part in config.parts) or config.files
 
     def open_tree(self, data_dir: str | os.PathLike[str]) -> Tree:
-        """Open the raw tree at a folder, anywhere below it, or inside an archive.
-
-        The folder of one part (a category, a group) may be given itself, and several parts may lie in folders of
-        their own.
+        """Open the raw tree at a folder, anywhere below it, or inside an archive; see `raw.layout_root.open_layout`.
 
         Raises:
             SourceNotFoundError: the path does not exist.
             LayoutError: it does not hold this source's layout, or holds it more than once.
         """
-        tree = Tree.open(data_dir)
-        roots = layout_roots(tree, self.marker)
-        name = tree.folder_name
-        if not roots and self.part_folders and re.fullmatch(self.part_folders, name, re.IGNORECASE):
-            part = tree.moved({path: f"{name}/{path}" for path in tree.files})
-            if "" in layout_roots(part, self.marker):
-                return part
-        if not roots:
-            some = ", ".join(list(tree.files)[:3]) or "nothing"
-            if "manifest.json" in tree.files:
-                raise LayoutError(
-                    f"{data_dir} was written by prepare. Load it, push it, or give the raw tree it was built from."
-                )
-            links = "".join(f"\nNot followed: {unsafe}" for unsafe in tree.unsafe[:3])
-            raise LayoutError(
-                f"{data_dir} holds {len(tree.files):,} files, none in the layout of {self.name} (found {some} ...). "
-                f"The expected layout is:\n{self.layout}\n"
-                f"Give the folder that holds it, its parent, or the archive.{links}"
-            )
-        if len(roots) > 1 and (joined := self._joined(tree, roots)) is not None:
-            return joined
-        if len(roots) > 1:
-            found = ", ".join(root or "the folder itself" for root in roots)
-            raise LayoutError(f"{data_dir} holds {self.name} more than once: {found}. Give only one of them.")
-        return tree.below(roots[0])
-
-    def _joined(self, tree: Tree, roots: list[str]) -> Tree | None:
-        """Return one tree of parts that lie in folders of their own, None if two folders hold the same part."""
-        owner: dict[str, str] = {}
-        paths: dict[str, str] = {}
-        for root in roots:
-            inner = [other for other in roots if other != root and other.startswith(root)]
-            own = [p for p in tree.files if p.startswith(root) and not any(p.startswith(other) for other in inner)]
-            below = {path.removeprefix(root): path for path in own}
-            parts = {path.partition("/")[0].lower() for path in below if re.fullmatch(self.marker, path)}
-            if len(self.configs) == 1 or any(owner.setdefault(part, root) != root for part in parts):
-                return None
-            paths = below | paths
-        return tree.moved({path: below_root for below_root, path in paths.items()})
+        return open_layout(
+            data_dir, self.name, self.marker, self.layout, self.part_folders, several=len(self.configs) > 1
+        )

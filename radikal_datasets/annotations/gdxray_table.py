@@ -232,7 +232,7 @@ def read_annotation(
         if annotation.empty:
             empty = empty or path
             continue
-        if annotation.row_count() == PARTIAL_ROWS.get(folder.rpartition("/")[2]):
+        if annotation.row_count() == PARTIAL_ROWS.get(folder.rpartition("/")[2].upper()):
             report.add(PARTIAL_ANNOTATION, path, f"rows: {annotation.row_count()}, as in a truncated copy")
             return None
         report.chances["series"] += 1

@@ -138,7 +138,7 @@ def mask_instances(tree: Tree, path: str, label: str, width: int, height: int, r
         some = ", ".join(map(str, odd[:4])) + " ..." * (len(odd) > 4)
         above = pixels[defect]
         # Only the edges of white areas are gray, or the values can't be gray levels.
-        proven = len(values) == 1 or max(values) <= _MOST_CLASSES or bool((above >= 224).mean() > 0.5)
+        proven = len(values) == 1 or max(values) <= _MOST_CLASSES or (above >= 224).sum() * 2 > above.size
         report.add(MASK_VALUES, path, f"values {some}", proven=proven)
         if len(values) > 1 and (lost := _lost_areas(pixels, defect)):
             found = f"values {some}: areas of {', '.join(map(str, sorted(set(lost))[:4]))} may be defects or not"
