@@ -230,13 +230,13 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                 kept[example.image_id] = clean(example, classes, report)
         examples = [example for example in kept.values() if not self._is_unlisted(example, report)]
         self._taken = self._account(part, examples, report)
-        account.add(self._taken)
         # If the source defines a group, the group's own name determines its position in a split.
         places = {example.image_id: example.group or example.image_id for example in examples}
         set_groups(examples, self.tree, report)
         found: dict[str, list[Example]] = {}
         split_of = self._assign_splits(examples, places, part)
         self.review(examples, split_of, report)
+        account.add(self._taken)
         for example in examples:
             found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
         return found

@@ -15,6 +15,9 @@ from radikal_datasets.verification import verify
 
 CONFIG = {"gdxray": "castings", "mvtec_ad": "bottle", "dagm2007": "class8"}
 
+#: Those with layouts as facts of their own; the others are read by declarative bases.
+SIX = ["dagm2007", "deeppcb", "gdxray", "mvtec_ad", "neu_det", "severstal"]
+
 
 @pytest.fixture
 def tree(sample_tree: Callable[..., Path], tmp_path: Path) -> Callable[[str], Path]:
@@ -33,7 +36,11 @@ def ids(source: str, root: Path, tmp_path: Path, **options) -> dict[str, tuple[s
     return {e.image_id: (s, e.instances) for s, rows in builder.index().splits.items() for e in rows}
 
 
-@pytest.mark.parametrize("source", source_names())
+def boxes(rows: dict[str, tuple[str, list]]) -> dict[str, tuple[str, list]]:
+    return {name: (split, [one.box for one in instances]) for name, (split, instances) in rows.items()}
+
+
+@pytest.mark.parametrize("source", SIX)
 def test_a_clean_tree_is_accounted_for(source: str, tree) -> None:
     result = found(source, tree(source))
     assert result.exit_code == 0
@@ -100,17 +107,13 @@ def test_neu_det_with_other_split_folders_has_the_same_rows(other: str, tree, tm
     assert ids("neu_det", root / "new", tmp_path) == before
 
 
-@pytest.mark.parametrize("source", source_names())
+@pytest.mark.parametrize("source", SIX)
 def test_letter_case_of_folders_changes_nothing(source: str, tree, tmp_path: Path) -> None:
     root = tree(source)
     before = ids(source, root, tmp_path)
     for folder in sorted((p for p in root.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts)):
         folder.rename(folder.with_name(folder.name.swapcase()))
-    after = ids(source, root, tmp_path)
-    assert {i: s for i, (s, _) in after.items()} == {i: s for i, (s, _) in before.items()}
-    assert {i: [o.box for o in b] for i, (_, b) in after.items()} == {
-        i: [o.box for o in b] for i, (_, b) in before.items()
-    }
+    assert boxes(ids(source, root, tmp_path)) == boxes(before)
 
 
 @pytest.mark.parametrize(("source", "folder"), [("gdxray", "Castings"), ("mvtec_ad", "bottle"), ("dagm2007", "Class8")])
