@@ -62,7 +62,8 @@ def verify(
         if not deep and not (Path(source).is_dir() and _holds_parquet(Path(source))):
             raise typer.BadParameter(
                 f'"{source}" is neither a source nor a folder of Parquet files. To verify a raw tree, name its source '
-                "and pass --data-dir. To see what a folder of your own images lacks: "
+                'and pass --data-dir. A folder written by "prepare" is named by itself, with or without --deep. '
+                "To see what a folder of your own images lacks: "
                 f"radikal-datasets init {source}"
             )
         found, printed = {}, {}
