@@ -135,6 +135,7 @@ class Source:
         keeps_publisher_test: whether `recommended` keeps the publisher's test set.
         split_of_group: protocol -> group -> split, for sources with fewer than 100 groups; computed once, then frozen.
         download: what `radikal-datasets download` fetches; None if users have to download it themselves.
+        kaggle_competition: its name at Kaggle, which `download` leaves to the user's own `kaggle` program.
         modality, real, annotations, best_use: for the table from which to choose a source.
         image_sizes: in pixels, in words. (S) marks what a third party reports, (R) what is from memory.
         defect_free: how many annotated images have no defect, in words; marks as in `image_sizes`.
@@ -167,6 +168,7 @@ class Source:
     keeps_publisher_test: bool = False
     split_of_group: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     download: Download | None = None
+    kaggle_competition: str = ""
     modality: str = ""
     real: bool = True
     annotations: str = "boxes"

@@ -111,14 +111,17 @@ def download(
     source: SourceName,
     output_dir: Annotated[Path, typer.Option(help="Where to create a folder with the source's name.")],
 ) -> None:
-    """Download a source if its license allows; otherwise show the page, the license and the expected folder."""
+    """Download a source if its license allows; otherwise show the page, the license and the expected folder.
+
+    Severstal is downloaded by your own `kaggle` program, if it is installed.
+    """
     from .loading import download as downloads
     from .sources import source_info
 
-    folder = downloads.download(source_info(source), output_dir)
-    console.print(
-        f"{folder} is complete and matches its checksum. Next: radikal-datasets verify {source} --data-dir {folder}"
-    )
+    facts = source_info(source)
+    folder = downloads.download(facts, output_dir)
+    state = "is complete and matches its checksum" if facts.download else "was downloaded; no checksum of it is known"
+    console.print(f"{folder} {state}. Next: radikal-datasets verify {source} --data-dir {folder}")
 
 
 def _number(value: int | None) -> str:

@@ -1,4 +1,7 @@
-"""Download sources whose license allows it: one archive at a pinned version, verified before it is put in place."""
+"""Download sources whose license allows it: one archive at a pinned version, verified before it is put in place.
+
+A competition of Kaggle is left to the user's own `kaggle` program: see `kaggle.fetch`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from packaging.version import Version
 
 from ..errors import DownloadError, LayoutError
 from ..raw.archives import new_folder, unpack
-from ..source import Source
+from ..source import Download, Source
+from . import kaggle
 
 # The library under huggingface_hub's session: httpx2 since its version 2, httpx before.
 _httpx = importlib.import_module("httpx2" if Version(huggingface_hub.__version__).major >= 2 else "httpx")
@@ -30,7 +34,7 @@ def address(source: Source) -> str:
     if mirror:
         return f"{mirror.rstrip('/')}/{source.name}.tar.gz"
     if source.download is None:
-        raise DownloadError(_by_hand(source))
+        raise DownloadError(_by_hand(source, Path(source.name)))
     return source.download.url
 
 
@@ -38,7 +42,7 @@ def download(source: Source, output_dir: str | Path | None = None) -> Path:
     """Download a source's archive, verify it, and unpack it.
 
     Args:
-        source: a source with a `download`.
+        source: a source with a `download`, or with a `kaggle_competition`, which needs the program `kaggle`.
         output_dir: where to create a folder with the source's name; default: the datasets cache.
 
     Returns:
@@ -47,10 +51,12 @@ def download(source: Source, output_dir: str | Path | None = None) -> Path:
     Raises:
         DownloadError: the download is not allowed, there is no answer, or the contents differ from the pinned version.
     """
-    if source.download is None:
-        raise DownloadError(_by_hand(source))
     parent = Path(output_dir or Path(datasets.config.DOWNLOADED_DATASETS_PATH) / "radikal_datasets").expanduser()
-    folder = parent / (source.name if output_dir else f"{source.name}-{source.download.sha256[:16]}")
+    pinned = "" if output_dir or source.download is None else f"-{source.download.sha256[:16]}"
+    folder = parent / f"{source.name}{pinned}"
+    by_kaggle = source.kaggle_competition and kaggle.program() is not None
+    if source.download is None and not by_kaggle:
+        raise DownloadError(_by_hand(source, folder))
     parent.mkdir(parents=True, exist_ok=True)
     with FileLock(parent / f".{folder.name}.lock"):
         if folder.is_dir() and any(folder.iterdir()):
@@ -58,20 +64,10 @@ def download(source: Source, output_dir: str | Path | None = None) -> Path:
         if folder.is_dir():
             folder.rmdir()
         with new_folder(folder) as unfinished:
-            archive = unfinished / ".archive.tar.gz"
-            _fetch(address(source), archive)
-            try:
-                unpack(archive, unfinished)
-            except LayoutError as error:
-                raise DownloadError(str(error)) from error
-            archive.unlink()
-            _keep_only(unfinished, source.download.keep)
-            found = checksum(unfinished)
-            if found != source.download.sha256:
-                raise DownloadError(
-                    f"{address(source)} holds other files than the pinned version: checksum {found}, expected "
-                    f"{source.download.sha256}. Nothing was kept. Check the address or the mirror."
-                )
+            if source.download is None:
+                _fetch_by_kaggle(source, folder, unfinished)
+            else:
+                _fetch_pinned(source, source.download, unfinished)
     return folder
 
 
@@ -83,6 +79,35 @@ def checksum(folder: Path) -> str:
             with path.open("rb") as file:
                 digest.update(f"{name}\t{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def _fetch_pinned(source: Source, pinned: Download, folder: Path) -> None:
+    """Download the archive into an existing folder, and verify its contents."""
+    archive = folder / ".archive.tar.gz"
+    _fetch(address(source), archive)
+    try:
+        unpack(archive, folder)
+    except LayoutError as error:
+        raise DownloadError(str(error)) from error
+    archive.unlink()
+    _keep_only(folder, pinned.keep)
+    found = checksum(folder)
+    if found != pinned.sha256:
+        raise DownloadError(
+            f"{address(source)} holds other files than the pinned version: checksum {found}, expected "
+            f"{pinned.sha256}. Nothing was kept. Check the address or the mirror."
+        )
+
+
+def _fetch_by_kaggle(source: Source, final: Path, folder: Path) -> None:
+    """Let `kaggle` fill an existing folder that will be renamed to `final`."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise DownloadError(f"{source.download_page} was not contacted: offline mode is on (HF_HUB_OFFLINE).")
+    try:
+        kaggle.fetch(source.kaggle_competition, final.parent / f".{final.name}.kaggle", folder)
+        source.open_tree(folder)
+    except (DownloadError, LayoutError) as error:
+        raise DownloadError(f"{error}\n{_by_hand(source, final)}") from error
 
 
 def _fetch(url: str, target: Path) -> None:
@@ -126,9 +151,15 @@ def _keep_only(folder: Path, keep: str) -> None:
             path.unlink()
 
 
-def _by_hand(source: Source) -> str:
-    return (
-        f"{source.name} cannot be downloaded automatically: its publisher requires you to do it yourself.\n"
-        f"Page: {source.download_page}\nLicense: {source.license.name}. {source.license.summary}\n"
-        f"Unpack it so that the folder has this layout:\n{source.layout}"
-    )
+def _by_hand(source: Source, folder: Path) -> str:
+    lines = [
+        f"{source.name} cannot be downloaded automatically: its publisher requires you to do it yourself.",
+        f"Page: {source.download_page}",
+        f"License: {source.license.name}. {source.license.summary}",
+    ]
+    if source.kaggle_competition:
+        lines += [
+            "With Kaggle's own program and your account, after accepting the rules on that page:",
+            kaggle.lines(source.kaggle_competition, folder.parent, folder),
+        ]
+    return "\n".join((*lines, f"Unpack it so that the folder has this layout:\n{source.layout}"))

@@ -59,6 +59,7 @@ SOURCE = Source(
   test_images/004f40c73.jpg ...     5,506 JPEG without annotation
   sample_submission.csv             not read""",
     marker=r"(?i:(?:train|test)_images/[^/]+\.jpg)",
+    kaggle_competition="severstal-steel-defect-detection",
     modality="line-scan camera, gray, 1600x256",
     annotations="masks",
     best_use="Segmentation and long, thin images; half of the images have no defect.",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -115,3 +116,93 @@ def test_offline_says_so(source: Source, tmp_path: Path, monkeypatch: pytest.Mon
 def test_error_for_manual_downloads_names_the_page() -> None:
     with pytest.raises(DownloadError, match=r"(?s)Page: .*License: .*IMAGES/"):
         downloads.download(radikal_datasets.source_info("neu_det"))
+
+
+FAKE = """#!{python}
+import os, sys, zipfile
+from pathlib import Path
+
+assert sys.argv[1:5] == ["competitions", "download", "-c", "severstal-steel-defect-detection"], sys.argv
+assert sys.argv[5] == "-p" and len(sys.argv) == 7
+target = Path(sys.argv[6]) / "severstal-steel-defect-detection.zip"
+{body}
+"""
+GOOD = """
+root = Path({tree!r})
+with zipfile.ZipFile(target, "w") as archive:
+    for path in sorted(root.rglob("*")):
+        archive.write(path, path.relative_to(root))
+print("Downloading severstal-steel-defect-detection.zip")
+"""
+
+
+@pytest.fixture
+def kaggle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_tree: Callable[..., Path], online: None
+) -> Callable[[str], None]:
+    """`kaggle(body)`: a program of that name on PATH that runs these lines of Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def install(body: str) -> None:
+        text = FAKE.format(python=sys.executable, body=body.replace("TREE", repr(str(sample_tree("severstal")))))
+        (folder / "kaggle").write_text(text, encoding="utf-8")
+        (folder / "kaggle").chmod(0o755)
+
+    return install
+
+
+def test_severstal_is_downloaded_by_the_users_kaggle(
+    kaggle: Callable[[str], None],
+    sample_tree: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kaggle(GOOD.replace("{tree!r}", "TREE"))
+    folder = downloads.download(radikal_datasets.source_info("severstal"), tmp_path / "raw")
+    assert folder == tmp_path / "raw" / "severstal"
+    assert files(folder) == files(sample_tree("severstal"))
+    assert "Downloading severstal" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [".severstal.lock", "severstal"]
+    kaggle("sys.exit('not again')")
+    assert downloads.download(radikal_datasets.source_info("severstal"), tmp_path / "raw") == folder
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("sys.exit('403 - Forbidden - You must accept the rules of this competition')", "must accept the rules"),
+        ("sys.exit('OSError: Could not find kaggle.json')", r"exit status 1:\n.*Could not find kaggle\.json"),
+        ("print('429 - Too Many Requests'); sys.exit(3)", r"exit status 3:\n429"),
+        ("", "did not write"),
+        ("target.write_bytes(b'<html>')", "is damaged"),
+        ("zipfile.ZipFile(target, 'w').writestr('../out.txt', 'x')", "outside of the folder"),
+        ("zipfile.ZipFile(target, 'w').writestr('a/readme.txt', 'x')", "layout"),
+    ],
+)
+def test_what_kaggle_says_is_passed_on(kaggle: Callable[[str], None], tmp_path: Path, body: str, said: str) -> None:
+    kaggle(body)
+    with pytest.raises(DownloadError, match=rf"(?s){said}.*kaggle competitions download -c severstal-steel"):
+        downloads.download(radikal_datasets.source_info("severstal"), tmp_path / "raw")
+    assert not (tmp_path / "raw" / "severstal").exists() and not (tmp_path / "out.txt").exists()
+
+
+def test_without_kaggle_the_lines_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DownloadError) as caught:
+        downloads.download(radikal_datasets.source_info("severstal"), tmp_path / "my raw")
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    raw = f"'{tmp_path / 'my raw'}'"
+    assert f"kaggle competitions download -c severstal-steel-defect-detection -p {raw}" in lines
+    archive = f"'{tmp_path / 'my raw' / 'severstal-steel-defect-detection.zip'}'"
+    assert f"unzip -q {archive} -d '{tmp_path / 'my raw' / 'severstal'}'" in lines
+
+
+def test_kaggle_is_not_asked_offline(
+    kaggle: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaggle("sys.exit('asked')")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DownloadError, match="HF_HUB_OFFLINE"):
+        downloads.download(radikal_datasets.source_info("severstal"), tmp_path / "raw")
