@@ -89,6 +89,7 @@ DAGM/
     notes=(
         "The publisher calls the labels weak: they are not exact to the pixel.",
         "Image numbers run across train and test: Class8 has 0001-1150 in test and 1151-2300 in train.",
+        "Others report CC BY 4.0 on the archive's record, which could not be read: it is not downloaded automatically.",
     ),
     # A generated texture fills the image and has no orientation. Nothing may bring in plain gray from beyond the edge:
     # on a texture that is an unannotated defect.
