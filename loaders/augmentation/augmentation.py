@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from loaders.augmentation import geometry, mixing, photometry
+from loaders.augmentation import flaws, geometry, mixing, photometry
 from loaders.augmentation.batch import Batch, groups
 from radikal_datasets.sources import source_info
 
@@ -24,16 +24,17 @@ MILD = {
     "erase": 0.1,
 }
 
-_PROBABILITIES = ("flip_horizontal", "flip_vertical", "turn", "mosaic", "erase", "copy_paste", "min_visible")
+_PROBABILITIES = ("flip_horizontal", "flip_vertical", "turn", "mosaic", "erase", "copy_paste", "flaws", "min_visible")
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """Strengths of changes to training images; a callable that changes a batch on the device of its images.
 
-    All zero: nothing is changed. The order is: mosaic, copy-paste, geometry, erasing, photometry. The geometry of an
-    image is one matrix and at most one interpolation; flips and turns alone are exact. Everything happens within the
-    content: nothing is drawn into the padding, and except in a mosaic, which fills the canvas, content keeps its size.
+    All zero: nothing is changed. The order is: mosaic, copy-paste, flaws, geometry, erasing, photometry. The geometry
+    of an image is one matrix and at most one interpolation; flips and turns alone are exact. Everything happens within
+    the content: nothing is drawn into the padding, and except in a mosaic, which fills the canvas, content keeps its
+    size.
     Each image draws its own values, uniformly unless stated otherwise.
 
     Attributes:
@@ -53,6 +54,8 @@ class Augmentation:
         erase: probability that a rectangle of 2 to 20 % of the content is filled with the image's mean.
         copy_paste: probability that the instances of another image of the batch are pasted by their masks, where they
             overlap no box.
+        flaws: probability that soft bright blobs are drawn, as voids look in an X-ray, each with a box of the first
+            class; for sets with one class.
         min_visible: a box of which less than this share is left is removed, with its label and mask.
 
     Raises:
@@ -74,6 +77,7 @@ class Augmentation:
     blur: float = 0.0
     erase: float = 0.0
     copy_paste: float = 0.0
+    flaws: float = 0.0
     min_visible: float = 0.25
 
     def __post_init__(self) -> None:
@@ -144,6 +148,8 @@ class Augmentation:
             batch = mixing.mosaic(batch, self.mosaic, generator)
         if self.copy_paste:
             batch = mixing.copy_paste(batch, self.copy_paste, generator)
+        if self.flaws:
+            batch = flaws.flaws(batch, self.flaws, 0, generator)
         flips_turns = self.flip_horizontal, self.flip_vertical, self.turn
         affine = self.rotation, self.translate, self.scale, self.shear
         turns = geometry.draw_turns(batch.content, *flips_turns, generator) if any(flips_turns) else None

@@ -53,7 +53,7 @@ def mosaic(batch: Batch, probability: float, generator: torch.Generator) -> Batc
         pasted.boxes = boxes_.tightened(pasted.boxes, pasted.masks, masks_before)
     pasted = pasted.keep(boxes_.area(pasted.boxes) > 0)
     others = batch.keep(~torch.isin(batch.owners, hit))
-    return _joined(replace(others, images=images, content=content), pasted)
+    return joined(replace(others, images=images, content=content), pasted)
 
 
 def copy_paste(batch: Batch, probability: float, generator: torch.Generator) -> Batch:
@@ -80,7 +80,7 @@ def copy_paste(batch: Batch, probability: float, generator: torch.Generator) -> 
             box = batch.boxes[row]
             x, y, x_end, y_end = torch.cat([box[:2].floor(), box[2:].ceil()]).long().tolist()
             size = torch.tensor([y_end - y, x_end - x])
-            place = _free_place(size, batch.content[target], taken, generator)
+            place = free_place(size, batch.content[target], taken, generator)
             if place is None:
                 continue
             to_y, to_x = place
@@ -105,7 +105,7 @@ def copy_paste(batch: Batch, probability: float, generator: torch.Generator) -> 
         owners=torch.tensor(targets),
         masks=torch.stack(masks),
     )
-    return _joined(replace(batch, images=images), pasted)
+    return joined(replace(batch, images=images), pasted)
 
 
 def erase(batch: Batch, probability: float, min_visible: float, generator: torch.Generator) -> Batch:
@@ -160,7 +160,7 @@ def _half_size_masks(masks: torch.Tensor, corners: torch.Tensor) -> torch.Tensor
     return placed
 
 
-def _joined(batch: Batch, pasted: Batch) -> Batch:
+def joined(batch: Batch, pasted: Batch) -> Batch:
     """Return the boxes of both on the images of the first, in the order of their owners."""
     both = replace(
         batch,
@@ -172,7 +172,7 @@ def _joined(batch: Batch, pasted: Batch) -> Batch:
     return both.select(both.owners.argsort(stable=True))
 
 
-def _free_place(
+def free_place(
     size: torch.Tensor, content: torch.Tensor, taken: torch.Tensor, generator: torch.Generator
 ) -> list[int] | None:
     """Return top and left of a free position for (height, width) = `size` in `content`, clear of the `taken` boxes."""

@@ -131,7 +131,7 @@ def augmentation(settings: Settings, *, plain: bool = False) -> Augmentation | N
     """Return the augmentation that the settings describe; None if it is switched off.
 
     Args:
-        plain: leave out the augmentations that look unlike any real image: mosaic, copy_paste and erase.
+        plain: leave out the augmentations that look unlike any real image: mosaic, copy_paste, flaws and erase.
 
     Raises:
         SettingsError: a strength is out of range.
@@ -143,7 +143,7 @@ def augmentation(settings: Settings, *, plain: bool = False) -> Augmentation | N
         complete = Augmentation(scale=settings.scale_jitter, **strengths)
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    return dataclasses.replace(complete, mosaic=0.0, copy_paste=0.0, erase=0.0) if plain else complete
+    return dataclasses.replace(complete, mosaic=0.0, copy_paste=0.0, erase=0.0, flaws=0.0) if plain else complete
 
 
 def eval_loader(

@@ -94,6 +94,9 @@ class Settings:
     copy_paste: Annotated[
         float, "probability of pasting defects from another image, 0 to 1; the dataset must have masks"
     ] = 0.0
+    flaws: Annotated[
+        float, "probability of drawing soft bright blobs, as voids look in an X-ray, 0 to 1; sets with one class"
+    ] = 0.0
     min_visible: Annotated[float, "a box of which less than this fraction is left is removed"] = 0.25
     plain_epochs: Annotated[float, "number of final epochs without mosaic, copy_paste and erase"] = 0
     multi_scale: Annotated[float, "maximum change of the image size from step to step, as a fraction; 0: none"] = 0.0
