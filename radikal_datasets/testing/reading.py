@@ -98,6 +98,8 @@ def publisher_splits(trees: SampleTrees) -> Iterator[str]:
         try:
             official = trees.open(config.name, protocol=OFFICIAL).index().splits
         except ProtocolError:
+            official = {}
+        if not any(official.get(split) for split in (TRAIN, TEST)):
             kept = "the publisher's test set would be mixed into train" * source.keeps_publisher_test
             yield (
                 f"{config.name}: publisher_split is set for no image, but Source offers the protocol {OFFICIAL!r}"
