@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..annotations.mask_file import MASK_VALUES
 from ..building.bases import MaskBuilder
-from ..source import DEFAULT_CONFIG, Config, License, Source
+from ..source import DEFAULT_CONFIG, Config, License, NotRead, Source
 from ..splits import BY_SHARE, OFFICIAL, RECOMMENDED
 
 __all__ = ["MASK_VALUES", "SOURCE", "KolektorSdd2"]
@@ -38,13 +38,13 @@ SOURCE = Source(
             ("defect",),
             images=3335,
             images_by_class={"defect": 356},
-            files=r"(?:train|test)/[^/]+\.(?i:png)",
+            files=r"(?i:(?:train|test)/[^/]+\.png)",
         ),
     ),
     layout="""KolektorSDD2/
   train/10000.png  train/10000_GT.png ...    2,331 images, each with a mask
   test/20000.png   test/20000_GT.png ...     1,004 images, each with a mask""",
-    marker=r"(?:train|test)/\d+_GT\.(?i:png)",
+    marker=r"(?i:(?:train|test)/\d+_GT\.png)",
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
     keeps_publisher_test=True,
     modality="camera, color",
@@ -57,6 +57,10 @@ SOURCE = Source(
         "The class is one: the publisher does not say what kind a defect is.",
         "The copies of image 10301 and of its mask in the publisher's archive are known and not read.",
     ),
+    layouts={"the publisher's: train and test": r"(?P<split>train|test)/.*"},
+    annotation_files={"mask": r"(?:train|test)/.*_GT\.png"},
+    not_read=(NotRead("the publisher's weak labels", r"split_weakly_\d+\.pyb"),),
+    split_folders="train|test",
     # Strips are photographed in one direction under fixed light.
     augmentations=("flip_horizontal", "flip_vertical", "translate", "brightness", "contrast", "gamma", "noise", "blur"),
 )

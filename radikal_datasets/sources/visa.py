@@ -111,7 +111,7 @@ _LIST = "split_csv/1cls.csv"
 
 def _config(name: str) -> Config:
     normal, kinds = _OBJECTS[name]
-    return Config(name, kinds, normal + _ANOMALOUS, files=rf"{name}/.*|split_csv/.*")
+    return Config(name, kinds, normal + _ANOMALOUS, files=rf"(?i:{name}/.*|split_csv/.*)")
 
 
 def _all() -> Config:
@@ -139,7 +139,7 @@ SOURCE = Source(
     Data/Masks/Anomaly/000.png ...    image_anno.csv
   capsules/ ...                       12 objects; any of them may be missing
   split_csv/1cls.csv                  the publisher's split""",
-    marker=rf"(?:{'|'.join(_OBJECTS)})/Data/Images/(?:Normal|Anomaly)/[^/]+\.(?i:jpe?g)",
+    marker=rf"(?i:(?:{'|'.join(_OBJECTS)})/Data/Images/(?:Normal|Anomaly)/[^/]+\.jpe?g)",
     protocols=(RECOMMENDED, OFFICIAL, BY_SHARE),
     modality="camera, color",
     annotations="masks",
@@ -154,6 +154,9 @@ SOURCE = Source(
         "other values along an edge.",
     ),
     # Boards and snacks lie alike below a fixed camera. No flips: print on boards and packages would be mirrored.
+    layouts={"the publisher's: normal and anomalous by object": r"[^/]+/Data/Images/(?P<split>Normal|Anomaly)/.*"},
+    annotation_files={"mask": r"[^/]+/Data/Masks/.*\.png", "list of splits": r"split_csv/1cls\.csv"},
+    part_folders="|".join(_OBJECTS),
     augmentations=("rotation", "translate", "brightness", "contrast", "gamma", "noise", "blur"),
 )
 
@@ -174,6 +177,6 @@ class Visa(MaskBuilder):
 
     def shows(self, found: Found) -> Shows:
         """Return the classes of a mask's values for an image in Anomaly, and nothing for one in Normal."""
-        if found.match["kind"] == "Normal":
+        if found.named["kind"] == "Normal":
             return CLEAN
         return Shows(dict(enumerate(self.SOURCE.config(found.part).classes, start=1)), defective=True)

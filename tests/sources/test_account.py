@@ -13,10 +13,7 @@ from radikal_datasets import load_dataset
 from radikal_datasets.sources import builder_class, source_names
 from radikal_datasets.verification import verify
 
-CONFIG = {"gdxray": "castings", "mvtec_ad": "bottle", "dagm2007": "class8"}
-
-#: Those with layouts as facts of their own; the others are read by declarative bases.
-SIX = ["dagm2007", "deeppcb", "gdxray", "mvtec_ad", "neu_det", "severstal"]
+CONFIG = {"gdxray": "castings", "mvtec_ad": "bottle", "dagm2007": "class8", "visa": "candle"}
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ def boxes(rows: dict[str, tuple[str, list]]) -> dict[str, tuple[str, list]]:
     return {name: (split, [one.box for one in instances]) for name, (split, instances) in rows.items()}
 
 
-@pytest.mark.parametrize("source", SIX)
+@pytest.mark.parametrize("source", source_names())
 def test_a_clean_tree_is_accounted_for(source: str, tree) -> None:
     result = found(source, tree(source))
     assert result.exit_code == 0
@@ -107,7 +104,7 @@ def test_neu_det_with_other_split_folders_has_the_same_rows(other: str, tree, tm
     assert ids("neu_det", root / "new", tmp_path) == before
 
 
-@pytest.mark.parametrize("source", SIX)
+@pytest.mark.parametrize("source", source_names())
 def test_letter_case_of_folders_changes_nothing(source: str, tree, tmp_path: Path) -> None:
     root = tree(source)
     before = ids(source, root, tmp_path)
@@ -116,7 +113,9 @@ def test_letter_case_of_folders_changes_nothing(source: str, tree, tmp_path: Pat
     assert boxes(ids(source, root, tmp_path)) == boxes(before)
 
 
-@pytest.mark.parametrize(("source", "folder"), [("gdxray", "Castings"), ("mvtec_ad", "bottle"), ("dagm2007", "Class8")])
+@pytest.mark.parametrize(
+    ("source", "folder"), [("gdxray", "Castings"), ("mvtec_ad", "bottle"), ("dagm2007", "Class8"), ("visa", "candle")]
+)
 def test_a_part_alone_and_parts_apart(source: str, folder: str, tree, tmp_path: Path) -> None:
     root = tree(source)
     before = ids(source, root, tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +27,8 @@ class Found:
     Attributes:
         tree: the raw tree.
         part: the configuration.
-        match: of `IMAGE`; its named groups say what the path says.
+        match: of `IMAGE`.
+        named: what the path says: the named groups of `match`; where the pattern lists words, in the pattern's case.
         annotation: posix path of its mask or XML file; None if there is none.
     """
 
@@ -35,13 +36,14 @@ class Found:
     part: str
     match: re.Match[str]
     annotation: str | None
+    named: Mapping[str, str]
 
 
 class PairedBuilder(InspectionBuilder):
     """Reader of images with one annotation file each; derive from `MaskBuilder` or `VocBuilder`.
 
-    In the patterns `{part}` stands for the configuration's name. They match posix paths below the root completely, and
-    an image is never a file that also matches `ANNOTATION`.
+    In the patterns `{part}` stands for the configuration's name. They match posix paths below the root completely, in
+    any letter case, and an image is never a file that also matches `ANNOTATION`.
     """
 
     #: Regular expression of the images, with named groups.
@@ -86,9 +88,10 @@ class PairedBuilder(InspectionBuilder):
                 if len(own) > 1:
                     remedy = "Keep the correct one of the two."
                     raise MalformedAnnotationError(own[1], f"{path} already has {own[0]}", remedy)
-                image_id = f"{self.SOURCE.name}/{self.ID.format(part=part, **match.groupdict())}"
+                named = self._named(match)
+                image_id = f"{self.SOURCE.name}/{self.ID.format(part=part, **named)}"
                 example = Example(image_id, path, *image_size(tree, path), publisher_split=split)
-                self.annotate(example, Found(tree, part, match, own[0] if own else None), report)
+                self.annotate(example, Found(tree, part, match, own[0] if own else None, named), report)
                 yield example
         for key in sorted(files.keys() - paired):
             for path in files[key]:
@@ -99,8 +102,16 @@ class PairedBuilder(InspectionBuilder):
             listed.count_missing_images(report)
 
     def pattern(self, pattern: str, part: str) -> str:
-        """Return a pattern of one configuration."""
-        return pattern.replace("{part}", re.escape(part))
+        """Return a pattern of one configuration, for any letter case."""
+        return f"(?i:{pattern.replace('{part}', re.escape(part))})"
+
+    def _named(self, match: re.Match[str]) -> dict[str, str]:
+        """Return the named groups of an image; a group of listed words in the case in which `IMAGE` lists them."""
+        named = {name: value or "" for name, value in match.groupdict().items()}
+        for name, words in re.findall(r"\(\?P<(\w+)>([\w|-]+)\)", self.IMAGE):
+            listed = {word.casefold(): word for word in words.split("|")}
+            named[name] = listed.get(named[name].casefold(), named[name])
+        return named
 
     def _key(self, match: re.Match[str]) -> _Key:
         return tuple((match[name] or "").casefold() for name in self.PAIR)

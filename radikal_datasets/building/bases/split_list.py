@@ -56,10 +56,11 @@ class SplitList:
             parts: the names of all configurations.
             report: counts rows that identify no image, and a list that lacks a column.
         """
-        if self.path not in tree:
+        there = next((path for path, _ in tree.matching(f"(?i:{re.escape(self.path)})")), None)
+        if there is None:
             return None
         with report.costs_image():
-            return self._rows(tree.read_text(self.path), part, parts, report)
+            return self._rows(tree.read_text(there), part, parts, report)
         return None
 
     def _rows(self, text: str, part: str, parts: Collection[str], report: Report) -> ListedSplits:
