@@ -104,3 +104,8 @@ def test_a_broken_checkpoint_is_one_message(tiny_config, tmp_path, capsys, broke
     assert train.main([str(tiny_config), "--model_name_or_path", str(folder), "--max_train_steps", "1"]) == 1
     err = capsys.readouterr().err
     assert "error: model_name_or_path: cannot load" in err and str(folder) in err
+
+
+def test_flaws_need_one_class(tiny_config, capsys):
+    assert train.main([str(tiny_config), "--flaws", "0.5", "--max_train_steps", "1"]) == 1
+    assert "flaws is 0.5, but a drawn blob has no class of its own among hole, scratch" in capsys.readouterr().err

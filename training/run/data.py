@@ -108,6 +108,11 @@ def train_loader(split: datasets.Dataset, settings: Settings, accelerator: Accel
         options: other arguments of the loader, such as `mean` and `std`; `target` selects ClassificationLoader.
     """
     augment = augmentation(settings)
+    if augment is not None and augment.flaws and len(names := class_names(split)) > 1:
+        raise SettingsError(
+            f"flaws is {augment.flaws}, but a drawn blob has no class of its own among {', '.join(names[:5])}. Use it "
+            "for sets with one class."
+        )
     loader = _kind(options)(
         split,
         settings.per_device_train_batch_size,
