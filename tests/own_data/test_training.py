@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.own_data.trees import CLASSES, WRITERS
 from tests.training.conftest import TINY
 from training import explain, predict, train
+from training.run.settings import RUN_SETTINGS
+from training.using.saved_run import open_run
 
 pytestmark = pytest.mark.slow
 IMAGES = 18
@@ -33,6 +36,23 @@ def test_a_folder_is_trained_on(trained: Path) -> None:
     assert metrics["training"]["steps"] == 2 and metrics["validation"] and metrics["test"]
     classes = json.loads((trained / "best" / "config.json").read_text(encoding="utf-8"))["id2label"]
     assert sorted(classes.values()) == ["Fleck", "Haarriß", "Kratzer tief"]
+
+
+def test_another_folder_replaces_the_runs_own(trained: Path, tmp_path: Path) -> None:
+    """A run of `train --data-dir FOLDER`, explained or scored on a folder given as its dataset."""
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    own = {"dataset_name": "radikal_datasets/folder", "data_dir": "first"}
+    settings = yaml.safe_load((run / RUN_SETTINGS).read_text(encoding="utf-8"))
+    (run / RUN_SETTINGS).write_text(yaml.safe_dump(settings | own), encoding="utf-8")
+    folder = "radikal_datasets/folder"
+    for given, expected in (
+        ([], (folder, "first")),
+        (["--dataset_name", "second"], ("second", None)),
+        (["--data_dir", "second"], (folder, "second")),
+        (["--dataset_name", "second", "--data_dir", "part"], ("second", "part")),
+    ):
+        found, _, _ = open_run(run, given)
+        assert (found.dataset_name, found.data_dir) == expected
 
 
 @pytest.mark.parametrize("format_", WRITERS)

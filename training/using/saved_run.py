@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from loaders.classification import target_names
 from radikal_datasets.errors import ClassNamesError, RunNotFoundError, TrainingDataError
 from training.run.checkpoints import load_classifier, load_model
 from training.run.data import class_names
-from training.run.settings import RUN_SETTINGS, Settings, parse
+from training.run.settings import RUN_SETTINGS, Settings, command_line, parse, read_yaml
 
 
 def checked_classes(settings: Settings, splits: datasets.DatasetDict, split: str, model: Any) -> list[str]:
@@ -41,6 +42,8 @@ def checked_classes(settings: Settings, splits: datasets.DatasetDict, split: str
 def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
     """Open an output folder and return its settings, best model and image processor.
 
+    Another `--dataset_name` without a `--data_dir` replaces both: the run's `data_dir` lies in the run's own dataset.
+
     Raises:
         RunNotFoundError: the folder holds no run, or a run without a model so far.
     """
@@ -55,6 +58,9 @@ def open_run(run: Path, overrides: list[str]) -> tuple[Settings, Any, Any]:
             "evaluation, after eval_steps steps."
         )
     settings = parse([str(run / RUN_SETTINGS), *overrides])
+    given = command_line(overrides)
+    if "data_dir" not in given and settings.dataset_name != read_yaml(run / RUN_SETTINGS)["dataset_name"]:
+        settings = dataclasses.replace(settings, data_dir=None)
     best = run / "best"
     if settings.task == "classification":
         return settings, load_classifier(best), AutoImageProcessor.from_pretrained(best)
