@@ -101,7 +101,7 @@ def test_every_pair_of_formats_asks_for_the_config(
     root = tmp_path / "x"
     make(root)
     add(root)
-    with pytest.raises(ConfigNameError, match="2 formats: .*format: "):
+    with pytest.raises(ConfigNameError, match=r"2 formats: .*format: "):
         Folder(data_dir=root, cache_dir=tmp_path)
     report = Folder(data_dir=root, config_name=chosen, cache_dir=tmp_path).index().report
     assert report.counts()["other_format"] >= 1
@@ -198,19 +198,20 @@ ODD_NAMES = (
     "ü" * 125 + ".png",  # 254 bytes, 255 with .json
     "e\u0301 zerlegt.png",
     "100%d=1?;'\".png",
-    "\x1b[31mrot.png",
+    "\x1b[31mrot.png",  # no XML can hold this character
 )
 
 
 @pytest.mark.parametrize("format_", WRITERS)
 def test_odd_file_names_in_every_format(format_: str, tmp_path: Path) -> None:
     box = ((CLASSES[0], (10, 8, 30, 20)),)
-    written = [Truth(name, (60 + i, 40), 1, "png", box) for i, name in enumerate(ODD_NAMES)]
+    names = ODD_NAMES[:-1] if format_ in ("voc", "cvat") else ODD_NAMES
+    written = [Truth(name, (60 + i, 40), 1, "png", box) for i, name in enumerate(names)]
     root = write_tree(tmp_path / "Öfen & <Pressen>", format_, written)
     index = Folder(data_dir=root, cache_dir=tmp_path).index()
     assert not index.report.loses_something, index.report.problems
     rows = [example for split in index.splits.values() for example in split]
-    assert sorted(row.width for row in rows) == [60 + i for i in range(len(ODD_NAMES))]
+    assert sorted(row.width for row in rows) == [60 + i for i in range(len(names))]
     assert all(np.allclose(row.instances[0].box, box[0][1], atol=1e-3) for row in rows)
 
 
