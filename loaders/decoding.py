@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 import simplejpeg
-import torch
 from PIL import Image
-from torchvision.transforms import v2
 
 from loaders.arrow import Encoded
+from loaders.resizing import resize_bilinear
 from radikal_datasets.errors import GrayScaleError, UnreadableImageError
 from radikal_datasets.gray_scale import GrayScale, has_deep_pixels, is_deep
 from radikal_datasets.raw.images import MAX_PIXELS
@@ -81,7 +81,7 @@ class Decoder:
             if not _has_exif(data):
                 pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
             if pixels is not None:  # otherwise Pillow reports what is wrong with it
-                return _planes(pixels, color), pixels.shape[:2]
+                return planes_of(pixels, color), pixels.shape[:2]
         return self._by_pillow(data, color)
 
     def decode_onto(self, data: Encoded | None, size: tuple[int, int], target: np.ndarray, how: Resize) -> bool:
@@ -128,7 +128,7 @@ class Decoder:
     def _by_pillow(self, data: memoryview, color: bool) -> tuple[np.ndarray, tuple[int, int]]:
         with Image.open(io.BytesIO(data)) as opened:
             pixels = _pixels_of(upright(opened), self._gray_scale)
-        return _planes(pixels, color), pixels.shape[:2]
+        return planes_of(pixels, color), pixels.shape[:2]
 
     def _room(self, size: tuple[int, int], space: str) -> np.ndarray:
         """Return memory for an image of (height, width)."""
@@ -197,9 +197,7 @@ def resize_into(target: np.ndarray, pixels: np.ndarray, how: Resize) -> None:
     if pixels.shape[:2] == (height, width):
         target[...] = pixels
     elif how == "exact":
-        planes = torch.from_numpy(pixels if pixels.ndim == 3 else pixels[..., None]).permute(2, 0, 1)
-        resized = v2.functional.resize(planes, [height, width], antialias=True)
-        target[...] = resized.permute(1, 2, 0).numpy().reshape(target.shape)
+        target[...] = _exact(pixels, height, width)
     else:
         low, wide = min(pixels.shape[0], height), min(pixels.shape[1], width)
         if pixels.shape[0] < 2 * height and pixels.shape[1] < 2 * width:
@@ -211,13 +209,25 @@ def resize_into(target: np.ndarray, pixels: np.ndarray, how: Resize) -> None:
             cv2.resize(shrunk, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
+def _exact(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize by torchvision if this program uses torch already, else by numpy, which gives the same and is slower."""
+    if "torch" not in sys.modules:
+        return resize_bilinear(pixels, height, width)
+    import torch
+    from torchvision.transforms import v2
+
+    planes = torch.from_numpy(pixels if pixels.ndim == 3 else pixels[..., None]).permute(2, 0, 1)
+    resized = v2.functional.resize(planes, [height, width], antialias=True).permute(1, 2, 0).numpy()
+    return resized if pixels.ndim == 3 else resized[..., 0]
+
+
 def unreadable(image_id: str, data: Encoded | None, found: str) -> UnreadableImageError:
     """Return the error for an unusable image, naming it and its file if there is one."""
     where = f"image {image_id!r} ({data})" if isinstance(data, str) else f"image {image_id!r}"
     return UnreadableImageError(where, found, _REMEDY)
 
 
-def _planes(pixels: np.ndarray, color: bool) -> np.ndarray:
+def planes_of(pixels: np.ndarray, color: bool) -> np.ndarray:
     """Convert (H, W) or (H, W, 3) to the requested planes."""
     if color:
         return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torchvision.ops import batched_nms
 
+from loaders.merging import merge_arrays
 from loaders.records import Window
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -111,37 +113,14 @@ def merge_tiles(
     Returns:
         image_id -> `boxes` in pixels of the entire image, `scores`, `labels`, best first.
     """
-    gathered: dict[str, list[tuple[torch.Tensor, ...]]] = {}
-    for number, one in enumerate(predictions):
-        boxes = torch.as_tensor(one["boxes"], dtype=torch.float32).reshape(-1, 4)
-        top, left, height, width = (int(edge) for edge in one["window"])
-        image_height, image_width = one["image_size"]
-        inner = torch.tensor([left > 0, top > 0, left + width < image_width, top + height < image_height])
-        at_edge = torch.cat([boxes[:, :2] <= 1, boxes[:, 2:] >= torch.tensor([width, height]) - 1], 1)
-        shift = torch.tensor([left, top, left, top], dtype=torch.float32)
-        gathered.setdefault(str(one["image_id"]), []).append(
-            (
-                boxes + shift,
-                torch.as_tensor(one["scores"], dtype=torch.float32),
-                torch.as_tensor(one["labels"], dtype=torch.int64),
-                (at_edge & inner).any(1),
-                torch.full((len(boxes),), number),
-            )
-        )
-    return {image_id: _merged(parts, iou, cut) for image_id, parts in gathered.items()}
+    import torch  # here, so that tiles work without it
+    from torchvision.ops import batched_nms
 
+    def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou: float) -> np.ndarray:
+        return batched_nms(torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(labels), iou).numpy()
 
-def _merged(parts: list[tuple[torch.Tensor, ...]], iou: float, cut: float) -> dict[str, torch.Tensor]:
-    boxes, scores, labels, was_cut, tiles = (torch.cat(column) for column in zip(*parts, strict=True))
-    keep = torch.ones(len(boxes), dtype=torch.bool)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp_min(1e-9)
-    for some in torch.nonzero(was_cut)[:, 0].split(256):  # not all pairs at once: a large image has many thousands
-        low = torch.maximum(boxes[some, None, :2], boxes[None, :, :2])
-        high = torch.minimum(boxes[some, None, 2:], boxes[None, :, 2:])
-        covered = (high - low).clamp_min(0).prod(2) > cut * area[some, None]
-        other = (labels[some, None] == labels) & (tiles[some, None] != tiles) & (scores >= scores[some, None] / 2)
-        # Of two cut boxes that cover each other, the larger one stays.
-        keep[some] = ~(covered & other & (~was_cut | (area > area[some, None]))).any(1)
-    kept = torch.nonzero(keep)[:, 0]
-    kept = kept[batched_nms(boxes[kept], scores[kept], labels[kept], iou)]
-    return {"boxes": boxes[kept], "scores": scores[kept], "labels": labels[kept]}
+    merged = merge_arrays(predictions, iou=iou, cut=cut, suppress=suppress)
+    return {
+        image_id: {name: torch.from_numpy(value) for name, value in found._asdict().items()}
+        for image_id, found in merged.items()
+    }

@@ -14,6 +14,7 @@ from ._when_imported import when_imported
 
 if TYPE_CHECKING:
     from loaders import Augmentation, ClassificationLoader, DetectionLoader
+    from training.using.predictor import Predictor
 
     from .combining import combine
     from .errors import RadikalError
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from .stats.statistics import statistics
     from .verification import verify
 
-#: Public name -> module that defines it. `loaders` needs the extra [train].
+#: Public name -> module that defines it. `loaders` needs the extra [train], `Predictor` [predict] or [train].
 _MODULES = {
     "Augmentation": "loaders",
     "ClassificationLoader": "loaders",
     "DetectionLoader": "loaders",
     "GrayScale": "radikal_datasets.gray_scale",
+    "Predictor": "training.using.predictor",
     "PushResult": "radikal_datasets.hub.push",
     "RadikalError": "radikal_datasets.errors",
     "Source": "radikal_datasets.source",
@@ -59,6 +61,7 @@ __all__ = [
     "ClassificationLoader",
     "DetectionLoader",
     "GrayScale",
+    "Predictor",
     "PushResult",
     "RadikalError",
     "Source",
@@ -86,10 +89,13 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        if module != "loaders" or error.name is None or error.name.startswith(("loaders", "radikal_datasets")):
+        extra = {"loaders": "train", "training.using.predictor": "predict"}.get(module)
+        ours = ("loaders", "training", "radikal_datasets")
+        if extra is None or error.name is None or error.name.startswith(ours):
             raise
         raise ModuleNotFoundError(
-            f"{name} needs {error.name}, which is not installed: pip install 'radikal-datasets[train]'", name=error.name
+            f"{name} needs {error.name}, which is not installed: pip install 'radikal-datasets[{extra}]'",
+            name=error.name,
         ) from error
     globals()[name] = value
     return value

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
-from datasets import Dataset, Image, IterableDataset
 
 from .errors import GrayScaleError
 from .raw.images import is_deep
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
 
 #: Images that are decoded to find the scale of a dataset, spread evenly over it.
 SAMPLED = 64
@@ -105,6 +107,8 @@ class GrayScale:
     @classmethod
     def stated_by(cls, dataset: Dataset | IterableDataset) -> GrayScale | None:
         """Return the scale that is stored with a dataset; None if there is none."""
+        from datasets import Image
+
         feature = (dataset.features or {}).get("image")
         return cls.parse(feature.id) if isinstance(feature, Image) else None
 

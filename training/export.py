@@ -39,6 +39,7 @@ from training.models.gray_scale import stored_gray_scale
 from training.run.arguments import export_parser
 from training.using.onnx_comparison import compared, on_canvas, samples_to_compare
 from training.using.onnx_module import ExportedDetector
+from training.using.torch_detector import trained_resize, trained_tiles
 from training.using.trained_model import OpenedModel, open_model
 
 #: Largest difference from torch when both get the same pixels; boxes in pixels of the model's canvas.
@@ -119,10 +120,14 @@ def metadata(opened: OpenedModel) -> dict[str, str]:
     """Return the file's metadata, as text; `classes`, `image_size` (height, width) and `gray_scale` are JSON.
 
     `gray_scale` is there if the model was trained on images of more than 8 bits: [low, high], see `GrayScale`.
+    `tile_size` (height, width; JSON) and `tile_overlap` are there if it was trained on tiles, and `resize` says how its
+    images were resized; for `Predictor`.
     """
     threshold = {} if opened.threshold is None else {"threshold": f"{opened.threshold:.6g}"}
     scale = stored_gray_scale(opened.model)
     gray_scale = {} if scale is None else {"gray_scale": json.dumps(scale.to_list())}
+    tiles = trained_tiles(opened.settings)
+    shape = {} if tiles is None else {"tile_size": json.dumps(tiles.shape), "tile_overlap": f"{tiles.overlap:.6g}"}
     return {
         "classes": json.dumps(opened.class_names),
         "image_size": json.dumps(opened.canvas),
@@ -130,6 +135,8 @@ def metadata(opened: OpenedModel) -> dict[str, str]:
         "channels": opened.channels,
         **threshold,
         **gray_scale,
+        "resize": trained_resize(opened),
+        **shape,
         "radikal_datasets": radikal_datasets.__version__,
         "transformers": transformers.__version__,
         "torch": torch.__version__,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,7 @@ import pytest
 from radikal_datasets.errors import BadFileError, ConfigNameError, LayoutError, OwnDataError
 from radikal_datasets.sources.folder import Folder
 from radikal_datasets.verification import verify
-from tests.own_data.bad_folders import (
-    BOX,
-    CASES,
-    coco,
-    cvat,
-    images,
-    labelme,
-    metadata,
-    studio,
-    table,
-    voc,
-    voc_object,
-    yolo,
-)
-from tests.own_data.trees import CLASSES, WRITERS, Truth, write_tree
+from tests.own_data.bad_folders import BOX, CASES, coco, cvat, images, table
 
 
 def found(root: Path, kind: str) -> list:
@@ -83,28 +68,6 @@ def test_two_formats_in_one_tree_ask_for_the_config(tmp_path: Path) -> None:
     assert Folder(data_dir=root, cache_dir=tmp_path).config.name == "voc"
     with pytest.raises(ConfigNameError, match="no config 'kitti'"):
         Folder(data_dir=root, config_name="kitti", cache_dir=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("make", "add", "chosen"),
-    [
-        (lambda r: yolo(r, ""), lambda r: coco(r, BOX), "coco"),
-        (lambda r: voc(r, ""), lambda r: table(r, "a.png,1,1,5,5,dent"), "table"),
-        (lambda r: cvat(r, ""), lambda r: metadata(r, '{"file_name": "a.png"}'), "cvat"),
-        (labelme, lambda r: voc(r, voc_object(2, 2, 9, 9)), "labelme"),
-        (studio, lambda r: coco(r, BOX), "label_studio"),
-    ],
-)
-def test_every_pair_of_formats_asks_for_the_config(
-    make: Callable[[Path], Path], add: Callable[[Path], Path], chosen: str, tmp_path: Path
-) -> None:
-    root = tmp_path / "x"
-    make(root)
-    add(root)
-    with pytest.raises(ConfigNameError, match=r"2 formats: .*format: "):
-        Folder(data_dir=root, cache_dir=tmp_path)
-    report = Folder(data_dir=root, config_name=chosen, cache_dir=tmp_path).index().report
-    assert report.counts()["other_format"] >= 1
 
 
 def test_a_folder_without_annotations_says_what_is_read(tmp_path: Path) -> None:
@@ -163,64 +126,6 @@ def test_many_classes(tmp_path: Path) -> None:
     assert len(builder.class_names) == 40_000
     labels = {i.label for rows in builder.index().splits.values() for e in rows for i in e.instances}
     assert labels == {"Klasse 1", "Klasse 39999"}
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda root, names: yolo(root, f"{len(names) - 1} .5 .5 .1 .1\n", "".join(f"{name}\n" for name in names)),
-        lambda root, names: (
-            cvat(root, f'<box label="{names[-1]}" xtl="1" ytl="1" xbr="9" ybr="9"/>'),
-            (root / "annotations.xml").write_text(
-                (root / "annotations.xml")
-                .read_text()
-                .replace("<labels>", "<labels>" + "".join(f"<label><name>{name}</name></label>" for name in names))
-            ),
-        )[0],
-        lambda root, names: (
-            table(root, f"a.png,1,1,5,5,{names[-1]}"),
-            (root / "radikal.yaml").write_text(json.dumps({"classes": [*names, "dent"]})),
-        )[0],
-    ],
-)
-def test_many_classes_in_other_formats(make: Callable[[Path, list[str]], Path], tmp_path: Path) -> None:
-    root = make(tmp_path / "x", [f"Klasse {number}" for number in range(40_000)])
-    builder = Folder(data_dir=root, cache_dir=tmp_path)
-    assert len(builder.class_names) in (40_000, 40_001)
-    labels = {i.label for rows in builder.index().splits.values() for e in rows for i in e.instances}
-    assert "Klasse 39999" in labels
-
-
-ODD_NAMES = (
-    "Zeile\neins.png",
-    "<b>fett&amp;.png",
-    "Riß  mit   Leerzeichen.png",
-    "ü" * 125 + ".png",  # 254 bytes, 255 with .json
-    "e\u0301 zerlegt.png",
-    "100%d=1?;'\".png",
-    "\x1b[31mrot.png",  # no XML can hold this character
-)
-
-
-@pytest.mark.parametrize("format_", WRITERS)
-def test_odd_file_names_in_every_format(format_: str, tmp_path: Path) -> None:
-    box = ((CLASSES[0], (10, 8, 30, 20)),)
-    names = ODD_NAMES[:-1] if format_ in ("voc", "cvat") else ODD_NAMES
-    written = [Truth(name, (60 + i, 40), 1, "png", box) for i, name in enumerate(names)]
-    root = write_tree(tmp_path / "Öfen & <Pressen>", format_, written)
-    index = Folder(data_dir=root, cache_dir=tmp_path).index()
-    assert not index.report.loses_something, index.report.problems
-    rows = [example for split in index.splits.values() for example in split]
-    assert sorted(row.width for row in rows) == [60 + i for i in range(len(names))]
-    assert all(np.allclose(row.instances[0].box, box[0][1], atol=1e-3) for row in rows)
-
-
-def test_a_name_of_255_bytes(tmp_path: Path) -> None:
-    name = "ü" * 125 + "a.png"
-    assert len(name.encode()) == 255
-    root = table(tmp_path / "x", f"{name},1,1,5,5,dent")
-    (root / "a.png").rename(root / name)
-    assert verify("folder", data_dir=root).exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["Zeile\neins.png", "<b>fett&amp;.png", "ü" * 120 + ".png", "é.png", "100%d=1?.png"])

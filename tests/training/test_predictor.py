@@ -1,0 +1,359 @@
+"""`Predictor`: the same detections by torch, by an ONNX file and by predict.py, whatever is delivered."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import radikal_datasets
+from loaders.merging import merge_arrays
+from loaders.resizing import resize_bilinear
+from loaders.tiling import Tiling, merge_tiles
+from radikal_datasets.errors import ImageFileError, ModelError, RunNotFoundError, SettingsError
+from radikal_datasets.gray_scale import GrayScale
+from tests.training.conftest import ROOT
+from tests.training.saved_runs import NAMES, SIZE, drawn, write_run
+from training.export import _write
+from training.predict import tiling
+from training.run.checkpoints import save_model
+from training.using.image_files import ImageFile
+from training.using.inference import detect_defects
+from training.using.onnx_module import ExportedDetector
+from training.using.prediction import Prediction
+from training.using.predictor import Predictor
+from training.using.trained_model import open_model
+
+BOX, SCORE = 0.5, 1e-3
+THRESHOLD = 0.3
+#: name -> (family, channels, bits of the training images, edges of its tiles)
+KINDS: dict[str, tuple[str, str, int, list[int] | None]] = {
+    "rt_detr": ("rt_detr_v2", "rgb", 8, None),
+    "rt_detr-12-bits": ("rt_detr_v2", "gray", 12, None),
+    "rt_detr-tiles": ("rt_detr_v2", "rgb", 8, [70, 90]),
+    "rt_detr-pairs": ("rt_detr_v2", "pair", 8, None),
+    "dense": ("dense", "rgb", 8, None),
+    "dense-16-bits-tiles": ("dense", "gray", 16, [70, 90]),
+    "dense-pairs-tiles": ("dense", "pair", 8, [70, 90]),
+}
+SEEDS = st.integers(0, 2**32 - 1)
+SIZES = st.tuples(st.integers(40, 150), st.integers(40, 190))
+usual = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Made:
+    """A run, its ONNX file, and predictors of both."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        family, self.channels, self.bits, tile_size = KINDS[kind]
+        self.run, self.file = folder / "run", folder / "model.onnx"
+        write_run(self.run, model_type=family, channels=self.channels, threshold=THRESHOLD, tile_size=tile_size)
+        opened = open_model(self.run)
+        if self.bits > 8 or family == "dense":
+            if self.bits > 8:
+                opened.model.config.radikal_gray_scale = GrayScale.of_bits(self.bits).to_list()
+            if family == "dense":  # the order of its scores decides which duplicates remain: they must not be tied
+                head: Any = opened.model.get_submodule("class_head")
+                head.weight.data *= 3000
+                head.bias.data.fill_(-2)
+            save_model(opened.model, opened.processor, self.run / "best")
+            opened = open_model(self.run)
+        _write(ExportedDetector(opened).eval(), opened, self.file, None)
+        self.torch, self.onnx = Predictor(self.run), Predictor(self.file)
+
+    def image(self, seed: int, size: tuple[int, int]) -> np.ndarray:
+        """Of the bit depth and colors of the training images."""
+        image = drawn(seed, size, color=self.channels == "rgb")
+        if self.bits == 8:
+            return image
+        noise = np.random.default_rng(seed).integers(0, 1 << (self.bits - 8), size)
+        return ((image[..., 0].astype(np.uint16) << (self.bits - 8)) + noise).astype(np.uint16)
+
+    def template(self, image: np.ndarray, seed: int) -> np.ndarray | None:
+        return drawn(seed + 1, image.shape[:2], color=False) if self.channels == "pair" else None
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    known: dict[str, Made] = {}
+
+    def make(kind: str) -> Made:
+        if kind not in known:
+            known[kind] = Made(tmp_path_factory.mktemp(kind), kind)
+        return known[kind]
+
+    return make
+
+
+def as_file(image: np.ndarray, file: Path) -> Path:
+    Image.fromarray(image).save(file)
+    return file
+
+
+def assert_same(one: Any, other: Any, threshold: float = THRESHOLD) -> None:
+    """Each detection of one, apart from those at the very threshold, is one of the other."""
+    for left, right in ((one, other), (other, one)):
+        boxes, scores, labels = np.array(right.boxes).reshape(-1, 4), np.array(right.scores), np.array(right.labels)
+        for box, score, label in zip(left.boxes, left.scores, left.labels, strict=True):
+            if score > threshold + SCORE:
+                near = (np.abs(boxes - box).max(1) <= BOX) & (np.abs(scores - score) <= SCORE) & (labels == label)
+                assert near.any(), (box, score, label, right)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_torch_onnx_and_predict_find_the_same(kind, made, tmp_path):
+    one = made(kind)
+    opened = open_model(one.run)
+    found: list[int] = []
+
+    @usual
+    @given(seed=SEEDS, size=SIZES)
+    def check(seed, size):
+        image = one.image(seed, size)
+        template = one.template(image, seed)
+        by_torch, by_onnx = one.torch(image, template), one.onnx(image, template)
+        assert_same(by_torch, by_onnx)
+        file = as_file(image, tmp_path / "image.png")
+        reference = None if template is None else as_file(template, tmp_path / "template.png")
+        listed = ImageFile(file.name, file, reference)
+        (wanted,) = detect_defects(opened, [listed], THRESHOLD, tiles=tiling(opened, None, None)).detections
+        assert wanted.size == by_torch.size == by_onnx.size == size[::-1]
+        for got in (by_torch, by_onnx, one.torch(file, reference), one.onnx(file, reference)):
+            assert_same(wanted, got)
+            assert got.verdict == ("bad" if wanted.scores else "good")
+            assert got.names == [NAMES[label] for label in got.labels]
+        found.append(len(wanted.scores))
+
+    check()
+    assert sum(found) > 0
+
+
+def test_best_of_a_run_and_facts(made):
+    one = made("rt_detr-tiles")
+    best = Predictor(one.run / "best")
+    image = one.image(3, (150, 190))
+    assert_same(one.torch(image), best(image))
+    for predictor in (one.torch, one.onnx, best):
+        facts = predictor.facts
+        assert (facts.class_names, facts.canvas, facts.tiles) == (NAMES, SIZE, Tiling((70, 90), 0.2))
+        assert (facts.threshold, facts.resize, facts.device, predictor.threshold) == (
+            THRESHOLD,
+            "exact",
+            "cpu",
+            THRESHOLD,
+        )
+    assert radikal_datasets.Predictor is Predictor
+
+
+@pytest.mark.parametrize("which", ["torch", "onnx"])
+def test_everything_that_can_be_delivered(which, made, tmp_path):
+    predictor = getattr(made("rt_detr"), which)
+    pixels = drawn(5)
+    file = as_file(pixels, tmp_path / "a.png")
+    wanted = predictor(pixels)
+    assert wanted.boxes
+    alpha = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    floats = pixels / np.float32(255)
+    deep = pixels.astype(np.uint16) * 257
+    delivered = [file, str(file), file.read_bytes(), memoryview(file.read_bytes()), Image.open(file), alpha, floats]
+    for image in [*delivered, deep, pixels[::-1][::-1]]:
+        assert predictor(image) == wanted
+    gray = drawn(5, color=False)
+    for image in (gray[..., 0], gray[..., :1], Image.fromarray(gray[..., 0])):
+        assert predictor(image) == predictor(gray)
+
+
+@pytest.mark.parametrize("which", ["torch", "onnx"])
+def test_exif_orientation_is_applied(which, made, tmp_path):
+    predictor, pixels = getattr(made("rt_detr"), which), drawn(6)
+    exif = Image.Exif()
+    exif[274] = 6  # the camera was turned: rows are columns
+    Image.fromarray(np.rot90(pixels)).save(tmp_path / "turned.png", exif=exif)
+    turned = predictor(tmp_path / "turned.png")
+    assert turned.size == (pixels.shape[1], pixels.shape[0]) and turned.boxes
+    assert turned == predictor(pixels)
+    with Image.open(tmp_path / "turned.png") as opened:
+        assert predictor(opened) == turned
+
+
+@pytest.mark.parametrize("kind", ["rt_detr", "dense-pairs-tiles"])
+def test_batches_are_in_order_and_stream(kind, made):
+    one = made(kind)
+    images = [one.image(i, (60 + 17 * i, 150 - 9 * i)) for i in range(7)]
+    templates = [one.template(image, i) for i, image in enumerate(images)]
+    pairs = one.channels == "pair"
+    for predictor in (one.torch, one.onnx):
+        wanted = [predictor(image, template) for image, template in zip(images, templates, strict=True)]
+        for size in (1, 3, 100):
+            got = list(predictor.batch(images, templates if pairs else None, batch_size=size))
+            assert [found.size for found in got] == [found.size for found in wanted]
+            for left, right in zip(got, wanted, strict=True):
+                assert_same(left, right)
+    taken: list[int] = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield images[0]
+
+    again = (templates[0] for _ in iter(int, 1)) if pairs else None
+    stream = one.torch.batch(endless(), again, batch_size=2)
+    next(stream)
+    assert len(taken) <= 2
+
+
+def test_what_cannot_be_used_is_named(made, tmp_path):
+    rgb, pair, deep = (made(kind) for kind in ("rt_detr", "rt_detr-pairs", "rt_detr-12-bits"))
+    (tmp_path / "torn.png").write_bytes(as_file(drawn(1), tmp_path / "a.png").read_bytes()[:600])
+    (tmp_path / "text.jpg").write_text("no image")
+    bad = [
+        (tmp_path / "torn.png", "torn.png"),
+        (tmp_path / "text.jpg", "no image header"),
+        (tmp_path / "missing.png", "No such file"),
+        (b"\xff\xd8\xff", "3 bytes"),
+        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros(4, np.uint8), "shape"),
+        (np.zeros((0, 4), np.uint8), "shape"),
+        (np.zeros((4, 4), bool), "bool"),
+        (drawn(1).astype(np.float32), "from 0 to 1"),
+        ((drawn(1)[..., 0].astype(np.uint16)), "gray scale"),
+    ]
+    for predictor in (rgb.torch, rgb.onnx):
+        for image, text in bad:
+            with pytest.raises(ImageFileError, match=text):
+                predictor(image)
+        with pytest.raises(ImageFileError, match="does not use templates"):
+            predictor(drawn(1), drawn(2))
+    with pytest.raises(ImageFileError, match="reference="):
+        pair.onnx(drawn(1))
+    with pytest.raises(ImageFileError, match="its template"):
+        pair.onnx(drawn(1), tmp_path / "torn.png")
+    with pytest.raises(ImageFileError, match="the model's gray scale is from 0 to 4095"):
+        deep.onnx(drawn(1)[..., 0] / 255)
+    with pytest.raises(RunNotFoundError):
+        Predictor(tmp_path / "missing.onnx")
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(ModelError, match="onnxruntime"):
+        Predictor(tmp_path / "text.onnx")
+    with pytest.raises(SettingsError, match="threshold"):
+        Predictor(rgb.file, threshold=2)
+
+
+def test_without_an_operating_point_there_is_no_verdict(tmp_path):
+    run = write_run(tmp_path / "run")
+    predictor = Predictor(run)
+    assert predictor.threshold == 0.3 and predictor(drawn(5)).verdict is None
+    assert Predictor(run, threshold=0.05)(drawn(5)).verdict == "bad"
+    assert Predictor(run, threshold=1.0)(drawn(5)).verdict == "good"
+
+
+def test_json_of_a_prediction():
+    one = Prediction((7, 5), [[1.004, 2, 3, 4.5]], [0.12345678], [2], ["dent"], 0.1, "bad")
+    detections = [{"name": "dent", "label": 2, "score": 0.123457, "box": [1.0, 2, 3, 4.5]}]
+    assert json.loads(json.dumps(one.to_dict())) == {
+        "verdict": "bad",
+        "width": 7,
+        "height": 5,
+        "detections": detections,
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, shape=st.tuples(st.integers(1, 90), st.integers(1, 300)), color=st.booleans())
+def test_resizing_without_torch_equals_torchvision(seed, shape, color):
+    from torchvision.transforms import v2
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (*shape, 3) if color else shape, dtype=np.uint8)
+    planes = torch.from_numpy(pixels if color else pixels[..., None]).permute(2, 0, 1)
+    wanted = v2.functional.resize(planes, list(SIZE), antialias=True).permute(1, 2, 0).numpy()
+    off = np.abs(resize_bilinear(pixels, *SIZE).astype(int) - (wanted if color else wanted[..., 0]))
+    assert off.max() <= (torch.backends.cpu.get_cpu_capability() == "DEFAULT")  # torch has no such kernel there
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, size=st.tuples(st.integers(60, 400), st.integers(60, 400)), edge=st.integers(40, 150))
+def test_merging_without_torch_equals_torchvision(seed, size, edge):
+    rng, parts = np.random.default_rng(seed), []
+    for window in Tiling(edge, 0.3).windows(size):
+        count, limit = int(rng.integers(0, 40)), np.array([window[3], window[2]])
+        low = rng.uniform(0, 0.8, (count, 2)) * limit
+        boxes = np.concatenate([low, np.minimum(low + rng.uniform(2, 60, (count, 2)), limit)], 1)
+        part = {"boxes": boxes.tolist(), "scores": rng.random(count), "labels": rng.integers(0, 3, count)}
+        parts.append({"image_id": "one", "window": window, "image_size": size, **part})
+    wanted, got = merge_tiles(parts)["one"], merge_arrays(parts)["one"]
+    for name in ("boxes", "scores", "labels"):
+        assert np.array_equal(wanted[name].numpy(), getattr(got, name))
+
+
+WITHOUT_TORCH = """
+import importlib.machinery, json, sys
+
+REFUSED = ("torch", "torchvision", "timm", "transformers", "accelerate")
+find = importlib.machinery.PathFinder.find_spec
+
+class Found(importlib.machinery.PathFinder):
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return None if name.partition(".")[0] in REFUSED else find(name, path, target)
+
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Found
+"""
+
+
+def without_torch(code: str, *arguments: str, **options) -> subprocess.CompletedProcess:
+    """Run Python code that finds torch and its relatives as little as if they were not installed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH + code, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        **options,
+    )
+
+
+def test_an_onnx_file_needs_no_torch(made, tmp_path):
+    kinds = ("rt_detr", "dense-16-bits-tiles", "dense-pairs-tiles")
+    cases = []
+    for kind in kinds:
+        one = made(kind)
+        image = one.image(8, (130, 170))
+        template = one.template(image, 8)
+        files = [as_file(image, tmp_path / f"{kind}.png")]
+        files += [] if template is None else [as_file(template, tmp_path / f"{kind}-template.png")]
+        cases.append([str(one.file), *map(str, files)])
+    code = """
+from radikal_datasets import Predictor
+for model, *files in json.loads(sys.argv[1]):
+    print(json.dumps(Predictor(model)(*files).to_dict()))
+assert not {"torch", "transformers", "torchvision", "timm", "accelerate"} & set(sys.modules)
+try:
+    Predictor(sys.argv[2])
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = without_torch(code, json.dumps(cases), str(made("rt_detr").run))
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert last.startswith("ModelError") and "radikal-datasets[train]" in last
+    for kind, case, line in zip(kinds, cases, lines, strict=True):
+        assert json.loads(line) == made(kind).onnx(*case[1:]).to_dict()
