@@ -74,6 +74,12 @@ KINDS = _kinds(
         Effect.NOTED,
         "images of different bit depths on one scale: some are nearly black; convert them to one depth",
     ),
+    ("deep_colors", Effect.NOTED, "colors of 16 bits: the upper 8 bits are read"),
+    (
+        "few_color_levels",
+        Effect.MISREAD,
+        "colors of 10 to 14 bits in files of 16, of which only the upper 8 bits are read: convert them to 8 bits",
+    ),
     ("few_gray_levels", Effect.MISREAD, "the scale leaves too few gray levels: state a window in radikal.yaml"),
     ("empty_box", Effect.BOX_LOST, "no part of the box lies inside the image: dropped"),
     (

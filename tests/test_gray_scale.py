@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from radikal_datasets.leaks.identical import look_at_all
 from radikal_datasets.leaks.image_set import of_rows
 from radikal_datasets.prepared.manifest import Manifest
 from radikal_datasets.preview.chosen_images import choose
+from radikal_datasets.sources.folder import Folder
 from radikal_datasets.stats.statistics import statistics
 
 RAMP = np.tile(np.arange(256), (16, 1))
@@ -169,6 +172,40 @@ def test_images_without_levels_are_no_error() -> None:
 def test_mixed_depths_are_counted() -> None:
     levels = levels_of([of_depth(RAMP, 16), of_depth(RAMP, 12), of_depth(RAMP, 12)])
     assert levels is not None and levels.problem(levels.scale()) == "" and levels.too_dark(levels.scale()) == 2
+
+
+def color_png(pixels: np.ndarray) -> bytes:
+    """Encode colors of 16 bits, which Pillow cannot write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width, bands = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6, 2: 4}[bands], 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("bands", [2, 3, 4])
+@pytest.mark.parametrize(("bits", "exit_code"), [(10, 1), (12, 1), (14, 1), (16, 0)])
+def test_colors_of_16_bits_are_reported_and_a_loss_if_dark(
+    bits: int, exit_code: int, bands: int, tmp_path: Path
+) -> None:
+    pixels = np.repeat(RAMP[..., None], bands, axis=-1) << (bits - 8)
+    root = own_set(tmp_path / "parts", {f"{i}.png": color_png(np.roll(pixels, i, axis=1)) for i in range(6)})
+    result = verify("folder", data_dir=root)
+    assert result.exit_code == exit_code
+    kind = "few_color_levels" if exit_code else "deep_colors"
+    counts = Folder(data_dir=root, cache_dir=tmp_path).index().report.counts()
+    assert counts[kind] == 6
+
+
+def test_mixed_depths_say_what_to_do(tmp_path: Path) -> None:
+    files = {f"{i}.png": of_depth(np.roll(RAMP, i, axis=1), (12, 16)[i % 2]) for i in range(6)}
+    report = Folder(data_dir=own_set(tmp_path / "parts", files), cache_dir=tmp_path).index().report
+    (problem,) = [problem for problem in report.problems if problem.kind == "mixed_gray_levels"]
+    assert problem.count == 3 and "multiply by 16" in problem.found
 
 
 # --- stored with the set, and the same everywhere ---------------------------------------------------------------------

@@ -52,8 +52,8 @@ class ImageHeader:
 def image_size(tree: Tree, path: str) -> tuple[int, int]:
     """Return width and height in pixels as stored, from the header.
 
-    More than 8 bits are noted in `Tree.deep`, an EXIF orientation in `Tree.orientations`: the builder turns sizes and
-    boxes by it, after they are parsed.
+    More than 8 bits are noted in `Tree.deep` or `Tree.deep_color`, an EXIF orientation in `Tree.orientations`: the
+    builder turns sizes and boxes by it, after they are parsed.
 
     Raises:
         UnreadableImageError: no such file, no known header, no end marker (a truncated copy), or over `MAX_PIXELS`.
@@ -73,6 +73,8 @@ def image_header(tree: Tree, path: str) -> ImageHeader:
             tree.orientations[path] = orientation
         if is_deep(image):
             tree.deep.add(path)
+        elif has_deep_colors(image):
+            tree.deep_color.add(path)
         # Pillow turns a TIFF itself, and states the size that it will have.
         turned = image.format == "TIFF" and orientation in TURNED
         width, height = image.size
@@ -82,6 +84,11 @@ def image_header(tree: Tree, path: str) -> ImageHeader:
 def is_deep(image: PIL.Image.Image) -> bool:
     """Return whether an image has gray levels of more than 8 bits: 16 or 32 bits, or floats."""
     return image.mode[0] in "IF"
+
+
+def has_deep_colors(image: PIL.Image.Image) -> bool:
+    """Return whether a file holds colors, or gray with transparency, of 16 bits, of which Pillow keeps the upper 8."""
+    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
 
 
 @contextmanager

@@ -42,6 +42,7 @@ class Tree:
         unsafe: links and archive members that lead out of the tree: listed, never read.
         orientations: image -> EXIF orientation, of those images looked at that are not stored as they are displayed.
         deep: images of more than 8 bits, of those looked at.
+        deep_color: color images of 16 bits, of those looked at; only the upper 8 are decoded.
         prefix: of the root below the location that was given; ends in a slash or is empty.
         outside: files at that location outside the root.
         accounted_for: files that were opened, or that a source has reported; no source uses any other file.
@@ -54,6 +55,7 @@ class Tree:
         self.accounted_for: set[str] = set()
         self.orientations: dict[str, int] = {}
         self.deep: set[str] = set()
+        self.deep_color: set[str] = set()
         self.prefix = ""
         self.outside: list[str] = []
         self._stored: dict[str, str] = {}  # path below the root -> path below `_prefix`, where the two differ
