@@ -4,9 +4,11 @@ python training/predict.py outputs/neu_det IMAGES --output found              a 
 python training/predict.py outputs/neu_det a.png b.png --output found --threshold 0.5
 python training/predict.py outputs/deeppcb BOARDS --references TEMPLATES --output found
 
+python training/predict.py neu_det.onnx --watch CAMERA --csv found.csv           files as they arrive, a JSON line each
+
 The output folder gets predictions.json (COCO results), images.json (the images and categories they refer to),
 overlays/ (the images with the detections drawn in) and index.html. Exit code: 0 all images were processed, 3 some
-images could not be read and are listed, 1 an error.
+images could not be read and are listed, 1 an error. With --exit-code, 4: a detection in at least one image.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
@@ -26,18 +29,19 @@ if __name__ == "__main__":
 # As in train.py: OpenMP reads it when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from transformers.utils import logging as transformers_logging
-
-from loaders import Tiling
+from loaders.tiling import Tiling
 from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
 from radikal_datasets.files import refuse_inside
 from training.run.arguments import DEFAULT_THRESHOLD, predict_parser
 from training.using.image_files import ImageFile, find_images, find_references
-from training.using.inference import InferenceResult, detect_defects
-from training.using.results import PREDICTIONS, write_gallery, write_overlays, write_results
-from training.using.trained_model import OpenedModel, open_model
+from training.using.watch_command import watch
 
-PARTLY = 3  # exit code
+if TYPE_CHECKING:  # torch and its relatives are imported when needed: --watch with an ONNX file works without them
+    from training.using.inference import InferenceResult
+    from training.using.trained_model import OpenedModel
+
+PARTLY, FOUND = 3, 4  # exit codes
+_PREDICTIONS = "predictions.json"
 
 
 def predict(
@@ -61,6 +65,9 @@ def predict(
         OutputError: the output folder holds something other than predictions.
         ImageFileError: no image can be read.
     """
+    from training.using.inference import detect_defects
+    from training.using.results import write_gallery, write_overlays, write_results
+
     _make_room(output)
     result = detect_defects(opened, images, threshold, tiles=tiles, batch_size=batch_size)
     write_results(output, result, opened.class_names)
@@ -72,7 +79,7 @@ def predict(
 def _make_room(output: Path) -> None:
     """Remove older predictions; refuse a folder with anything else."""
     if output.exists():
-        if not output.is_dir() or (any(output.iterdir()) and not (output / PREDICTIONS).is_file()):
+        if not output.is_dir() or (any(output.iterdir()) and not (output / _PREDICTIONS).is_file()):
             raise OutputError(f"{output} holds something other than predictions. Choose another --output.")
         shutil.rmtree(output / "overlays", ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
@@ -106,8 +113,18 @@ def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tili
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     known = predict_parser().parse_args(arguments)
+    if known.watch is not None:
+        return watch(known)
+    if not known.images or known.output is None:
+        predict_parser().error("IMAGES and --output are required without --watch.")
+    from transformers.utils import logging as transformers_logging
+
+    from training.using.trained_model import open_model
+
     transformers_logging.disable_progress_bar()
     try:
+        if known.csv is not None or known.stop_after is not None:
+            raise SettingsError("--csv and --stop-after need --watch.")
         opened = open_model(known.model)
         stored = DEFAULT_THRESHOLD if opened.threshold is None else opened.threshold
         threshold = stored if known.threshold is None else known.threshold
@@ -151,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{len(result.detections) / max(result.seconds, 1e-9):.1f} images/s on {result.device}, {result.seconds:.1f} s "
         f"in total, plus {rest:.1f} s for overlays and page; see {known.output / 'index.html'}"
     )
-    return PARTLY if result.unreadable else 0
+    return FOUND if known.exit_code and boxes else PARTLY if result.unreadable else 0
 
 
 if __name__ == "__main__":

@@ -357,3 +357,21 @@ except Exception as error:
     assert last.startswith("ModelError") and "radikal-datasets[train]" in last
     for kind, case, line in zip(kinds, cases, lines, strict=True):
         assert json.loads(line) == made(kind).onnx(*case[1:]).to_dict()
+
+
+def test_watching_from_the_command_line_without_torch(made, tmp_path):
+    one, camera, output = made("rt_detr"), tmp_path / "camera", tmp_path / "out"
+    camera.mkdir()
+    for i in range(4):
+        as_file(drawn(i), camera / f"{i}.png")
+    code = "from radikal_datasets.cli import main\nsys.exit(main())"
+    arguments = ["predict", str(one.file), "--watch", str(camera), "--output", str(output), "--stop-after", "0.5"]
+    options = ["--csv", str(tmp_path / "found.csv"), "--exit-code"]
+    done = without_torch(code, *arguments, *options)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["file"] for line in lines] == [f"{i}.png" for i in range(4)], done.stderr
+    assert [line["detections"] for line in lines] == [one.onnx(drawn(i)).to_dict()["detections"] for i in range(4)]
+    assert done.returncode == (4 if any(line["verdict"] == "bad" for line in lines) else 0)
+    assert "could not be read" in done.stderr and len((tmp_path / "found.csv").read_text().splitlines()) == 5
+    again = without_torch(code, *arguments, "--threshold", "1")
+    assert (again.returncode, again.stdout) == (0, "")

@@ -91,8 +91,22 @@ def predict_parser() -> Parser:
     """`predict MODEL IMAGES...`."""
     parser = Parser("predict", "Find defects in image files with a trained detector.")
     parser.add_argument("model", help="output_dir of a training run, the folder of a saved model, or a name on the Hub")
-    parser.add_argument("images", nargs="+", type=Path, help="folders (searched with all subfolders) and files")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write; earlier predictions are replaced")
+    parser.add_argument("images", nargs="*", type=Path, help="folders (searched with all subfolders) and files")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder to write; earlier predictions are replaced (required without --watch, with which it gets the log)",
+    )
+    parser.add_argument(
+        "--watch", type=Path, metavar="FOLDER", help="look at files as they arrive and print one JSON line each"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="with --watch: also write a table")
+    parser.add_argument(
+        "--stop-after", type=float, metavar="SECONDS", help="with --watch: end after that long without a new file"
+    )
+    parser.add_argument(
+        "--exit-code", action="store_true", help="end with 4 if there is a detection in at least one image"
+    )
     parser.add_argument(
         "--threshold",
         type=float,
@@ -189,7 +203,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "demo": demo_parser,
 }
 #: Extra -> a module that it installs.
-_MODULES = {"train": "torch", "explain": "pytorch_grad_cam"}
+_MODULES = {"train": "torch", "explain": "pytorch_grad_cam", "predict": "onnxruntime"}
 
 
 def exit_early(command: str, arguments: Sequence[str] | None = None) -> None:
@@ -203,6 +217,8 @@ def exit_early(command: str, arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     light = command == "demo" and "--light" in arguments
     extras = () if light else ("train", "explain") if command == "explain" else ("train",)
+    if command == "predict" and any(one.endswith(".onnx") for one in arguments):
+        extras = ("predict",)
     for extra in extras:
         if importlib.util.find_spec(_MODULES[extra]) is None:
             print(
