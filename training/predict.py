@@ -117,6 +117,13 @@ def main(arguments: list[str] | None = None) -> int:
         return watch(known)
     if not known.images or known.output is None:
         predict_parser().error("IMAGES and --output are required without --watch.")
+    if known.model.lower().endswith(".onnx"):
+        print(
+            f"error: predict writes overlays and a page with the folder of a model, and {known.model} is an ONNX file. "
+            "Pass the folder; or use the file with --watch FOLDER, or in a program with radikal_datasets.Predictor.",
+            file=sys.stderr,
+        )
+        return 1
     from transformers.utils import logging as transformers_logging
 
     from training.using.trained_model import open_model

@@ -297,3 +297,10 @@ def test_as_a_user_types_it(run, images, tmp_path):
     assert done.returncode == 3, done.stderr
     assert "Cannot read broken.jpg: no image header" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout.startswith("3 images, ") and "1 could not be read" in done.stdout
+
+
+def test_an_onnx_file_is_for_watching_and_programs(tmp_path, capsys):
+    (tmp_path / "model.onnx").write_bytes(b"")
+    assert main([str(tmp_path / "model.onnx"), str(tmp_path), "--output", str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    assert "is an ONNX file" in err and "--watch FOLDER" in err and "Predictor" in err

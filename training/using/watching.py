@@ -51,8 +51,8 @@ class FolderWatch:
         predict: the prediction of a file; ImageFileError if it can't be read.
         folder: searched with its subfolders.
         log: file of JSON lines to append to, which is also the memory: what it has is not predicted again after a
-            restart. None: every start begins anew.
-        table: CSV file to write; made anew from the log at a start.
+            restart. None: every start begins from nothing.
+        table: CSV file to write; rebuilt from the log at a start.
         interval: seconds between two looks.
         settle: seconds after which an unreadable file is reported.
     """
