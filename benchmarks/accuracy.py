@@ -160,7 +160,7 @@ def planned(arguments: list[str]) -> dict[str, Any]:
 
 def _counted(settings: dict[str, Any]) -> dict[str, Any]:
     counted = {key: value for key, value in sorted(settings.items()) if key not in NOT_COUNTED}
-    if str(counted["dataset_name"]).endswith("-leaky"):  # a folder that this benchmark wrote, wherever that is
+    if str(counted.get("dataset_name")).endswith("-leaky"):  # a folder that this benchmark wrote, wherever that is
         counted["dataset_name"] = Path(counted["dataset_name"]).name
     return counted
 
