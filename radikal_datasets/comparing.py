@@ -72,7 +72,7 @@ def _facts(source: Source) -> dict[str, str]:
     return {
         "images": _images(source),
         "real or synthetic": "real" if source.real else "synthetic",
-        "annotations": annotated_with(source),
+        "labeled with": annotated_with(source),
         "classes": _classes(source),
         "image size": source.image_sizes or UNKNOWN,
         "clean images": source.defect_free or UNKNOWN,
