@@ -34,6 +34,7 @@ if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     sys.path[:1] = [str(ROOT / "benchmarks"), str(ROOT)]
 
+# Only now, since the path has to be set first (E402).
 import importlib.metadata  # noqa: E402
 
 import frozen_splits  # noqa: E402

@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+# Only now, since the path has to be set first (E402).
 from tests.hub.embedded import RunningHub, running_hub  # noqa: E402
 from tests.own_data.trees import IMAGES, WRITERS, truths, write_tree  # noqa: E402
 

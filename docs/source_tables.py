@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # the code beside these docs, whatever is installed
 
+# Only now, since the path has to be set first (E402).
 from radikal_datasets.comparing import (  # noqa: E402
     BEST_USE,
     annotated_with,

@@ -27,8 +27,9 @@ def decision_matrix(sources: Sequence[Source] | None = None) -> dict[str, dict[s
 def footnotes(sources: Sequence[Source] | None = None) -> list[str]:
     """Return where and how the trainings of the matrix ran, and what the marks mean."""
     runs = [
-        f"{source.name}: benchmark setting of training/configs/{run.recipe}, {_seeds(run.seeds)}, {run.hardware}, "
-        f"commit{'s' * (len(run.commits) > 1)} {' and '.join(run.commits)}; mAP50 of the test split."
+        f"{source.name}: benchmark setting of training/configs/{run.recipe} as of commit"
+        f"{'s' * (len(run.commits) > 1)} {' and '.join(run.commits)}, {_seeds(run.seeds)}, {run.hardware}; mAP50 of "
+        "the test split."
         for source in (list_sources() if sources is None else sources)
         if (run := source.measured) is not None
     ]

@@ -39,8 +39,7 @@ from training.models.gray_scale import stored_gray_scale
 from training.run.arguments import export_parser
 from training.using.onnx_comparison import compared, on_canvas, samples_to_compare
 from training.using.onnx_module import ExportedDetector
-from training.using.torch_detector import trained_resize, trained_tiles
-from training.using.trained_model import OpenedModel, open_model
+from training.using.trained_model import OpenedModel, open_model, trained_resize, trained_tiles
 
 #: Largest difference from torch when both get the same pixels; boxes in pixels of the model's canvas.
 BOX_TOLERANCE, SCORE_TOLERANCE = 0.5, 0.005

@@ -32,7 +32,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from loaders.tiling import Tiling
 from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
 from radikal_datasets.files import refuse_inside
-from training.run.arguments import DEFAULT_THRESHOLD, predict_parser
+from training.run.arguments import DEFAULT_THRESHOLD, FOUND, PARTLY, predict_parser
 from training.using.image_files import ImageFile, find_images, find_references
 from training.using.watch_command import watch
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:  # torch and its relatives are imported when needed: --watch w
     from training.using.inference import InferenceResult
     from training.using.trained_model import OpenedModel
 
-PARTLY, FOUND = 3, 4  # exit codes
 _PREDICTIONS = "predictions.json"
 
 
@@ -91,15 +90,16 @@ def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tili
     Raises:
         SettingsError: the size or overlap is invalid.
     """
-    settings = opened.settings
-    if size is None:
-        given = settings.tile_size if settings is not None else None
-        size = None if given is None else ",".join(map(str, given if isinstance(given, list) else [given]))
-    if size is None or size == "none":
+    from training.using.trained_model import trained_tiles
+
+    trained = trained_tiles(opened.settings)
+    if size == "none" or (size is None and trained is None):
         return None
     if overlap is None:
-        overlap = settings.tile_overlap if settings is not None else 0.2
+        overlap = 0.2 if opened.settings is None else opened.settings.tile_overlap
     try:
+        if size is None:
+            return None if trained is None else Tiling(trained.size, overlap)
         edges = [int(edge) for edge in size.split(",")]
         height, width = edges * 2 if len(edges) == 1 else edges
         return Tiling((height, width), overlap)
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         return watch(known)
     if not known.images or known.output is None:
         predict_parser().error("IMAGES and --output are required without --watch.")
-    if known.model.lower().endswith(".onnx"):
+    if known.model.endswith(".onnx"):
         print(
             f"error: predict writes overlays and a page with the folder of a model, and {known.model} is an ONNX file. "
             "Pass the folder; or use the file with --watch FOLDER, or in a program with radikal_datasets.Predictor.",

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 
-from ..errors import MalformedAnnotationError, MaskSizeError, UnknownClassError
+from ..errors import MalformedAnnotationError, UnknownClassError
 from ..raw.tree import Tree
 from ..schema import Instance, InstanceMask
 from .components import label_components
+from .mask_file import decoded
 
 _REMEDY = "Get the mask again; its image is left out until then."
 # Modes whose stored values can be class numbers; of a palette image these are the indices, whatever their colors.
@@ -40,34 +41,20 @@ def read_class_numbers(tree: Tree, path: str, width: int, height: int) -> np.nda
 
     Converting a palette image to gray would replace its indices by the brightness of their colors.
 
-    Args:
-        tree: the tree that holds it.
-        path: posix path below the root.
-        width: of its image, in pixels.
-        height: of its image, in pixels.
-
     Raises:
-        MaskSizeError: its size differs from its image's.
-        MalformedAnnotationError: it is not an image, is damaged, or holds colors.
+        MaskSizeError, MalformedAnnotationError: as for `mask_file.decoded`; also if it holds colors.
     """
-    try:
-        with tree.open_file(path) as file, PIL.Image.open(file) as mask:
-            if mask.size != (width, height):
-                found = f"the mask is {mask.width}x{mask.height}, its image {width}x{height}"
-                remedy = "Scaling would move its edges. Get the mask and image from the same copy."
-                raise MaskSizeError(path, found, remedy)
-            values = np.asarray(mask) if mask.mode in _NUMBERS else np.asarray(mask.convert("RGB"))
-    except MaskSizeError:
-        raise
-    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
-        unknown = isinstance(error, PIL.UnidentifiedImageError)
-        found = "the mask has no image header" if unknown else f"the mask cannot be decoded: {error}"
-        raise MalformedAnnotationError(path, found, _REMEDY) from None
-    if values.ndim == 3:
-        if (values != values[..., :1]).any():
-            raise MalformedAnnotationError(path, "the mask holds colors, not class numbers", _REMEDY)
-        values = values[..., 0]
-    return values.astype(np.uint8) if values.dtype == bool else values
+    return decoded(tree, path, width, height, _numbers_of)
+
+
+def _numbers_of(mask: PIL.Image.Image, path: str) -> np.ndarray:
+    if mask.mode in _NUMBERS:
+        values = np.asarray(mask)
+        return values.astype(np.uint8) if values.dtype == bool else values
+    colors = np.asarray(mask.convert("RGB"))
+    if (colors != colors[..., :1]).any():
+        raise MalformedAnnotationError(path, "the mask holds colors, not class numbers", _REMEDY)
+    return colors[..., 0]
 
 
 def class_instances(tree: Tree, path: str, classes: Mapping[int, str], width: int, height: int) -> list[Instance]:

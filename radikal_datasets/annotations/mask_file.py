@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +22,11 @@ MASK_VALUES = Kind(
 )
 
 _REMEDY = "Get the mask again; its image is left out until then."
-# Modes that convert to 8-bit gray unambiguously: 16-bit and float masks have no agreed white.
 #: A mask whose values are all at most this high holds numbers of classes, and not gray levels.
 _MOST_CLASSES = 31
 #: A mask with more values than these was smoothed or compressed.
 _FEW_VALUES = 8
+# Modes that convert to 8-bit gray unambiguously: 16-bit and float masks have no agreed white.
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 
 
@@ -45,17 +46,29 @@ class MaskFile:
 
 
 def read_mask(tree: Tree, path: str, width: int, height: int) -> np.ndarray:
-    """Return the pixels of a mask, uint8 of shape (height, width), decoding it only if its size is right.
+    """Return the pixels of a mask, uint8 of shape (height, width); see `decoded`.
+
+    Raises:
+        MaskSizeError, MalformedAnnotationError: as for `decoded`; also if it has more than 8 bits.
+    """
+    return decoded(tree, path, width, height, _values_of)
+
+
+def decoded(
+    tree: Tree, path: str, width: int, height: int, values: Callable[[PIL.Image.Image, str], np.ndarray]
+) -> np.ndarray:
+    """Return the values of a mask file, of shape (height, width), decoding it only if its size is right.
 
     Args:
         tree: the tree that holds it.
         path: posix path below the root.
         width: of its image, in pixels.
         height: of its image, in pixels.
+        values: returns the values of the opened image at a path.
 
     Raises:
         MaskSizeError: its size differs from its image's.
-        MalformedAnnotationError: it is not an image, is damaged, or has more than 8 bits.
+        MalformedAnnotationError: it is not an image or is damaged, or what `values` raises.
     """
     with tree.open_file(path) as file:
         try:
@@ -67,16 +80,18 @@ def read_mask(tree: Tree, path: str, width: int, height: int) -> np.ndarray:
         if mask.size != (width, height):
             found = f"the mask is {mask.width}x{mask.height}, its image {width}x{height}"
             raise MaskSizeError(path, found, "Scaling would move its edges. Get the mask and image from the same copy.")
-        if mask.mode not in _EIGHT_BIT_MODES:
-            raise MalformedAnnotationError(path, f"the mask has mode {mask.mode}, not 8 bits", _REMEDY)
         try:
-            return _values_of(mask)
+            return values(mask, path)
+        except MalformedAnnotationError:
+            raise
         except Exception as error:  # as above, from the decoder
             raise MalformedAnnotationError(path, f"the mask cannot be decoded: {error}", _REMEDY) from None
 
 
-def _values_of(mask: PIL.Image.Image) -> np.ndarray:
+def _values_of(mask: PIL.Image.Image, path: str) -> np.ndarray:
     """Return gray levels as they are, and colors, also those of a palette, as numbers from 1; black is 0."""
+    if mask.mode not in _EIGHT_BIT_MODES:
+        raise MalformedAnnotationError(path, f"the mask has mode {mask.mode}, not 8 bits", _REMEDY)
     if mask.mode in ("1", "L", "LA"):
         return np.asarray(mask.convert("L"))
     colors = np.asarray(mask.convert("RGB"))

@@ -158,8 +158,9 @@ def _beside_root(tree: Tree, account: Account, report: Report) -> None:
     if not _SPLIT_NAMES.fullmatch(PurePosixPath(tree.prefix).name):
         return
     by_folder: dict[tuple[str, str], list[str]] = defaultdict(list)
+    parent = tree.prefix[: tree.prefix.rstrip("/").rfind("/") + 1]  # "" or ends in a slash
     for path in tree.outside:
-        if path.startswith(_folder(tree.prefix.rstrip("/"))) and _is_data(path) and not _is_litter(path):
+        if path.startswith(parent) and _is_data(path) and not _is_litter(path):
             by_folder[_folder(path), PurePosixPath(path).suffix.lower()].append(path)
     for (folder, suffix), paths in by_folder.items():
         _list(account, folder, suffix, paths, True, report)

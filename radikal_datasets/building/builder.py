@@ -141,10 +141,17 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
         """Return the split protocol that is used if this one is requested."""
         return protocol
 
-    def review(self, examples: list[Example], split_of: dict[str, str], report: Report) -> None:
-        """Look at one part as a whole, once its splits are assigned; count what no single image shows."""
-        self._taken.expected |= check_repairs(examples, report, self.facts.expected_repairs)
-        if self._taken.annotation_files or any(one.suspicious for one in self._taken.unexplained):
+    def review(self, examples: list[Example], split_of: dict[str, str], report: Report, account: Account) -> None:
+        """Look at one part as a whole, once its splits are assigned; count what no single image shows.
+
+        Args:
+            examples: of the part.
+            split_of: image_id -> split, of the annotated ones.
+            report: is added to.
+            account: of the part's files; gets the repairs that are frequent and right.
+        """
+        account.expected |= check_repairs(examples, report, self.facts.expected_repairs)
+        if account.annotation_files or any(one.suspicious for one in account.unexplained):
             should_be = [example for example in examples if self.should_be_annotated(example)]
             check_unlabeled(should_be, report, self.facts.most_unlabeled)
         check_masks(examples, report, report.mask_shares)
@@ -229,14 +236,14 @@ class InspectionBuilder(datasets.ArrowBasedBuilder):
                     example = turn(example, orientation, report)
                 kept[example.image_id] = clean(example, classes, report)
         examples = [example for example in kept.values() if not self._is_unlisted(example, report)]
-        self._taken = self._account(part, examples, report)
+        of_part = self._account(part, examples, report)
         # If the source defines a group, the group's own name determines its position in a split.
         places = {example.image_id: example.group or example.image_id for example in examples}
         set_groups(examples, self.tree, report)
         found: dict[str, list[Example]] = {}
         split_of = self._assign_splits(examples, places, part)
-        self.review(examples, split_of, report)
-        account.add(self._taken)
+        self.review(examples, split_of, report, of_part)
+        account.add(of_part)
         for example in examples:
             found.setdefault(split_of.get(example.image_id, splits.UNLABELED), []).append(example)
         return found

@@ -22,28 +22,37 @@ COLUMNS = ("image_id", "width", "height", "boxes", "labels", "annotated")
 _ROWS_AT_ONCE = 65_536
 
 
-def faults_of(splits: Mapping[Any, Dataset], *, one_class_list: bool = True) -> list[Fault]:
+def faults_of(
+    splits: Mapping[Any, Dataset],
+    columns: Sequence[str] = COLUMNS,
+    *,
+    what: str = "Split {split}",
+    one_class_list: bool = True,
+) -> list[Fault]:
     """Return what makes a set unfit for training, in the order of the splits; reads the columns in `COLUMNS`.
 
     Args:
         splits: split -> rows with the schema's columns.
+        columns: all columns that are needed; `COLUMNS` are required anyway.
+        what: begins the message of an error; `{split}` stands for the split's name.
         one_class_list: whether splits with different class lists are a fault.
 
     Raises:
         ColumnsError: a column is missing, or is not of the schema's kind.
     """
-    found: list[Fault] = []
-    first: tuple[str, list[str]] | None = None
+    classes: dict[str, list[str]] = {}
     for split, dataset in splits.items():
-        what = f"Split {split}"
-        require_columns(dataset, COLUMNS, what=what)
-        classes = class_names(dataset, what=what)
-        if first is None:
-            first = str(split), classes
-        elif one_class_list and classes != first[1]:
-            different = f"has the classes {_listed(classes)}, but split {first[0]} has {_listed(first[1])}"
+        where = what.replace("{split}", str(split))
+        require_columns(dataset, [*dict.fromkeys((*columns, *COLUMNS))], what=where)
+        classes[str(split)] = class_names(dataset, what=where)
+    found: list[Fault] = []
+    first = next(iter(classes), "")
+    for split, dataset in splits.items():
+        own = classes[str(split)]
+        if one_class_list and own != classes[first]:
+            different = f"has the classes {_listed(own)}, but split {first} has {_listed(classes[first])}"
             found.append(Fault("classes", str(split), None, different, "Give all splits the same list of classes."))
-        found += examined(dataset, classes).faults(str(split))
+        found += examined(dataset, own).faults(str(split))
     return found + list(_ids_in_two(splits))
 
 
@@ -57,19 +66,13 @@ def check_splits(
     """Reject splits that lack columns, or whose annotations are unfit for training; return the first split's classes.
 
     Args:
-        columns: all columns that are needed; `COLUMNS` are required anyway.
-        what: begins the message; `{split}` stands for the split's name.
-        one_class_list: as in `faults_of`.
+        splits, columns, what, one_class_list: as for `faults_of`.
 
     Raises:
         ColumnsError: a column is missing, or is not of the schema's kind.
         AnnotationsError: the faults, each with split and image.
     """
-    for split, dataset in splits.items():
-        where = what.replace("{split}", str(split))
-        require_columns(dataset, columns, what=where)
-        class_names(dataset, what=where)
-    if found := faults_of(splits, one_class_list=one_class_list):
+    if found := faults_of(splits, columns, what=what, one_class_list=one_class_list):
         raise AnnotationsError("\n".join(fault.sentence(what) for fault in found))
     return next((class_names(dataset, what=what) for dataset in splits.values()), [])
 

@@ -36,16 +36,15 @@ _EXPECTED = {
 }
 
 
-def review(examples: list[Example], report: Report, mask_shares: list[float], *, expected_unlabeled: bool) -> None:
+def review(examples: list[Example], report: Report, *, expected_unlabeled: bool) -> None:
     """Count repairs that apply to more than a fifth of all boxes, sets that are mostly unlabeled, and inverted masks.
 
     Args:
         examples: of the set.
         report: what was found so far; is added to.
-        mask_shares: of every mask file, the share of its pixels that is defect.
         expected_unlabeled: images that no annotation mentions are clean, as the owner says.
     """
     check_repairs(examples, report, _EXPECTED, "Are they x, y, width, height, or the classes shifted?")
     if not expected_unlabeled and any(example.annotated for example in examples):
         check_unlabeled(examples, report)
-    check_masks(examples, report, mask_shares)
+    check_masks(examples, report, report.mask_shares)

@@ -112,7 +112,6 @@ class Folder(InspectionBuilder):
         parsed = scan.parsed(part)
         scan.files.findings.replay(report)
         parsed.findings.replay(report)
-        self._mask_shares: list[float] = []
         names = _ids(scan.files.images)
         for image in scan.files.images:
             if image in parsed.excluded:
@@ -130,7 +129,7 @@ class Folder(InspectionBuilder):
             report.add(ASSUMED_CLEAN if clean else "missing_truth", image, "no annotation mentions it")
             entry = Entry(image, image, annotated=clean, split=listed.split if listed else split_in(image))
         framed = Framed(self.tree, entry, header, parsed, report)
-        self._mask_shares += framed.mask_shares
+        report.mask_shares += framed.mask_shares
         instances = [dataclasses.replace(one, label=self._label(scan, one.label, entry)) for one in framed.instances]
         if any(shape.entire for shape in entry.shapes):
             report.add(IMAGE_LEVEL, image, instances[0].label)
@@ -180,9 +179,9 @@ class Folder(InspectionBuilder):
             found = f"{len(some):,} {suffix or 'other'} files in {folder}, such as {PurePosixPath(some[0]).name}"
             report.add(UNREAD_FILE, some[0], found, count=len(some))
 
-    def review(self, examples: list[Example], split_of: dict[str, str], report: Report) -> None:
+    def review(self, examples: list[Example], split_of: dict[str, str], report: Report, account: Account) -> None:
         """Count what no single image shows: systematic repairs, mass unlabeled images, inverted masks."""
-        review(examples, report, self._mask_shares, expected_unlabeled=self.scan.settings.unlabeled == CLEAN)
+        review(examples, report, expected_unlabeled=self.scan.settings.unlabeled == CLEAN)
         by_group: dict[str, set[str]] = {}
         for example in examples:
             if example.image_id in split_of:

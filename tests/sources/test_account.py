@@ -168,3 +168,14 @@ def test_a_damaged_cache_is_built_again(source: str, spoil: str, tree, tmp_path:
         file.unlink()
         file.write_bytes(data[: len(data) // 2] if spoil == "cut" else bytes(len(data)))
     assert load_dataset(f"radikal_datasets/{source}", **options)["train"]["image_id"][:] == before
+
+
+@pytest.mark.parametrize(("folder", "exit_code"), [("steel", 1), ("steel2", 0)])
+def test_what_lies_beside_a_root_named_after_a_split(folder: str, exit_code: int, tree, tmp_path: Path) -> None:
+    """The other splits may lie beside it, but not in a folder whose name only begins like its parent's."""
+    root = tmp_path / "given" / "steel" / "train"
+    shutil.copytree(tree("neu_det"), root)
+    other = tmp_path / "given" / folder / "validation.csv"
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("x")
+    assert found("neu_det", tmp_path / "given").exit_code == exit_code

@@ -11,6 +11,7 @@ import pytest
 from accelerate.state import AcceleratorState, PartialState
 
 from tests.loaders.conftest import drawn_row, make_split
+from tests.loaders.conftest import one_thread as one_thread  # a fixture here, too
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = """\

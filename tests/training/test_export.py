@@ -29,13 +29,7 @@ from training.using.inference import detect_defects
 from training.using.onnx_module import ExportedDetector, ModelOutput, differences, sample_images
 from training.using.trained_model import OpenedModel, open_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

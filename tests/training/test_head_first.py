@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -146,3 +147,16 @@ def test_bad_settings_are_one_message(tiny_config, capsys, settings, message):
 def test_several_processes_are_refused():
     with pytest.raises(SettingsError, match="one process, but there are 2"):
         head_first.check_one_process(2)
+
+
+def test_what_another_run_is_writing_stays_and_what_a_killed_one_left_does_not():
+    write("a" * 32, edge=64)
+    size = sum(file.stat().st_size for file in (folder_of_caches() / ("a" * 32)).iterdir())
+    for name, age in ((".now", 0), (".killed", 2 * 24 * 60 * 60)):
+        folder = folder_of_caches() / name
+        folder.mkdir()
+        (folder / "level0.f16").write_bytes(bytes(size))
+        then = time.time() - age
+        os.utime(folder, (then, then))
+    write("b" * 32, limit=3.5 * size / feature_cache.GIB, edge=64)
+    assert {folder.name[:2] for folder in folder_of_caches().iterdir()} == {".n", "aa", "bb"}

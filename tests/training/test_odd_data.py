@@ -49,8 +49,6 @@ ODD = {
 @pytest.mark.parametrize("family", ["dense", "rt_detr_v2"])
 @pytest.mark.parametrize("kind", ODD)
 def test_an_odd_set_trains_and_is_scored(tiny_config, tmp_path, capsys, kind, family):
-    if family == "rt_detr_v2" and kind == "2,000 boxes":
-        pytest.skip("12 queries; docs/training.md: num_queries bounds the boxes of an image")
     rows = ODD[kind]
     data = write_hub_folder(tmp_path / "d", both_splits(rows))
     command = [str(tiny_config), "--dataset_name", str(data), "--model_type", family, "--max_train_steps", "3"]

@@ -50,13 +50,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.tuples(st.integers(40, 150), st.integers(40, 190))
 usual = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Made:

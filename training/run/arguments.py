@@ -19,6 +19,8 @@ from training.run.usage import help_text
 
 #: Least confidence of a detection where no operating point was chosen.
 DEFAULT_THRESHOLD = 0.3
+#: Exit codes of predict: some images could not be read; with --exit-code, a detection in at least one image.
+PARTLY, FOUND = 3, 4
 #: What a report says of `DEFAULT_THRESHOLD`, where no validation split was there to choose another.
 FIXED_THRESHOLD = "no images: the value is fixed"
 #: Methods of explanation in the order of pages and tables, and what each is called there.

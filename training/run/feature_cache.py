@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from radikal_datasets.errors import SettingsError
 
 _META, _LABELS = "meta.json", "labels.npz"
 GIB = 2**30
+_DAY = 24 * 60 * 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def write_cache(
 def _make_room(root: Path, size: int, limit_gib: float) -> None:
     """Remove caches, those unused for the longest first, until `size` bytes fit in.
 
+    What another run is writing stays, unless nothing was added to it for a day: then that run was killed.
+
     Raises:
         SettingsError: they never will.
     """
@@ -156,6 +160,8 @@ def _make_room(root: Path, size: int, limit_gib: float) -> None:
     known = sorted((folder for folder in root.iterdir() if folder.is_dir()), key=lambda folder: folder.stat().st_mtime)
     sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in known}
     for folder in known:
+        if folder.name.startswith(".") and time.time() - folder.stat().st_mtime < _DAY:
+            continue
         if sum(sizes.values()) + size <= limit_gib * GIB:
             break
         shutil.rmtree(folder, ignore_errors=True)

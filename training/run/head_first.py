@@ -54,11 +54,8 @@ def train_head(model: Any, loader: Loader, settings: Settings, *, folded: bool, 
     maps = _feature_maps(model, loader, settings, folded=folded, shown=shown)
     batch = min(settings.per_device_train_batch_size, len(maps))
     steps = max(1, math.ceil(settings.head_first_epochs * len(maps) / settings.head_first_views / batch))
-    groups = [
-        group
-        for group in parameter_groups(_WithoutBackbone(model), settings.learning_rate, 0.0, settings.weight_decay)
-        if group["params"]
-    ]
+    trained = torch.nn.ModuleDict({name: part for name, part in model.named_children() if name != "backbone"})
+    groups = parameter_groups(trained, settings.learning_rate, 0.0, settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, fused=model.device.type == "cpu")
     schedule = get_cosine_schedule_with_warmup(optimizer, min(settings.warmup_steps, steps // 4), steps)
     random = np.random.default_rng(settings.seed)
@@ -73,7 +70,7 @@ def train_head(model: Any, loader: Loader, settings: Settings, *, folded: bool, 
         features = [one.contiguous(memory_format=torch.channels_last) for one in features]
         output = model(feature_maps=features, labels=labels)
         output.loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], settings.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(trained.parameters(), settings.max_grad_norm)
         if math.isfinite(norm):
             optimizer.step()
         schedule.step()
@@ -81,16 +78,6 @@ def train_head(model: Any, loader: Loader, settings: Settings, *, folded: bool, 
         bar.set_postfix(loss=f"{output.loss.item():.3f}", refresh=False)
         bar.update(1)
     bar.close()
-
-
-class _WithoutBackbone(torch.nn.Module):
-    """The parts of a detector that are trained here."""
-
-    def __init__(self, model: DenseDetector) -> None:
-        super().__init__()
-        for name, child in model.named_children():
-            if name != "backbone":
-                self.add_module(name, child)
 
 
 def _feature_maps(
@@ -108,6 +95,7 @@ def _feature_maps(
         "tiles": repr(loader.tiles),
         "augment": repr(loader.augment),
         "normalization": (loader.mean, loader.std),
+        "resize": settings.resize,
         "folded": folded,
         "maps": model.config.feature_channels,
     }

@@ -94,8 +94,8 @@ class Preparation:
             if isinstance(image, Image.Image):
                 _check_size(displayed_size(image))
                 image = upright(image)
-                deep = is_deep(image) or image.mode in ("L", "RGB")
-                image = np.array(image if deep else image.convert("L" if image.mode in ("1", "LA") else "RGB"))
+                as_it_is = is_deep(image) or image.mode in ("L", "RGB")
+                image = np.array(image if as_it_is else image.convert("L" if image.mode in ("1", "LA") else "RGB"))
             if isinstance(image, np.ndarray):
                 pixels = self._as_bytes(image)
                 return pixels, pixels.shape[:2]

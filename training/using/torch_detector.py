@@ -11,12 +11,11 @@ import torch
 
 from loaders.merging import Found
 from loaders.normalization import normalize
-from loaders.tiling import Tiling
 from training import models
 from training.models.inputs import model_inputs
-from training.run.settings import RUN_SETTINGS, Settings
+from training.run.settings import RUN_SETTINGS
 from training.using.prediction import ModelFacts
-from training.using.trained_model import OpenedModel, open_model
+from training.using.trained_model import open_model, trained_resize, trained_tiles
 
 
 class TorchDetector:
@@ -69,17 +68,3 @@ class TorchDetector:
             boxes = np.minimum(np.maximum(one["boxes"].cpu().numpy(), 0), limit)
             found.append(Found(boxes, one["scores"].cpu().numpy(), one["labels"].cpu().numpy()))
         return found
-
-
-def trained_resize(opened: OpenedModel) -> str:
-    """Return how the images of training were resized."""
-    return "exact" if opened.settings is None else opened.settings.resize
-
-
-def trained_tiles(settings: Settings | None) -> Tiling | None:
-    """Return the tiles of training, as predict.py uses them; None: entire images, or no settings."""
-    if settings is None or settings.tile_size is None:
-        return None
-    size = settings.tile_size
-    height, width = size if isinstance(size, list) else (size, size)
-    return Tiling((height, width), settings.tile_overlap)

@@ -12,6 +12,7 @@ from typing import Any
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoImageProcessor, PreTrainedModel
 
+from loaders.tiling import Tiling
 from radikal_datasets.errors import HubContentError, ModelError, RunNotFoundError
 from radikal_datasets.gray_scale import GrayScale
 from radikal_datasets.hub_client.client_errors import chain_of
@@ -128,3 +129,17 @@ def stored_threshold(metrics: Path) -> float | None:
     point = json.loads(metrics.read_text(encoding="utf-8")).get("operating_point") or {}
     threshold = point.get("threshold")
     return None if threshold is None else float(threshold)
+
+
+def trained_resize(opened: OpenedModel) -> str:
+    """Return how the images of training were resized."""
+    return "exact" if opened.settings is None else opened.settings.resize
+
+
+def trained_tiles(settings: Settings | None) -> Tiling | None:
+    """Return the tiles of training, as predict.py uses them; None: entire images, or no settings."""
+    if settings is None or settings.tile_size is None:
+        return None
+    size = settings.tile_size
+    height, width = size if isinstance(size, list) else (size, size)
+    return Tiling((height, width), settings.tile_overlap)

@@ -12,12 +12,11 @@ from typing import Any
 
 from radikal_datasets.errors import RadikalError, SettingsError
 from radikal_datasets.files import refuse_inside
+from training.run.arguments import FOUND, PARTLY
 from training.using.prediction import Prediction
 from training.using.predictor import Predictor
 from training.using.watching import FolderWatch
 
-#: Exit codes, as those of predict.py.
-PARTLY, FOUND = 3, 4
 #: File of the output folder that gets the JSON lines and is read again after a restart.
 LOG = "watched.jsonl"
 
