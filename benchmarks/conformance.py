@@ -5,8 +5,9 @@
     python benchmarks/conformance.py table EXPORTS [--output FILE.md]     all results as a table
 
 `export` writes a generated sample of Severstal (masks) and of NEU-DET (boxes), or the real trees that are named, in all
-formats, and what a reader should find. `read` needs nothing of this project: it tries the readers that are installed
-and adds a line per reader and export to EXPORTS/found.jsonl. Exit code 1 if a reader fails or counts something else.
+formats, and as a prepared folder, which is read by its Croissant file; and what a reader should find. `read` needs
+nothing of this project: it tries the readers that are installed and adds a line per reader and export to
+EXPORTS/found.jsonl. Exit code 1 if a reader fails or counts something else.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 SOURCES = ("neu_det", "severstal")
+PREPARED = "prepared"
 EXPECTED, FOUND = "expected.json", "found.jsonl"
 
 Counts = tuple[int, int]
@@ -31,7 +33,10 @@ Counts = tuple[int, int]
 
 def export(exports: Path, trees: dict[str, str]) -> None:
     """Write every source in every format, and the images and boxes that a reader should count."""
+    import pyarrow.parquet as pq
+
     from radikal_datasets.export import FORMATS, export_sets
+    from radikal_datasets.prepared.folder import build_hub_folder
     from radikal_datasets.samples import make_sample
 
     expected: dict[str, dict[str, Counts]] = {}
@@ -43,6 +48,10 @@ def export(exports: Path, trees: dict[str, str]) -> None:
             for form in FORMATS:
                 (done,) = export_sets(source, format=form, output=exports / f"{source}_{form}", data_dir=tree)
                 expected.setdefault(source, {})[form] = (sum(done.images.values()), done.boxes)
+            prepared = build_hub_folder(source, data_dir=tree, output_dir=exports / f"{source}_{PREPARED}")
+            shards = [pq.read_table(path, columns=["boxes"]) for path in prepared.glob("*/*.parquet")]
+            boxes = sum(len(row) for shard in shards for row in shard["boxes"].to_pylist())
+            expected[source][PREPARED] = (sum(shard.num_rows for shard in shards), boxes)
     (exports / EXPECTED).write_text(json.dumps(expected, indent=2) + "\n", encoding="utf-8")
 
 
@@ -194,6 +203,28 @@ def anomalib(folder: Path, form: str) -> Counts:
     return len(files), len(masks)
 
 
+def croissant(folder: Path, form: str) -> Counts:
+    """Read by `mlcroissant.Dataset`: rows with their split, images and masks decoded; then every file's checksum."""
+    import hashlib
+
+    import mlcroissant
+
+    read = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
+    images = boxes = 0
+    for records in read.metadata.record_sets:
+        name = records.uuid
+        if name.endswith(("/splits", "/classes")):
+            continue
+        for row in read.records(name):
+            assert row[f"{name}/image"].size == (row[f"{name}/width"], row[f"{name}/height"])
+            assert row[f"{name}/split"] in (b"train", b"validation", b"test", b"unlabeled")
+            assert len(row[f"{name}/masks"]) in (0, len(row[f"{name}/boxes"]))
+            images, boxes = images + 1, boxes + len(row[f"{name}/boxes"])
+    for file in read.metadata.file_objects:
+        assert hashlib.sha256((folder / file.content_url).read_bytes()).hexdigest() == file.sha256
+    return images, boxes
+
+
 #: Reader -> the package of its version, and the formats it is tried on.
 READERS: dict[Callable[[Path, str], Counts], tuple[str, tuple[str, ...]]] = {
     pycocotools: ("pycocotools", ("coco", "roboflow")),
@@ -204,6 +235,7 @@ READERS: dict[Callable[[Path, str], Counts], tuple[str, tuple[str, ...]]] = {
     fiftyone: ("fiftyone", ("coco", "roboflow", "yolo", "voc")),
     rfdetr: ("rfdetr", ("roboflow", "yolo")),
     anomalib: ("anomalib", ("mvtec",)),
+    croissant: ("mlcroissant", (PREPARED,)),
 }
 
 

@@ -18,8 +18,6 @@ from ..errors import HubContentError, HubError, RadikalError
 from ..hub_client.client_errors import connection_failed, status_of
 from ..hub_client.endpoint import Hub
 from ..hub_client.transfer import CountedUpload, bounded_requests, large_files_by, retrying, takes_xet
-from ..prepared.card_text import CARD_FILENAME
-from ..prepared.manifest import MANIFEST_FILENAME
 from .push_plan import Content, Plan
 from .repository import NOT_THERE, Repository, Snapshot
 
@@ -132,8 +130,7 @@ class Push:
         add = [path for path, file in files.items() if not file.is_same_as(remote.tree.get(path))]
         texts = self.content.texts(remote)
         remove = [path for path in remote.tree if path not in files and path not in texts and self.content.owns(path)]
-        there = {CARD_FILENAME: remote.card, MANIFEST_FILENAME: remote.manifest}
-        changed = {path: text for path, text in texts.items() if text != there[path]}
+        changed = {path: text for path, text in texts.items() if text != remote.texts.get(path)}
         return Plan(add, [path for path in files if path not in add], remove, changed)
 
     def _upload(self, path: str, uploads: dict[str, CountedUpload], bar: Any) -> CountedUpload:

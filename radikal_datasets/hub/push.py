@@ -18,6 +18,7 @@ from ..hub_client.transfer import retrying
 from ..loading.from_hub import Commit
 from ..prepared.card import merge_cards
 from ..prepared.card_text import CARD_FILENAME
+from ..prepared.croissant import CROISSANT_FILENAME, croissant_text
 from ..prepared.manifest import MANIFEST_FILENAME, Manifest, check_folder
 from ..source import Source
 from .one_commit import MAIN, Push, check_repo_id, clear_errors
@@ -74,7 +75,7 @@ def push_to_hub(
     dry_run: bool = False,
     rehash: bool = False,
 ) -> PushResult:
-    """Pushes a source, or a folder that `build_hub_folder` wrote: shards, manifest and card in one commit.
+    """Push a source, or a folder that `build_hub_folder` wrote, in one commit.
 
     The repository is created private, and read back to be so, before a byte is sent. Files that the Hub has are not
     sent again. Configurations that are only on the Hub stay, and so does what people wrote into its card. Afterwards
@@ -161,6 +162,7 @@ class _Prepared:
             if remote.manifest is None
             else Manifest.parse(remote.manifest, f"{MANIFEST_FILENAME} of {self.repository.address}")
         )
+        manifest = self.manifest.merged_onto(older)
         return {
             CARD_FILENAME: merge_cards(
                 remote.card,
@@ -169,7 +171,8 @@ class _Prepared:
                 self.manifest.configs,
                 where=(f"{CARD_FILENAME} of {self.repository.address}", self.folder / CARD_FILENAME),
             ),
-            MANIFEST_FILENAME: self.manifest.merged_onto(older).to_json(),
+            MANIFEST_FILENAME: manifest.to_json(),
+            CROISSANT_FILENAME: croissant_text(manifest, manifest.facts),
         }
 
     def owns(self, path: str) -> bool:

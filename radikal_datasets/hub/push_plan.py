@@ -55,7 +55,7 @@ class Content(Protocol):
         ...
 
     def texts(self, remote: Snapshot) -> dict[str, str]:
-        """Card (and manifest), merged with what the repository has: path -> text."""
+        """Card (and manifest and Croissant file), merged with what the repository has: path -> text."""
         ...
 
     def owns(self, path: str) -> bool:
@@ -70,7 +70,7 @@ class Plan:
     Attributes:
         add, remove: files to send and to delete.
         kept: files that are there already.
-        texts: path -> new text of card and manifest, where it differs from the Hub's.
+        texts: path -> new text of card, manifest and Croissant file, where it differs from the Hub's.
     """
 
     add: list[str]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -16,9 +17,13 @@ from ..hub_client.client_errors import status_of
 from ..hub_client.endpoint import Hub
 from ..hub_client.response_checks import check_commit
 from ..prepared.card_text import CARD_FILENAME
+from ..prepared.croissant import CROISSANT_FILENAME
 from ..prepared.manifest import MANIFEST_FILENAME
 
 logger = logging.getLogger(__name__)
+
+#: What is read of a repository, and merged or written again by a push.
+_TEXTS = (CARD_FILENAME, MANIFEST_FILENAME, CROISSANT_FILENAME)
 
 #: How Hubs say that a repository does not exist; not all of them give the reason in `X-Error-Code`.
 NOT_THERE = frozenset({401, 404})
@@ -32,14 +37,23 @@ class Snapshot:
         commit: 40 hex digits; None for a repository without commits.
         private: according to the Hub; None if it does not say.
         tree: path -> file.
-        card, manifest: their texts; None if there is none.
+        texts: path -> text of card, manifest and Croissant file, of those that there are.
     """
 
     commit: str | None
     private: bool | None
     tree: dict[str, RepoFile]
-    card: str | None = None
-    manifest: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def card(self) -> str | None:
+        """The text of the card; None if there is none."""
+        return self.texts.get(CARD_FILENAME)
+
+    @property
+    def manifest(self) -> str | None:
+        """The text of the manifest; None if there is none."""
+        return self.texts.get(MANIFEST_FILENAME)
 
 
 @dataclass(frozen=True)
@@ -115,8 +129,8 @@ class Repository:
         check_commit(info.sha, self.address, revision)
         entries = self.api.list_repo_tree(self.repo_id, repo_type=self.repo_type, recursive=True, revision=info.sha)
         tree = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
-        texts = {name: self._text(name, info.sha) for name in (CARD_FILENAME, MANIFEST_FILENAME) if name in tree}
-        return Snapshot(info.sha, info.private, tree, texts.get(CARD_FILENAME), texts.get(MANIFEST_FILENAME))
+        texts = {name: self._text(name, info.sha) for name in _TEXTS if name in tree}
+        return Snapshot(info.sha, info.private, tree, texts)
 
     def read_branch(self, branch: str) -> Snapshot:
         """Do what `read` does, for a branch that is created if it does not exist."""

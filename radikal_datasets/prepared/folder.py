@@ -1,4 +1,4 @@
-"""`prepare`: convert a raw tree to a Hub folder with Parquet shards, manifest and card, atomically."""
+"""`prepare`: convert a raw tree to a Hub folder with Parquet shards, manifest, card and Croissant file, atomically."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .atomic_folder import Stage, recover_all
 from .card import ConfigCard, merge_cards, new_card
 from .card_text import CARD_FILENAME, read_card
 from .checksum_cache import NotedConfig, Notes, sha256_of
+from .croissant import CROISSANT_FILENAME, croissant_text
 from .manifest import MANIFEST_FILENAME, Manifest
 from .manifest_entries import PREVIEWS, ConfigEntry, FileEntry
 from .output_checks import check_apart, check_output
@@ -35,6 +36,9 @@ from .shards import MAX_SHARD_BYTES
 from .source_facts import facts_entry
 
 logger = logging.getLogger(__name__)
+
+#: Written together with configurations. Where one is missing or was edited, it is written again (the card: merged).
+_WRITTEN_WITH_THEM = (CARD_FILENAME, CROISSANT_FILENAME)
 
 
 def build_hub_folder(
@@ -48,12 +52,13 @@ def build_hub_folder(
     num_proc: int | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> Path:
-    """Convert a raw tree into ``<output_dir>/<config>/<split>-00000-of-00003.parquet``, a manifest and a card.
+    """Convert a raw tree into ``<output_dir>/<config>/<split>-00000-of-00003.parquet``, and write manifest and card.
 
     All configurations appear together once they are complete, and replace older ones of the same name; others in
     `output_dir` stay, and so does any text that users wrote into the card. Image bytes are the files' own. The same
     input gives the same bytes; existing output that was built from the same files is not built again. Row groups are
-    small (about 16 MB), so streaming starts fast. What a killed prepare left is undone, or finished, by the next.
+    small (about 16 MB), so streaming starts fast. `croissant.json` states the same for other tools. What a killed
+    prepare left is undone, or finished, by the next.
 
     Args:
         source: name of a source.
@@ -160,7 +165,7 @@ class _Folder:
     def update(self, builders: list[InspectionBuilder], num_proc: int | None) -> None:
         """Build what is missing, then put all of it in place together."""
         names = [builder.config.name for builder in builders]
-        if self.kept.keys() >= {*names} and self.notes.unchanged(self.path, CARD_FILENAME):
+        if self.kept.keys() >= {*names} and all(self.notes.unchanged(self.path, name) for name in _WRITTEN_WITH_THEM):
             self._note(self.kept, builders)
             return
         stage = Stage(self.path)
@@ -189,6 +194,9 @@ class _Folder:
                 },
                 facts_entry(self.facts),
             ).merged_onto(self.manifest)
+            if (new := croissant_text(manifest, self.facts).encode()) != self._croissant():
+                (stage.new / CROISSANT_FILENAME).write_bytes(new)
+                parts.append(CROISSANT_FILENAME)
             # If anything is replaced, so is the manifest: as long as it is staged, a commit is incomplete.
             text = manifest.to_json()
             manifest_text = text if parts or text != self.manifest_text else None
@@ -214,6 +222,10 @@ class _Folder:
             files[path] = FileEntry(hashlib.sha256(sheet).hexdigest(), len(sheet))
         return ConfigEntry(builder.config.protocol, files, builder.index().report.counts())
 
+    def _croissant(self) -> bytes | None:
+        path = self.path / CROISSANT_FILENAME
+        return path.read_bytes() if path.is_file() else None
+
     def _new_card(self, cards: list[ConfigCard]) -> str | None:
         """Return the text of the card, or None if it is unchanged."""
         path = self.path / CARD_FILENAME
@@ -228,6 +240,7 @@ class _Folder:
             for path, file in entry.files.items():
                 if not self.notes.unchanged(self.path, path) or self.notes.files[path].sha256 != file.sha256:
                     self.notes.note(self.path, path, file.sha256)
-        self.notes.note(self.path, CARD_FILENAME, sha256_of(self.path / CARD_FILENAME))
+        for name in _WRITTEN_WITH_THEM:
+            self.notes.note(self.path, name, sha256_of(self.path / name))
         self.notes.files = {path: noted for path, noted in self.notes.files.items() if (self.path / path).is_file()}
         self.notes.save(self.path)

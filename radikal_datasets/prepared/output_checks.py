@@ -9,8 +9,11 @@ from ..errors import OutputError
 from ..files import refuse_inside
 from .card_text import CARD_FILENAME, parse_card, read_card
 from .checksum_cache import NOTES_FILENAME
+from .croissant import CROISSANT_FILENAME
 from .manifest import MANIFEST_FILENAME
 from .reading import CARD_KEY
+
+_OURS = (CARD_FILENAME, MANIFEST_FILENAME, CROISSANT_FILENAME)
 
 
 def check_apart(output: Path, builder: InspectionBuilder) -> None:
@@ -30,7 +33,7 @@ def check_output(output: Path, builders: list[InspectionBuilder]) -> None:
         raise OutputError(f"{output} already holds {there}. Choose a separate folder for {facts.name}.")
     if output.is_file():
         raise OutputError(f"{output} is a file. Choose a folder.")
-    others = sorted(path.name for path in output.glob("[!.]*") if path.name not in (CARD_FILENAME, MANIFEST_FILENAME))
+    others = sorted(path.name for path in output.glob("[!.]*") if path.name not in _OURS)
     ours = there is not None or any((output / name).is_file() for name in (MANIFEST_FILENAME, NOTES_FILENAME))
     if others and not ours:  # images, say, or another raw tree: it would be unclear which of the two is loaded
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")

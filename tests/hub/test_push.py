@@ -330,3 +330,15 @@ def test_a_source_is_prepared_and_pushed_from_the_command_line(
     again = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "sent 0 files" in again.output
     assert load_dataset("radikal_datasets/deeppcb", cache_dir=tmp_path / "c")["train"][0]["reference"] is not None
+
+
+def test_the_croissant_file_describes_all_that_the_repository_holds(
+    at_hub: RunningHub, folder: Path, tmp_path: Path
+) -> None:
+    older = Path(shutil.copytree(folder, tmp_path / "older"))
+    (older / "croissant.json").unlink()  # as a version wrote it that knew none
+    push_to_hub(older, "ann/croissant", "class2")
+    push_to_hub(folder, "ann/croissant", "class1")
+    path = HfApi(endpoint=at_hub.url).hf_hub_download("ann/croissant", "croissant.json", repo_type="dataset")
+    assert Path(path).read_bytes() == (folder / "croissant.json").read_bytes()
+    assert push_to_hub(folder, "ann/croissant").sent == ()

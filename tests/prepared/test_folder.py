@@ -98,7 +98,7 @@ def test_a_killed_prepare_is_cleaned_up_by_the_next(sample_tree: Callable[..., P
     (tmp_path / "README.md").write_text("# notes")
     assert not is_hub_folder(tmp_path)
     build_hub_folder("deeppcb", data_dir=sample_tree("deeppcb"), output_dir=tmp_path)
-    there = {".radikal.json", "README.md", "default", "manifest.json", "previews"}
+    there = {".radikal.json", "README.md", "croissant.json", "default", "manifest.json", "previews"}
     assert {path.name for path in tmp_path.iterdir()} == there
     assert "# notes" in (tmp_path / "README.md").read_text()
 
