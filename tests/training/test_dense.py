@@ -134,6 +134,14 @@ def test_boxes_of_a_pixel_and_images_without_defects_have_a_finite_loss(bins):
     assert torch.isfinite(empty) and empty > 0
 
 
+def test_it_has_a_loss_under_autocast_without_our_trainer():
+    model = tiny().train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(torch.rand(1, 3, 64, 64), labels=[label((0.5, 0.5, 0.2, 0.2))])
+    output.loss.backward()
+    assert output.loss.dtype == torch.float32 and torch.isfinite(output.loss)
+
+
 def test_batches_add_up_to_one_batch():
     """The trainer weights a batch's loss by its boxes."""
     model = tiny().eval()

@@ -40,6 +40,7 @@ def dense_loss(
     classes = torch.cat([label["class_labels"] for label in labels]).long()
     counts = torch.tensor([len(label["class_labels"]) for label in labels], device=logits.device)
     images = torch.repeat_interleave(torch.arange(len(labels), device=logits.device), counts)
+    logits = logits.float()
     scores = logits.sigmoid()
     assigned = assign(scores.detach(), boxes.detach(), points, corners, classes, images, config.candidates)
     at, number = (assigned.image, assigned.place), max(1, len(corners))
