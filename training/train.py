@@ -35,12 +35,11 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import ProjectConfiguration, set_seed
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, get_wsd_schedule
+from transformers import get_wsd_schedule
 from transformers.utils import logging as transformers_logging
 
 from loaders import cpu_cores
-from loaders.loader import Loader
-from radikal_datasets.errors import NonFiniteError, RadikalError, SourceNotFoundError
+from radikal_datasets.errors import RadikalError, SourceNotFoundError
 from radikal_datasets.files import write_atomically
 from training.models.families import model_title
 from training.models.inputs import model_inputs
@@ -50,8 +49,15 @@ from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
 from training.run.head_first import check_one_process, train_head
-from training.run.optimization import any_rank, parameter_groups, peak_gpu_memory_mib, training_mode
+from training.run.optimization import (
+    any_rank,
+    parameter_groups,
+    peak_gpu_memory_mib,
+    too_many_nonfinite,
+    training_mode,
+)
 from training.run.output_dir import check_apart, held, is_first
+from training.run.proposing import Recipe, recipe_for
 from training.run.settings import (
     RUN_SETTINGS,
     Settings,
@@ -64,15 +70,19 @@ from training.run.settings import (
 )
 from training.run.signals import StoppedError, StopSignals
 from training.run.synthetic import NOTICE_AFTER, NOTICE_BEFORE, falls_back, synthetic_settings
-from training.tasks import TASKS, Task
+from training.tasks import TASKS
 from training.tasks.final_reports import final_reports
+from training.tasks.validation import score
 
 
-def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> dict[str, Any]:
+def train(
+    settings: Settings, stop: StopSignals, *, synthetic: bool = False, recipe: Recipe | None = None
+) -> dict[str, Any]:
     """Run the complete training and return the content of metrics.json.
 
     Args:
         synthetic: written to metrics.json, so that no one takes these scores for those of real images.
+        recipe: where the settings were proposed; written into the run.
 
     Raises:
         StoppedError: a signal arrived; there is a checkpoint of the last step.
@@ -149,6 +159,8 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
         average.restart(accelerator.unwrap_model(model))
     if accelerator.is_main_process and (state is None or not (output_dir / RUN_SETTINGS).is_file()):
         save(settings, output_dir / RUN_SETTINGS)
+        if recipe is not None:
+            recipe.save(output_dir)
     if tracking:
         accelerator.init_trackers("tracker", config={k: str(v) for k, v in vars(settings).items()})
     step_images = (
@@ -219,11 +231,7 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
             progress.skipped += not finite
             progress.skipped_in_a_row += 1
             if progress.skipped_in_a_row >= settings.max_nonfinite_steps:
-                raise NonFiniteError(
-                    f"{progress.skipped_in_a_row} steps in a row had a non-finite loss or gradients, up to step "
-                    f"{progress.step} with the images {', '.join(accumulated.image_ids)}. Lower --learning_rate, use "
-                    "--mixed_precision no, or look at these images. The last checkpoint has what was learned so far."
-                )
+                raise too_many_nonfinite(progress.skipped_in_a_row, progress.step, accumulated.image_ids)
         bar.update(1)
         waiting = progress.wait_seconds / max(1e-9, progress.seconds + time.perf_counter() - started)
         bar.set_postfix(
@@ -294,25 +302,6 @@ def train(settings: Settings, stop: StopSignals, *, synthetic: bool = False) -> 
     return metrics
 
 
-def score(
-    model: PreTrainedModel,
-    task: Task,
-    validation: Loader | None,
-    accelerator: Accelerator,
-    progress: Progress,
-    output_dir: Path,
-    loss: float,
-) -> None:
-    """Score on validation, record the scores, and save the model as `best/` if it is the best, or cannot be scored."""
-    scores = task.evaluate(model, validation) if validation else None
-    better = progress.record(scores, task.key, loss)
-    if better and accelerator.is_main_process:
-        save_model(model, task.processor, output_dir / "best")
-    mark = " (best so far)" if better and scores else ""
-    with tqdm.external_write_mode():
-        accelerator.print(f"step {progress.step}: loss {loss:.3f}, validation {task.short(scores)}{mark}", flush=True)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; every error a user can cause is one message without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -329,8 +318,13 @@ def main(arguments: list[str] | None = None) -> int:
         elif complete is not arguments and is_first():
             print(f"no configuration file given: took {complete[0]}", file=sys.stderr)
         check_apart(settings)
+        recipe = None if synthetic else recipe_for(settings, complete if complete is not arguments else [""])
+        if recipe is not None:
+            settings = recipe.settings
+            if is_first():
+                print(recipe.table(), flush=True)
         with stop, held(Path(settings.output_dir)):
-            train(settings, stop, synthetic=synthetic)
+            train(settings, stop, synthetic=synthetic, recipe=recipe)
         if synthetic and is_first():
             print(NOTICE_AFTER, flush=True)
     except StoppedError as stopped:

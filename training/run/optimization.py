@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from transformers import PreTrainedModel
+
+from radikal_datasets.errors import NonFiniteError
 
 
 def float32_loss(model: PreTrainedModel) -> None:
@@ -73,3 +75,12 @@ def any_rank(accelerator: Accelerator, flag: bool) -> bool:
 def peak_gpu_memory_mib() -> int | None:
     """Most memory that PyTorch has reserved on this process's GPU so far, in MiB; None without a GPU."""
     return torch.cuda.max_memory_reserved() // 2**20 if torch.cuda.is_available() else None
+
+
+def too_many_nonfinite(count: int, step: int, image_ids: Iterable[str]) -> NonFiniteError:
+    """Return the error of a run whose last `count` steps, up to `step` with these images, could not be used."""
+    return NonFiniteError(
+        f"{count} steps in a row had a non-finite loss or gradients, up to step {step} with the images "
+        f"{', '.join(image_ids)}. Lower --learning_rate, use --mixed_precision no, or look at these images. The last "
+        "checkpoint has what was learned so far."
+    )
