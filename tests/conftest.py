@@ -20,6 +20,7 @@ for name in ("HF_ENDPOINT", "HF_TOKEN", "RADIKAL_DATA", "RADIKAL_NAMESPACE", "RA
 
 import shutil  # noqa: E402
 import socket  # noqa: E402
+from collections import Counter  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 
 import datasets  # noqa: E402
@@ -34,6 +35,20 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci")
 
 SAMPLE_IMAGES = 12
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist take the files in the order below, not by their number of tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that take longest, so that `--dist loadfile` does not end with one of them on one core."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        seconds[item.path] += 150 if item.get_closest_marker("slow") else 1  # in tenths
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 @pytest.fixture(autouse=True)
