@@ -29,7 +29,8 @@ class Progress:
     `worse_in_a_row` counts validation scores since the best one; `wait_seconds` is the time the loop spent waiting for
     batches. `skipped` counts steps skipped for a non-finite loss or gradients, `scaler_skips` those that fp16's
     GradScaler skipped while it searched for its scale; either kind adds to `skipped_in_a_row`. `processor_seconds` is
-    the processor time of the processes before this one that the run was resumed from.
+    the processor time of the processes before this one that the run was resumed from; `scoring_processor_seconds` is
+    what validations took of it, and `scored_after` the rest at each entry of `history`.
     """
 
     step: int = 0
@@ -41,9 +42,11 @@ class Progress:
     worse_in_a_row: int = 0
     wait_seconds: float = 0.0
     processor_seconds: float = 0.0
+    scoring_processor_seconds: float = 0.0
     best_step: int = 0
     best: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    scored_after: list[float] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, for accelerate's `register_for_checkpointing`."""
@@ -67,6 +70,7 @@ class Progress:
             loss: NaN before the first step that counted.
         """
         self.history.append({"step": self.step, "loss": None if math.isnan(loss) else loss, "scores": scores})
+        self.scored_after.append(round(self.all_processor_seconds() - self.scoring_processor_seconds, 1))
         better = scores is None or self.best is None or scores[key] > self.best[key]
         self.worse_in_a_row = 0 if better else self.worse_in_a_row + 1
         if better:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -23,7 +24,9 @@ def score(
     loss: float,
 ) -> None:
     """Score on validation, record the scores, and save the model as `best/` if it is the best, or cannot be scored."""
+    began = time.process_time()
     scores = task.evaluate(model, validation) if validation else None
+    progress.scoring_processor_seconds += time.process_time() - began
     better = progress.record(scores, task.key, loss)
     if better and accelerator.is_main_process:
         save_model(model, task.processor, output_dir / "best")
