@@ -95,9 +95,7 @@ class Config:
     def rarest_first(self) -> list[str]:
         """Return the class names by published frequency; unknown counts last, in label order."""
         unknown = 1 << 60
-        return sorted(
-            self.classes, key=lambda name: (self.images_by_class.get(name, unknown), self.classes.index(name))
-        )
+        return sorted(self.classes, key=lambda name: self.images_by_class.get(name, unknown))
 
 
 @dataclass(frozen=True)
