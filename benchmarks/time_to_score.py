@@ -330,7 +330,7 @@ def main() -> int:
     parser.add_argument("--random", action="store_true", help="ours: a backbone with random weights")
     parser.add_argument("--python", help="of a peer's environment")
     parser.add_argument("--script", type=Path, help="transformers' run_object_detection.py")
-    parser.add_argument("--epochs", type=int, default=100, help="that a peer is told to train (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=100, help="that a peer trains at most (default: %(default)s)")
     parser.add_argument("--rate", default="1e-4", help="learning rate of transformers' example (default: %(default)s)")
     parser.add_argument("--note", help="a remark, such as what else the machine was doing")
     parser.add_argument("--table", action="store_true", help="only print the table of all results")

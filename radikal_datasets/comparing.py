@@ -25,16 +25,23 @@ def decision_matrix(sources: Sequence[Source] | None = None) -> dict[str, dict[s
 
 
 def footnotes(sources: Sequence[Source] | None = None) -> list[str]:
-    """Return where and how the trainings of the matrix ran, and what the marks mean."""
+    """Return where and how the trainings of the matrix ran, how to make those that are missing, and the marks."""
+    compared = list_sources() if sources is None else sources
     runs = [
         f"{source.name}: benchmark setting of training/configs/{run.recipe} as of commit"
         f"{'s' * (len(run.commits) > 1)} {' and '.join(run.commits)}, {_seeds(run.seeds)}, {run.hardware}; mAP50 of "
         "the test split."
-        for source in (list_sources() if sources is None else sources)
+        for source in compared
         if (run := source.measured) is not None
     ]
+    open_ones = [source.name for source in compared if source.measured is None]
+    how = (
+        f"Not measured yet: {', '.join(open_ones)}. `radikal-datasets train NAME --data-dir DIR` measures one; minutes "
+        "and score stand in the run's metrics.json."
+    )
     return [
         *runs,
+        *([how] if open_ones else []),
         "(S) reported by a third party; (R) from memory, unverified. "
         "See docs/choosing.md for how each number was obtained.",
     ]

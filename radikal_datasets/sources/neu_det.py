@@ -82,7 +82,7 @@ NEU-DET/
     best_use="A first detector in minutes: small images, six balanced classes.",
     image_sizes="200x200",
     defect_free="none",
-    measured=Measured("neu_det.yaml", 3, 27.9, 0.364, ("9f6f1e4", "b57276f")),
+    measured=Measured("neu_det.yaml", 1, 43.4, 0.684, ("bc3d1a4",), "one CPU core (AMD EPYC, shared with other work)"),
     notes=(
         "Every XML states depth 1; the JPEGs are RGB with equal channels.",
         "Kaggle's train and validation folders are a layout, not a protocol: both layouts give the same splits.",
