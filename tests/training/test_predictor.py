@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +25,7 @@ from radikal_datasets.errors import ImageFileError, ModelError, RunNotFoundError
 from radikal_datasets.gray_scale import GrayScale
 from tests.training.conftest import ROOT
 from tests.training.saved_runs import NAMES, SIZE, drawn, write_run
-from training.export import _write
+from training.export import _write, metadata
 from training.predict import tiling
 from training.run.checkpoints import save_model
 from training.using.image_files import ImageFile
@@ -32,7 +33,7 @@ from training.using.inference import detect_defects
 from training.using.onnx_module import ExportedDetector
 from training.using.prediction import Prediction
 from training.using.predictor import Predictor
-from training.using.trained_model import open_model
+from training.using.trained_model import OpenedModel, open_model
 
 BOX, SCORE = 0.5, 1e-3
 THRESHOLD = 0.3
@@ -53,10 +54,30 @@ usual = settings(max_examples=5, deadline=None, suppress_health_check=[HealthChe
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+class Exports:
+    """Writer of ONNX files. Runs that differ only in their metadata share one graph, which is slow to trace."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, bool], tuple[Path, dict[str, torch.Tensor]]] = {}
+
+    def write(self, opened: OpenedModel, file: Path) -> None:
+        key = opened.model.config.model_type, opened.channels == "pair"
+        if key not in self.known:
+            _write(ExportedDetector(opened).eval(), opened, file, None)
+            self.known[key] = file, opened.model.state_dict()
+            return
+        written, weights = self.known[key]
+        own = opened.model.state_dict()
+        assert own.keys() == weights.keys() and all(torch.equal(own[name], weights[name]) for name in own)
+        model = onnx.load(written)
+        onnx.helper.set_model_props(model, metadata(opened))
+        onnx.save(model, file)
+
+
 class Made:
     """A run, its ONNX file, and predictors of both."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, exports: Exports) -> None:
         family, self.channels, self.bits, tile_size = KINDS[kind]
         self.run, self.file = folder / "run", folder / "model.onnx"
         write_run(self.run, model_type=family, channels=self.channels, threshold=THRESHOLD, tile_size=tile_size)
@@ -70,7 +91,7 @@ class Made:
                 head.bias.data.fill_(-2)
             save_model(opened.model, opened.processor, self.run / "best")
             opened = open_model(self.run)
-        _write(ExportedDetector(opened).eval(), opened, self.file, None)
+        exports.write(opened, self.file)
         self.torch, self.onnx = Predictor(self.run), Predictor(self.file)
 
     def image(self, seed: int, size: tuple[int, int]) -> np.ndarray:
@@ -88,10 +109,11 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     known: dict[str, Made] = {}
+    exports = Exports()
 
     def make(kind: str) -> Made:
         if kind not in known:
-            known[kind] = Made(tmp_path_factory.mktemp(kind), kind)
+            known[kind] = Made(tmp_path_factory.mktemp(kind), kind, exports)
         return known[kind]
 
     return make
@@ -112,6 +134,7 @@ def assert_same(one: Any, other: Any, threshold: float = THRESHOLD) -> None:
                 assert near.any(), (box, score, label, right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_torch_onnx_and_predict_find_the_same(kind, made, tmp_path):
     one = made(kind)
