@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class OnnxDetector:
             raise ModelError(f"The installed onnxruntime has no {provider}. Omit device, or install onnxruntime-gpu.")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = _threads()
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=[provider])
         except Exception as error:  # onnxruntime raises a dozen kinds
@@ -59,6 +61,12 @@ class OnnxDetector:
         if self.facts.channels == "pair":
             return {"images": _three(planes[:, 0]), "references": _three(planes[:, 1])}
         return {"images": _three(planes) if planes.ndim == 3 else planes}
+
+
+def _threads() -> int:
+    """Return the number of threads that OMP_NUM_THREADS asks for, as torch does; 0: onnxruntime's choice."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdigit() else 0
 
 
 def _three(gray: np.ndarray) -> np.ndarray:
