@@ -288,7 +288,15 @@ class RunNotFoundError(TrainingError, ValueError):
 
 
 class ImageFileError(TrainingError, ValueError):
-    """Image files for prediction are missing or unreadable, or lack their templates."""
+    """Image files for prediction are missing or unreadable, or lack their templates.
+
+    Attributes:
+        reason: why, without the file's name.
+    """
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class OperatingPointError(TrainingError, ValueError):

@@ -18,7 +18,6 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # as in train.py
@@ -32,46 +31,34 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from loaders.tiling import Tiling
 from radikal_datasets.errors import ImageFileError, OutputError, RadikalError, SettingsError
 from radikal_datasets.files import refuse_inside
-from training.run.arguments import DEFAULT_THRESHOLD, FOUND, PARTLY, predict_parser
+from training.run.arguments import FOUND, PARTLY, predict_parser
 from training.using.image_files import ImageFile, find_images, find_references
+from training.using.inference import InferenceResult, detect_defects
+from training.using.predictor import Predictor
+from training.using.results import write_gallery, write_overlays, write_results
 from training.using.watch_command import watch
-
-if TYPE_CHECKING:  # torch and its relatives are imported when needed: --watch with an ONNX file works without them
-    from training.using.inference import InferenceResult
-    from training.using.trained_model import OpenedModel
 
 _PREDICTIONS = "predictions.json"
 
 
 def predict(
-    opened: OpenedModel,
-    images: list[ImageFile],
-    output: Path,
-    threshold: float,
-    *,
-    tiles: Tiling | None = None,
-    batch_size: int = 8,
-    overlays: str = "all",
+    predictor: Predictor, images: list[ImageFile], output: Path, *, batch_size: int = 8, overlays: str = "all"
 ) -> InferenceResult:
     """Detect defects in the images and write the output folder.
 
     Args:
-        threshold: detections with a lower score are left out.
-        tiles: split images into overlapping tiles.
         overlays: which images to draw: "all", "found" (those with a detection) or "none".
 
     Raises:
         OutputError: the output folder holds something other than predictions.
         ImageFileError: no image can be read.
     """
-    from training.using.inference import detect_defects
-    from training.using.results import write_gallery, write_overlays, write_results
-
     _make_room(output)
-    result = detect_defects(opened, images, threshold, tiles=tiles, batch_size=batch_size)
-    write_results(output, result, opened.class_names)
-    write_overlays(output, result, opened.class_names, overlays, opened.gray_scale)
-    write_gallery(output, result, opened, threshold)
+    facts = predictor.facts
+    result = detect_defects(predictor, images, batch_size=batch_size)
+    write_results(output, result, facts.class_names)
+    write_overlays(output, result, facts.class_names, overlays, facts.shown_gray_scale)
+    write_gallery(output, result, facts, predictor.threshold)
     return result
 
 
@@ -84,19 +71,16 @@ def _make_room(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
 
-def tiling(opened: OpenedModel, size: str | None, overlap: float | None) -> Tiling | None:
-    """Return the requested tiling ("256", "256,512" or "none"), else the one the run was trained with.
+def tiling(trained: Tiling | None, size: str | None, overlap: float | None) -> Tiling | None:
+    """Return the requested tiling ("256", "256,512" or "none"), else that of the training.
 
     Raises:
         SettingsError: the size or overlap is invalid.
     """
-    from training.using.trained_model import trained_tiles
-
-    trained = trained_tiles(opened.settings)
     if size == "none" or (size is None and trained is None):
         return None
     if overlap is None:
-        overlap = 0.2 if opened.settings is None else opened.settings.tile_overlap
+        overlap = 0.2 if trained is None else trained.overlap
     try:
         if size is None:
             return None if trained is None else Tiling(trained.size, overlap)
@@ -117,29 +101,20 @@ def main(arguments: list[str] | None = None) -> int:
         return watch(known)
     if not known.images or known.output is None:
         predict_parser().error("IMAGES and --output are required without --watch.")
-    if known.model.endswith(".onnx"):
-        print(
-            f"error: predict writes overlays and a page with the folder of a model, and {known.model} is an ONNX file. "
-            "Pass the folder; or use the file with --watch FOLDER, or in a program with radikal_datasets.Predictor.",
-            file=sys.stderr,
-        )
-        return 1
-    from transformers.utils import logging as transformers_logging
+    if not known.model.endswith(".onnx"):
+        from transformers.utils import logging as transformers_logging
 
-    from training.using.trained_model import open_model
-
-    transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()
     try:
         if known.csv is not None or known.stop_after is not None:
             raise SettingsError("--csv and --stop-after need --watch.")
-        opened = open_model(known.model)
-        stored = DEFAULT_THRESHOLD if opened.threshold is None else opened.threshold
-        threshold = stored if known.threshold is None else known.threshold
-        if not 0 <= threshold <= 1 or known.batch_size < 1:
+        if not (known.threshold is None or 0 <= known.threshold <= 1) or known.batch_size < 1:
             raise SettingsError("--threshold must be between 0 and 1, and --batch-size at least 1.")
+        predictor = Predictor(known.model, threshold=known.threshold)
+        facts = predictor.facts
         # Among the images, the overlays would be taken for images at the next call.
         refuse_inside(known.output, known.images, what="the folder of images")
-        pairs = opened.channels == "pair"
+        pairs = facts.channels == "pair"
         images = find_images(known.images, pairs=pairs)
         if not images:
             raise ImageFileError(f"There is no image (jpg, png, bmp, tif) in {', '.join(map(str, known.images))}.")
@@ -147,28 +122,21 @@ def main(arguments: list[str] | None = None) -> int:
             images = find_references(images, known.references)
         elif known.references is not None:
             raise SettingsError(f"{known.model} does not use templates. Omit --references.")
-        tiles = tiling(opened, known.tile_size, known.tile_overlap)
+        predictor.set_tiles(tiling(facts.tiles, known.tile_size, known.tile_overlap))
         started = time.perf_counter()
-        result = predict(
-            opened,
-            images,
-            known.output,
-            threshold,
-            tiles=tiles,
-            batch_size=known.batch_size,
-            overlays=known.overlays,
-        )
+        options = {"batch_size": known.batch_size, "overlays": known.overlays}
+        result = predict(predictor, images, known.output, **options)
     except RadikalError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     for name, reason in sorted(result.unreadable.items()):
         print(f"Cannot read {name}: {reason}", file=sys.stderr)
-    origin = "from --threshold" if known.threshold is not None else "of the run" if opened.threshold else "default"
+    origin = "from --threshold" if known.threshold is not None else "of the run" if facts.threshold else "default"
     boxes = sum(len(one.scores) for one in result.detections)
     print(
         f"{len(result.detections)} images, {sum(bool(one.scores) for one in result.detections)} with a detection, "
-        f"{boxes} detections with a score of at least {threshold:.3g} ({origin}); {len(result.unreadable)} could not "
-        "be read"
+        f"{boxes} detections with a score of at least {predictor.threshold:.3g} ({origin}); {len(result.unreadable)} "
+        "could not be read"
     )
     rest = time.perf_counter() - started - result.seconds
     print(

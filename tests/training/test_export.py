@@ -27,6 +27,7 @@ from training.export import ExportError, export, main, metadata
 from training.using.image_files import find_images
 from training.using.inference import detect_defects
 from training.using.onnx_module import ExportedDetector, ModelOutput, differences, sample_images
+from training.using.predictor import Predictor
 from training.using.trained_model import OpenedModel, open_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -91,7 +92,7 @@ def test_the_script_of_the_docs_finds_what_predict_finds_without_torch(run, writ
     )
     assert done.returncode == 0, done.stderr
     found = sorted(tuple(line.split()) for line in done.stdout.splitlines())
-    result = detect_defects(open_model(run), find_images([images]), 0.7)
+    result = detect_defects(Predictor(run, threshold=0.7), find_images([images]))
     wanted = sorted(
         (f"images/{one.image.name}", NAMES[label], score, box)
         for one in result.detections

@@ -20,6 +20,7 @@ from training.export import metadata
 from training.models import keep_gray_scale
 from training.using.image_files import find_images
 from training.using.inference import detect_defects
+from training.using.predictor import Predictor
 from training.using.trained_model import open_model
 
 SPLITS = {"train": range(14), "validation": range(100, 105), "test": range(200, 205)}
@@ -81,7 +82,7 @@ def test_predict_score_explain_and_export_use_the_stored_scale(runs: dict[int, P
     assert opened[12].gray_scale == GrayScale(0, 4095)
     assert json.loads(metadata(opened[12])["gray_scale"]) == [0, 4095] and "gray_scale" not in metadata(opened[8])
     images = {bits: find_images([runs[bits].parent / f"data{bits}" / "images"]) for bits in runs}
-    found = {bits: detect_defects(opened[bits], images[bits], 0.0).detections for bits in runs}
+    found = {bits: detect_defects(Predictor(runs[bits], threshold=0.0), images[bits]).detections for bits in runs}
     assert len(found[8]) == len(SPLITS["test"])
     for one, other in zip(found[8], found[12], strict=True):
         assert np.allclose(one.scores, other.scores, atol=1e-6) and np.allclose(one.boxes, other.boxes, atol=1e-3)
@@ -95,7 +96,7 @@ def test_an_image_that_a_model_of_8_bits_would_see_black_is_refused(runs: dict[i
     PIL.Image.fromarray((pixels * 16).astype(np.uint16)).save(tmp_path / "12.png")
     PIL.Image.fromarray((pixels / 255).astype(np.float32)).save(tmp_path / "float.tif")
     PIL.Image.fromarray((pixels * 257).astype(np.uint16)).save(tmp_path / "full.png")
-    result = detect_defects(open_model(runs[8]), find_images([tmp_path]), 0.0)
+    result = detect_defects(Predictor(runs[8], threshold=0.0), find_images([tmp_path]))
     assert [one.image.name for one in result.detections] == ["full.png"]
     assert sorted(result.unreadable) == ["12.png", "float.tif"]
     assert "12 bits, used from 0 to 4,080" in result.unreadable["12.png"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from training import models
 from training.predict import main, predict
 from training.using.image_files import find_images, find_references
 from training.using.inference import detect_defects
+from training.using.predictor import Predictor
 from training.using.trained_model import open_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,8 +44,14 @@ def images(tmp_path):
     return write_images(tmp_path / "images")
 
 
-def detections_in(run: Path, folder: Path, threshold: float = 0.0, **options):
-    return detect_defects(open_model(run), find_images([folder]), threshold, **options)
+def opened_at(run: Path, threshold: float = 0.0, tiles: Tiling | None = None) -> Predictor:
+    predictor = Predictor(run, threshold=threshold)
+    predictor.set_tiles(tiles)
+    return predictor
+
+
+def detections_in(run: Path, folder: Path, threshold: float = 0.0, tiles: Tiling | None = None, **options):
+    return detect_defects(opened_at(run, threshold, tiles), find_images([folder]), **options)
 
 
 def as_numbers(one) -> tuple:
@@ -89,7 +97,7 @@ def test_every_kind_of_file_gives_the_same(run, tmp_path):
 
 
 def test_what_is_found_in_an_image_does_not_depend_on_the_others(run, images, tmp_path):
-    alone = detect_defects(open_model(run), find_images([images / "1.png"]), 0.0)
+    alone = detect_defects(opened_at(run), find_images([images / "1.png"]))
     for i in range(60):  # by default a loader would treat the dataset as gray
         Image.fromarray(drawn(i, (40, 50), color=False)[..., 0]).save(images / f"gray{i}.png")
     together = detections_in(run, images, batch_size=16)
@@ -152,13 +160,17 @@ def test_results_are_read_by_pycocotools(run, images, tmp_path, capsys):
 
 def test_threshold_is_the_runs_own_the_default_or_as_asked_for(run, pair_run, images, tmp_path, capsys):
     assert open_model(run).threshold == 0.7
+    assert Predictor(run / "best").threshold == 0.7  # as `Predictor` does: the best/ of a run counts as the run
     assert open_model(run / "best").threshold is None
+    shutil.copytree(run / "best", tmp_path / "alone")
     assert main([str(run), str(images), "--output", str(tmp_path / "a"), "--overlays", "none"]) == 0
     assert "at least 0.7 (of the run)" in capsys.readouterr().out
     scores = [one["score"] for one in json.loads((tmp_path / "a" / "predictions.json").read_text())]
     every = sum(len(one.scores) for one in detections_in(run, images).detections)
     assert 0 < len(scores) < every and min(scores) >= 0.7
     assert main([str(run / "best"), str(images), "--output", str(tmp_path / "b"), "--overlays", "none"]) == 0
+    assert "at least 0.7 (of the run)" in capsys.readouterr().out
+    assert main([str(tmp_path / "alone"), str(images), "--output", str(tmp_path / "c"), "--overlays", "none"]) == 0
     assert "at least 0.3 (default)" in capsys.readouterr().out
 
 
@@ -170,12 +182,23 @@ def test_a_threshold_no_detection_reaches(run, images, tmp_path):
 def test_tiles_default_to_those_of_training(tmp_path):
     from training.predict import tiling
 
-    opened = open_model(write_run(tmp_path / "tiled", tile_size=[32, 64], tile_overlap=0.4))
-    assert tiling(opened, None, None) == Tiling((32, 64), 0.4)
-    assert tiling(opened, "none", None) is None
-    assert tiling(opened, "48", 0.1) == Tiling((48, 48), 0.1)
-    with pytest.raises(SettingsError, match="--tile-size a,b"):
-        tiling(opened, "a,b", None)
+    run = write_run(tmp_path / "tiled", tile_size=[32, 64], tile_overlap=0.4)
+    for model in (run, run / "best"):
+        trained = Predictor(model).facts.tiles
+        assert tiling(trained, None, None) == Tiling((32, 64), 0.4)
+        assert tiling(trained, "none", None) is None
+        assert tiling(trained, "48", 0.1) == Tiling((48, 48), 0.1)
+        assert tiling(trained, "48", None) == Tiling((48, 48), 0.4)
+        with pytest.raises(SettingsError, match="--tile-size a,b"):
+            tiling(trained, "a,b", None)
+
+
+def test_the_best_of_a_run_is_used_as_the_run(images, tmp_path):
+    run = write_run(tmp_path / "run", tile_size=[40, 60], resize="fast", channels="gray", threshold=0.3)
+    for name, model in (("of run", run), ("of best", run / "best")):
+        assert main([str(model), str(images), "--output", str(tmp_path / name), "--overlays", "none"]) == 0
+    both = [(tmp_path / name / "predictions.json").read_text() for name in ("of run", "of best")]
+    assert both[0] == both[1] and json.loads(both[0])
 
 
 class TestPairs:
@@ -194,7 +217,7 @@ class TestPairs:
             ("0_test.png", "0_temp.png"),
             ("1_test.png", "1_temp.png"),
         ]
-        found = detect_defects(opened, pictures, 0.0).detections
+        found = detect_defects(opened_at(pair_run), pictures).detections
         rows = [
             {"image_id": str(i), "bytes": one.file.read_bytes(), "width": 140, "height": 100, "boxes": [], "labels": []}
             for i, one in enumerate(pictures)
@@ -225,7 +248,7 @@ class TestPairs:
         folder = self.write(tmp_path / "boards")
         (folder / "1_temp.png").write_bytes(b"nothing")
         pictures = find_references(find_images([folder], pairs=True), None)
-        result = detect_defects(open_model(pair_run), pictures, 0.0)
+        result = detect_defects(opened_at(pair_run), pictures)
         assert [one.image.name for one in result.detections] == ["0_test.png"]
         assert "its template" in result.unreadable["1_test.png"] and "1_temp.png" in result.unreadable["1_test.png"]
 
@@ -249,9 +272,9 @@ class TestRefusals:
         assert (tmp_path / "other" / "mine.txt").is_file()
 
     def test_older_predictions_are_replaced(self, run, images, tmp_path):
-        opened = open_model(run)
-        predict(opened, find_images([images]), tmp_path / "found", 0.2)
-        predict(opened, find_images([images / "1.png"]), tmp_path / "found", 0.2)
+        predictor = opened_at(run, 0.2)
+        predict(predictor, find_images([images]), tmp_path / "found")
+        predict(predictor, find_images([images / "1.png"]), tmp_path / "found")
         left = [path.name for path in (tmp_path / "found" / "overlays").rglob("*.jpg")]
         assert left == ["1.png.jpg"]
 
@@ -276,7 +299,7 @@ def test_page_shows_names_as_text(run, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     Image.fromarray(drawn(1)).save(folder / "a & <b>.png")
-    predict(open_model(run), find_images([folder]), tmp_path / "found", 0.0)
+    predict(opened_at(run), find_images([folder]), tmp_path / "found")
     page = (tmp_path / "found" / "index.html").read_text(encoding="utf-8")
     assert "a &amp; &lt;b&gt;.png" in page and "<b>.png" not in page
     assert 'href="overlays/a%20%26%20%3Cb%3E.png.jpg"' in page
@@ -289,10 +312,3 @@ def test_as_a_user_types_it(run, images, tmp_path):
     assert done.returncode == 3, done.stderr
     assert "Cannot read broken.jpg: no image header" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout.startswith("3 images, ") and "1 could not be read" in done.stdout
-
-
-def test_an_onnx_file_is_for_watching_and_programs(tmp_path, capsys):
-    (tmp_path / "model.onnx").write_bytes(b"")
-    assert main([str(tmp_path / "model.onnx"), str(tmp_path), "--output", str(tmp_path / "out")]) == 1
-    err = capsys.readouterr().err
-    assert "is an ONNX file" in err and "--watch FOLDER" in err and "Predictor" in err

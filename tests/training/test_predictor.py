@@ -7,33 +7,39 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import radikal_datasets
+from loaders import DetectionLoader
 from loaders.merging import merge_arrays
 from loaders.resizing import resize_bilinear
 from loaders.tiling import Tiling, merge_tiles
 from radikal_datasets.errors import ImageFileError, ModelError, RunNotFoundError, SettingsError
 from radikal_datasets.gray_scale import GrayScale
+from tests.loaders.conftest import make_split
 from tests.training.conftest import ROOT
 from tests.training.saved_runs import NAMES, SIZE, drawn, write_run
 from training.export import _write, metadata
-from training.predict import tiling
+from training.models.gray_scale import loader_options
+from training.predict import main
 from training.run.checkpoints import save_model
+from training.scoring.detections import predictions_and_ground_truth
 from training.using.image_files import ImageFile
 from training.using.inference import detect_defects
 from training.using.onnx_module import ExportedDetector
 from training.using.prediction import Prediction
 from training.using.predictor import Predictor
-from training.using.trained_model import OpenedModel, open_model
+from training.using.trained_model import OpenedModel, open_model, trained_tiles
 
 BOX, SCORE = 0.5, 1e-3
 THRESHOLD = 0.3
@@ -134,6 +140,29 @@ def assert_same(one: Any, other: Any, threshold: float = THRESHOLD) -> None:
                 assert near.any(), (box, score, label, right)
 
 
+def scored(opened: Any, file: Path, reference: Path | None, size: tuple[int, int]) -> Any:
+    """Return what score.py finds in an image, by the loaders of training."""
+    height, width = size
+    row = {"image_id": "one", "bytes": file.read_bytes(), "width": width, "height": height, "boxes": [], "labels": []}
+    split = make_split([row])
+    if reference is not None:
+        template = {"bytes": reference.read_bytes(), "path": None}
+        split = split.remove_columns("reference").add_column("reference", [template])
+    loader = DetectionLoader(
+        split,
+        8,
+        opened.canvas,
+        channels=opened.channels,
+        shuffle=False,
+        resize="exact",
+        tiles=trained_tiles(opened.settings),
+        **loader_options(opened.model, opened.processor),
+    )
+    _, (found,), _ = predictions_and_ground_truth(opened.model, opened.processor, loader, Accelerator(cpu=True))
+    best = [i for i in np.argsort(found["scores"])[::-1] if found["scores"][i] >= THRESHOLD]
+    return SimpleNamespace(**{name: [found[name][i] for i in best] for name in ("boxes", "scores", "labels")})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_torch_onnx_and_predict_find_the_same(kind, made, tmp_path):
@@ -150,9 +179,10 @@ def test_torch_onnx_and_predict_find_the_same(kind, made, tmp_path):
         assert_same(by_torch, by_onnx)
         file = as_file(image, tmp_path / "image.png")
         reference = None if template is None else as_file(template, tmp_path / "template.png")
-        listed = ImageFile(file.name, file, reference)
-        (wanted,) = detect_defects(opened, [listed], THRESHOLD, tiles=tiling(opened, None, None)).detections
-        assert wanted.size == by_torch.size == by_onnx.size == size[::-1]
+        wanted = scored(opened, file, reference, size)
+        (listed,) = detect_defects(one.torch, [ImageFile(file.name, file, reference)]).detections
+        assert_same(wanted, listed)
+        assert listed.size == by_torch.size == by_onnx.size == size[::-1]
         for got in (by_torch, by_onnx, one.torch(file, reference), one.onnx(file, reference)):
             assert_same(wanted, got)
             assert got.verdict == ("bad" if wanted.scores else "good")
@@ -374,6 +404,35 @@ except Exception as error:
     assert last.startswith("ModelError") and "radikal-datasets[train]" in last
     for kind, case, line in zip(kinds, cases, lines, strict=True):
         assert json.loads(line) == made(kind).onnx(*case[1:]).to_dict()
+
+
+@pytest.mark.parametrize("kind", ["rt_detr", "dense-pairs-tiles"])
+def test_predict_writes_the_same_folder_with_an_onnx_file_without_torch(kind, made, tmp_path):
+    one, images, templates = made(kind), tmp_path / "images", tmp_path / "templates"
+    images.mkdir(), templates.mkdir()
+    for i in range(3):
+        image = one.image(i, (100 + 10 * i, 140))
+        as_file(image, images / f"{i}.png")
+        as_file(image if one.channels != "pair" else one.template(image, i), templates / f"{i}.png")
+    (images / "3.png").write_text("no image")
+    options = ["--references", str(templates)] if one.channels == "pair" else []
+    assert main([str(one.run), str(images), "--output", str(tmp_path / "torch"), *options]) == 3
+    code = "from radikal_datasets.cli import main\nsys.exit(main())"
+    done = without_torch(code, "predict", str(one.file), str(images), "--output", str(tmp_path / "onnx"), *options)
+    assert done.returncode == 3, done.stderr
+    assert "3 images, " in done.stdout and "Cannot read 3.png: no image header" in done.stderr
+    by_torch, by_onnx = tmp_path / "torch", tmp_path / "onnx"
+    names = [sorted(file.relative_to(folder) for file in folder.rglob("*")) for folder in (by_torch, by_onnx)]
+    assert names[0] == names[1] and len(names[0]) == 7
+    assert (by_torch / "images.json").read_text() == (by_onnx / "images.json").read_text()
+    found = [json.loads((folder / "predictions.json").read_text()) for folder in (by_torch, by_onnx)]
+    assert found[0] and abs(len(found[0]) - len(found[1])) <= 2
+    for left, right in (found, found[::-1]):
+        for box in left:
+            if box["score"] > THRESHOLD + SCORE:
+                same = [other for other in right if other["image_id"] == box["image_id"]]
+                near = np.abs(np.array([other["bbox"] for other in same]) - box["bbox"]).max(1) <= 2 * BOX
+                assert near.any()
 
 
 def test_watching_from_the_command_line_without_torch(made, tmp_path):

@@ -168,7 +168,7 @@ def test_results_of_predict(tmp_path: Path) -> None:
     detections = [Detections(ImageFile(name, file), (80, 64), boxes, [0.9, 0.4], [0, 1])]
     result = InferenceResult(detections, {EVIL: EVIL})
     write_overlays(tmp_path, result, NAMES, "all")
-    opened: Any = SimpleNamespace(class_names=NAMES, where=EVIL, gray_scale=None)
+    opened: Any = SimpleNamespace(class_names=NAMES, where=EVIL, shown_gray_scale=None)
     write_found(tmp_path, result, opened, 0.25)
     page = (tmp_path / "index.html").read_text("utf-8")
     check(page, scripts=1, names=8)

@@ -92,7 +92,9 @@ def score_parser() -> Parser:
 def predict_parser() -> Parser:
     """`predict MODEL IMAGES...`."""
     parser = Parser("predict", "Find defects in image files with a trained detector.")
-    parser.add_argument("model", help="output_dir of a training run, the folder of a saved model, or a name on the Hub")
+    parser.add_argument(
+        "model", help="output_dir of a training run, folder of a saved model, ONNX file, or name on the Hub"
+    )
     parser.add_argument("images", nargs="*", type=Path, help="folders (searched with all subfolders) and files")
     parser.add_argument(
         "--output",

@@ -111,9 +111,11 @@ class Preparation:
                     raise GrayScaleError(f"gray levels of more than 8 bits ({levels}), but {_NO_SCALE}.")
             return data, (height, width)
         except RadikalError as error:
-            raise ImageFileError(f"Cannot use {what}{described(image)}: {error}") from error
+            raise ImageFileError(
+                f"Cannot use {what}{described(image)}: {error}", _reason(error, what, image)
+            ) from error
         except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, ValueError ...
-            raise ImageFileError(f"Cannot read {what}{described(image)} as an image: {_reason(error)}") from error
+            raise _unreadable(error, what, image) from error
 
     def _pixels(self, data: memoryview | np.ndarray, image: Any, what: str = "") -> np.ndarray:
         """Decode, in the planes that the model takes."""
@@ -122,7 +124,7 @@ class Preparation:
         try:
             return self._decoder(data, color=self._facts.channels == "rgb")[0].copy()
         except Exception as error:  # each image library raises its own kinds
-            raise ImageFileError(f"Cannot read {what}{described(image)} as an image: {_reason(error)}") from error
+            raise _unreadable(error, what, image) from error
 
     def _as_bytes(self, pixels: np.ndarray) -> np.ndarray:
         """Return contiguous uint8 (H, W) or (H, W, 3) of an array of gray levels of any depth.
@@ -187,9 +189,16 @@ def _check_levels(pixels: np.ndarray, scale: GrayScale | None) -> None:
         raise GrayScaleError(f"gray levels of more than 8 bits ({levels}), but {of_model}.")
 
 
-def _reason(error: Exception) -> str:
+def _unreadable(error: Exception, what: str, image: Any) -> ImageFileError:
+    message = f"Cannot read {what}{described(image)} as an image: {_reason(error)}"
+    return ImageFileError(message, _reason(error, what, image))
+
+
+def _reason(error: Exception, what: str = "", image: Any = None) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "no image header"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+        reason = "no image header"
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    else:
+        reason = " ".join(str(error).split()) or type(error).__name__
+    return f"its template {described(image)}: {reason}" if what else reason

@@ -79,6 +79,11 @@ class ModelFacts:
     threshold: float | None
     device: str
 
+    @property
+    def shown_gray_scale(self) -> GrayScale:
+        """The scale on which images of more than 8 bits are drawn: a model of 8 bits gets the upper byte of 16."""
+        return self.gray_scale or GrayScale.of_bits(16)
+
 
 class Detector(Protocol):
     """A model that finds boxes in prepared images: by torch or by onnxruntime."""

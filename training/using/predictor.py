@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from loaders.merging import Found, merge_arrays
+from loaders.tiling import Tiling
 from radikal_datasets.errors import ModelError, SettingsError
 from training.run.arguments import DEFAULT_THRESHOLD
 from training.using.delivered import Delivered, Preparation, Prepared
@@ -47,16 +49,13 @@ class Predictor:
         if threshold is not None and not 0 <= threshold <= 1:
             raise SettingsError(f"threshold is {threshold}; it must be between 0 and 1.")
         self._detector = _opened(os.fspath(path_or_repo), device)
+        #: Class names, size, channels, tiles, gray scale and stored operating point of the model.
+        self.facts: ModelFacts = self._detector.facts
         self._prepare = Preparation(self.facts)
         stored = self.facts.threshold
         self._judges = threshold is not None or stored is not None
         #: Least score of a detection.
         self.threshold: float = next(one for one in (threshold, stored, DEFAULT_THRESHOLD) if one is not None)
-
-    @property
-    def facts(self) -> ModelFacts:
-        """Class names, size, channels, tiles, gray scale and stored operating point of the model."""
-        return self._detector.facts
 
     @property
     def class_names(self) -> list[str]:
@@ -74,7 +73,7 @@ class Predictor:
         Raises:
             ImageFileError: the image cannot be read, or the template is missing or superfluous.
         """
-        return self._predictions([self._prepare(image, reference)], 8)[0]
+        return self.predictions([self._prepare(image, reference)], 8)[0]
 
     def batch(
         self,
@@ -101,11 +100,17 @@ class Predictor:
         for image, reference in pairs:
             waiting.append(self._prepare(image, reference))
             if sum(len(one.planes) for one in waiting) >= batch_size:
-                yield from self._predictions(waiting, batch_size)
+                yield from self.predictions(waiting, batch_size)
                 waiting = []
-        yield from self._predictions(waiting, batch_size)
+        yield from self.predictions(waiting, batch_size)
 
-    def _predictions(self, images: list[Prepared], batch_size: int) -> list[Prediction]:
+    def set_tiles(self, tiles: Tiling | None) -> None:
+        """Split images into these tiles, instead of those of the training; None: show entire images."""
+        self.facts = replace(self.facts, tiles=tiles)
+        self._prepare = Preparation(self.facts)
+
+    def predictions(self, images: list[Prepared], batch_size: int) -> list[Prediction]:
+        """Return the detections in images that a `Preparation` for `facts` prepared."""
         planes = [plane for one in images for plane in one.planes]
         sizes = [one.size if window is None else window[2:] for one in images for window in one.windows]
         found: list[Found] = []

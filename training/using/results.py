@@ -18,7 +18,7 @@ from radikal_datasets.view.pages import embedded, table, within
 from radikal_datasets.view.viewer import Figure, Filter, write_viewer
 from training.using.image_files import read_pixels
 from training.using.inference import Detections, InferenceResult
-from training.using.trained_model import OpenedModel
+from training.using.prediction import ModelFacts
 
 PREDICTIONS, IMAGES = "predictions.json", "images.json"
 #: Number of images shown on the page; the overlays folder has all of them.
@@ -83,9 +83,9 @@ def drawn(one: Detections, names: list[str], gray_scale: GrayScale | None = None
     return draw(image, one.boxes, one.labels, names, scores=one.scores)
 
 
-def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, threshold: float) -> None:
+def write_gallery(output: Path, result: InferenceResult, facts: ModelFacts, threshold: float) -> None:
     """Write `index.html`: counts, images by their highest score, and the images that could not be read."""
-    names, found = opened.class_names, result.detections
+    names, found = facts.class_names, result.detections
     shown = sorted(found, key=lambda one: -max(one.scores, default=0.0))[:SHOWN]
     counts = Counter(label for one in found for label in one.labels)
     holding = Counter(label for one in found for label in set(one.labels))
@@ -97,10 +97,12 @@ def write_gallery(output: Path, result: InferenceResult, opened: OpenedModel, th
         "found.html",
         "training.using",
         title=f"Predictions for {len(found):,} images",
-        figures=[_figure(output, one, styles, MAX_BYTES // max(1, len(shown)), opened.gray_scale) for one in shown],
+        figures=[
+            _figure(output, one, styles, MAX_BYTES // max(1, len(shown)), facts.shown_gray_scale) for one in shown
+        ],
         looks=styles,
         filters=[Filter("Class", "class", values, swatches=True)],
-        about=f"Detections of {opened.where} with a score of at least {threshold:.3g}. They have not been reviewed.",
+        about=f"Detections of {facts.where} with a score of at least {threshold:.3g}. They have not been reviewed.",
         numbers={
             "images": f"{len(found):,}",
             "with a detection": f"{sum(bool(one.scores) for one in found):,}",
