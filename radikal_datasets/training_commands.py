@@ -17,6 +17,7 @@ TRAINING_COMMANDS = {
     "train": ("training.train", "Train a detector or classifier on one set."),
     "score": ("training.score", "Score a trained model on one split."),
     "predict": ("training.predict", "Find defects in image files with a trained detector."),
+    "serve-model": ("training.serve_model", "Answer images over HTTP with a trained detector."),
     "explain": ("training.explain", "Explain a detector's detections by heat maps, and check the maps."),
     "export-model": ("training.export", "Write a detector as one ONNX file, checked against torch."),
     "push-model": ("training.push_model", "Push a run's best model, with a card, to a private Hub."),

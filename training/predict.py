@@ -101,10 +101,6 @@ def main(arguments: list[str] | None = None) -> int:
         return watch(known)
     if not known.images or known.output is None:
         predict_parser().error("IMAGES and --output are required without --watch.")
-    if not known.model.endswith(".onnx"):
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.disable_progress_bar()
     try:
         if known.csv is not None or known.stop_after is not None:
             raise SettingsError("--csv and --stop-after need --watch.")

@@ -75,9 +75,15 @@ def test_images_of_any_size_and_number(session):
         assert differences(one, other, np.ones(4), 5).max() < 1e-2
 
 
-def test_the_script_of_the_docs_finds_what_predict_finds_without_torch(run, written, tmp_path):
+def _listing(title: str) -> str:
+    """Return the code of that title in the docs."""
     page = (ROOT / "docs" / "using-a-model.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r'```python title="detect.py"\n(.*?)```', page, re.DOTALL)
+    (code,) = re.findall(rf'```python title="{title}"\n(.*?)```', page, re.DOTALL)
+    return code
+
+
+def test_the_script_of_the_docs_finds_what_predict_finds_without_torch(run, written, tmp_path):
+    code = _listing("detect.py")
     assert code.count("\n") <= 16
     guard = "\nassert not {'torch', 'transformers', 'radikal_datasets'} & set(sys.modules)\n"
     (tmp_path / "detect.py").write_text(code + guard, encoding="utf-8")
@@ -103,6 +109,26 @@ def test_the_script_of_the_docs_finds_what_predict_finds_without_torch(run, writ
         assert (file, name) == (other_file, other_name)
         assert float(score) == pytest.approx(other_score, abs=2e-3)
         assert [float(edge) for edge in edges] == pytest.approx(box, abs=0.2)
+
+
+def test_openvino_finds_the_same_by_the_documented_lines(written, tmp_path):
+    pytest.importorskip("openvino")
+    code = _listing("openvino_detect.py")
+    (tmp_path / "openvino_detect.py").write_text(code, encoding="utf-8")
+    session = onnxruntime.InferenceSession(str(written), providers=["CPUExecutionProvider"])
+    files = [tmp_path / f"{i}.png" for i in range(4)]
+    wanted = []
+    for i, file in enumerate(files):
+        image = drawn(i, SIZE)
+        Image.fromarray(image).save(file)
+        boxes, scores, labels = (np.asarray(found)[0] for found in session.run(None, {"images": image[None]}))
+        wanted.append([labels[0], scores[0], *boxes[0]])
+    command = [sys.executable, "openvino_detect.py", written, *map(str, SIZE), *(file.name for file in files)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [[float(value) for value in line.split()[1:]] for line in done.stdout.splitlines()]
+    assert np.allclose(found, np.array(wanted, float), atol=0.01)
+    assert np.allclose(np.array(found)[:, 1], [scores for _, scores, *_ in wanted], atol=1e-5)
 
 
 def test_an_export_that_differs_from_torch_is_not_written(run, written, monkeypatch, tmp_path):

@@ -124,6 +124,27 @@ def predict_parser() -> Parser:
     return parser
 
 
+def serve_parser() -> Parser:
+    """`serve-model MODEL`."""
+    parser = Parser("serve-model", "Answer images over HTTP with a trained detector: POST /predict, GET /health.")
+    parser.add_argument("model", help="output_dir of a training run, folder of a saved model, ONNX file, or Hub name")
+    parser.add_argument("--port", type=_port, default=8000, help="0: any free port (default: 8000)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; all but loopback need a token (default: 127.0.0.1)"
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token that clients must send")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help=f"least confidence (default: the operating point stored with the run, else {DEFAULT_THRESHOLD})",
+    )
+    parser.add_argument("--max-mb", type=_positive, default=64, help="most MiB of an image file (default: 64)")
+    parser.add_argument(
+        "--max-requests", type=_positive, default=8, help="requests at a time; more get status 503 (default: 8)"
+    )
+    return parser
+
+
 def explain_parser() -> Parser:
     """`explain RUN`."""
     description = "Explain a saved run's detections. Other --key value pairs override the run's settings."
@@ -201,13 +222,14 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "train": train_parser,
     "score": score_parser,
     "predict": predict_parser,
+    "serve-model": serve_parser,
     "explain": explain_parser,
     "export-model": export_parser,
     "push-model": push_parser,
     "demo": demo_parser,
 }
 #: Extra -> a module that it installs.
-_MODULES = {"train": "torch", "explain": "pytorch_grad_cam", "predict": "onnxruntime"}
+_MODULES = {"train": "torch", "explain": "pytorch_grad_cam", "predict": "onnxruntime", "hub": "starlette"}
 
 
 def exit_early(command: str, arguments: Sequence[str] | None = None) -> None:
@@ -221,8 +243,10 @@ def exit_early(command: str, arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     light = command == "demo" and "--light" in arguments
     extras = () if light else ("train", "explain") if command == "explain" else ("train",)
-    if command == "predict" and any(one.endswith(".onnx") for one in arguments):
+    if command in ("predict", "serve-model") and any(one.endswith(".onnx") for one in arguments):
         extras = ("predict",)
+    if command == "serve-model":
+        extras = (*extras, "hub")
     for extra in extras:
         if importlib.util.find_spec(_MODULES[extra]) is None:
             print(
@@ -236,6 +260,12 @@ def exit_early(command: str, arguments: Sequence[str] | None = None) -> None:
 def _positive(text: str) -> int:
     if _count(text) == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if _count(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
     return int(text)
 
 

@@ -62,8 +62,7 @@ def find_references(images: Sequence[ImageFile], folder: Path | None) -> list[Im
     found, missing = [], []
     for one in images:
         path = one.file if folder is None else folder / one.name
-        candidates = [_with_suffix(path, _TEST, _TEMPLATE)] if one.file.stem.endswith(_TEST) else []
-        candidates += [] if folder is None else [path]
+        candidates = template_names(path, beside=folder is None)
         reference = next((file for file in candidates if file.is_file()), None)
         found.append(replace(one, reference=reference))
         missing += [one.name] if reference is None else []
@@ -75,6 +74,22 @@ def find_references(images: Sequence[ImageFile], folder: Path | None) -> list[Im
             "image, or name the pairs as in DeepPCB: X_test.jpg and X_temp.jpg in the same folder."
         )
     return found
+
+
+def is_test(file: Path) -> bool:
+    """Return whether a file has DeepPCB's name of an image with a template beside it."""
+    return file.stem.endswith(_TEST)
+
+
+def template_names(path: Path, *, beside: bool) -> list[Path]:
+    """Return the paths at which the template of an image may be, best first.
+
+    Args:
+        path: the image's path, or the same relative path in the folder of templates.
+        beside: the template is beside the image, so under another name.
+    """
+    candidates = [_with_suffix(path, _TEST, _TEMPLATE)] if is_test(path) else []
+    return candidates + ([] if beside else [path])
 
 
 def read_pixels(file: Path, gray_scale: GrayScale | None = None) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers.utils import logging as transformers_logging
 
 from loaders.merging import Found
 from loaders.normalization import normalize
@@ -16,6 +18,18 @@ from training.models.inputs import model_inputs
 from training.run.settings import RUN_SETTINGS
 from training.using.prediction import ModelFacts
 from training.using.trained_model import open_model, trained_resize, trained_tiles
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Keep transformers from drawing a progress bar for a load of milliseconds."""
+    before = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            transformers_logging.enable_progress_bar()
 
 
 class TorchDetector:
@@ -27,11 +41,9 @@ class TorchDetector:
 
     def __init__(self, where: str, device: str | None = None) -> None:
         folder = Path(where)
-        if folder.name == "best" and (folder.parent / RUN_SETTINGS).is_file():
-            folder = folder.parent
-            opened = open_model(folder)
-        else:
-            opened = open_model(where)
+        of_run = folder.name == "best" and (folder.parent / RUN_SETTINGS).is_file()
+        with _without_bar():
+            opened = open_model(folder.parent if of_run else where)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._device, self._opened = torch.device(device), opened
         self._model: Any = opened.model.to(self._device).eval()  # pyright: ignore[reportArgumentType]

@@ -13,6 +13,7 @@ from typing import Any
 from radikal_datasets.errors import RadikalError, SettingsError
 from radikal_datasets.files import refuse_inside
 from training.run.arguments import FOUND, PARTLY
+from training.using.image_files import is_test, template_names
 from training.using.prediction import Prediction
 from training.using.predictor import Predictor
 from training.using.watching import FolderWatch
@@ -33,7 +34,8 @@ def watch(known: Any) -> int:
             refuse_inside(known.output, [known.watch], what="the folder of images")
             known.output.mkdir(parents=True, exist_ok=True)
             log = known.output / LOG
-        watched = FolderWatch(_predict(predictor, known), known.watch, log=log, table=known.csv)
+        predict, accepts = _predict(predictor, known)
+        watched = FolderWatch(predict, known.watch, log=log, table=known.csv, accepts=accepts)
         with _stopped_by_signal() as stop:
             for line in watched.lines(stop, known.stop_after):
                 print(json.dumps(line), flush=True)
@@ -49,15 +51,22 @@ def watch(known: Any) -> int:
     return FOUND if known.exit_code and counts.bad else PARTLY if counts.unreadable else 0
 
 
-def _predict(predictor: Predictor, known: Any) -> Callable[[Path], Prediction]:
+def _predict(predictor: Predictor, known: Any) -> tuple[Callable[[Path], Prediction], Callable[[Path], bool] | None]:
+    """Return the prediction of a file with its template, if the model uses one, and which files are images."""
     if predictor.facts.channels != "pair":
         if known.references is not None:
             raise SettingsError(f"{known.model} does not use templates. Omit --references.")
-        return predictor
-    if known.references is None:
-        raise SettingsError("--watch with a model of pairs needs --references FOLDER, templates of the same names.")
-    folder = known.watch.absolute()
-    return lambda file: predictor(file, known.references / file.relative_to(folder))
+        return predictor, None
+    templates, folder = known.references, known.watch.absolute()
+    if templates is not None and not templates.is_dir():
+        raise SettingsError(f"--references {templates}: there is no such folder.")
+
+    def predict(file: Path) -> Prediction:
+        path = file if templates is None else templates / file.relative_to(folder)
+        candidates = template_names(path, beside=templates is None)
+        return predictor(file, next((one for one in candidates if one.is_file()), candidates[0]))
+
+    return predict, None if templates is not None else is_test
 
 
 @contextmanager

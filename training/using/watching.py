@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,25 +18,43 @@ from training.using.prediction import Prediction
 COLUMNS = ("file", "verdict", "detections", "best_class", "best_score", "error")
 
 
-@dataclass
 class WatchCounts:
-    """Numbers of images so far, of earlier sessions with the same log, too."""
+    """Numbers of files by their newest line, of earlier sessions with the same log, too."""
 
-    good: int = 0
-    bad: int = 0
-    undecided: int = 0
-    unreadable: int = 0
-    names: list[str] = field(default_factory=list)  # of the unreadable ones
+    def __init__(self) -> None:
+        self._kinds: dict[str, str] = {}
 
     def add(self, line: dict[str, Any]) -> None:
-        """Count one line."""
-        if "error" in line:
-            self.unreadable += 1
-            self.names.append(line["file"])
-        elif line["verdict"] is None:
-            self.undecided += 1
-        else:
-            setattr(self, line["verdict"], getattr(self, line["verdict"]) + 1)
+        """Count one line, instead of an earlier one about the same file."""
+        self._kinds[line["file"]] = "unreadable" if "error" in line else line["verdict"] or "undecided"
+
+    def _count(self, kind: str) -> int:
+        return sum(one == kind for one in self._kinds.values())
+
+    @property
+    def good(self) -> int:
+        """Files without a detection."""
+        return self._count("good")
+
+    @property
+    def bad(self) -> int:
+        """Files with a detection."""
+        return self._count("bad")
+
+    @property
+    def undecided(self) -> int:
+        """Files without a verdict, as there is no operating point."""
+        return self._count("undecided")
+
+    @property
+    def unreadable(self) -> int:
+        """Files that could not be read."""
+        return self._count("unreadable")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the unreadable ones."""
+        return [name for name, kind in self._kinds.items() if kind == "unreadable"]
 
 
 class FolderWatch:
@@ -45,14 +62,15 @@ class FolderWatch:
 
     A file is read when its size and time of change stay the same from one look to the next. One that can't be read then
     may be half written: it is tried again whenever it changes, and reported when it has not changed for `settle`
-    seconds. A file is known by its name: one that is replaced later is not read again.
+    seconds. A file whose size or time of change is another one than in its line was replaced, and gets a further line.
 
     Args:
         predict: the prediction of a file; ImageFileError if it can't be read.
         folder: searched with its subfolders.
         log: file of JSON lines to append to, which is also the memory: what it has is not predicted again after a
-            restart. None: every start begins from nothing.
+            restart; its lines have the size and time of change of the file, too. None: every start begins from nothing.
         table: CSV file to write; rebuilt from the log at a start.
+        accepts: which image files are looked at; None: all.
         interval: seconds between two looks.
         settle: seconds after which an unreadable file is reported.
     """
@@ -64,13 +82,14 @@ class FolderWatch:
         *,
         log: Path | None = None,
         table: Path | None = None,
+        accepts: Callable[[Path], bool] | None = None,
         interval: float = 0.5,
         settle: float = 5.0,
     ) -> None:
         if not folder.is_dir():
             raise ImageFileError(f"There is no folder {folder} (the current directory is {Path.cwd()}).")
         self._predict, self._folder, self._interval, self._settle = predict, folder, interval, settle
-        self._log, self._table = log, table
+        self._log, self._table, self._accepts = log, table, accepts
         self.counts = WatchCounts()
 
     def lines(self, stop: Callable[[], bool], until_idle: float | None = None) -> Iterator[dict[str, Any]]:
@@ -80,7 +99,8 @@ class FolderWatch:
             OutputError: the log is not one.
         """
         earlier = [] if self._log is None else _read_log(self._log)
-        done = {line["file"] for line in earlier}
+        # Lines of an older version do not say which state of a file they are about: any.
+        done = {line["file"]: tuple(line["state"]) if "state" in line else None for line in earlier}
         for line in earlier:
             self.counts.add(line)
         with ExitStack() as files:
@@ -98,10 +118,12 @@ class FolderWatch:
                 for one in find_images([self._folder]):
                     if stop():
                         break
-                    if one.name in done:
+                    if self._accepts is not None and not self._accepts(one.file):
                         continue
                     state, now = _state(one.file), time.monotonic()
                     if state is None:  # removed again
+                        continue
+                    if one.name in done and done[one.name] in (state, None):
                         continue
                     waiting = True
                     if seen.get(one.name, (None,))[0] != state:
@@ -117,11 +139,11 @@ class FolderWatch:
                     if _state(one.file) not in (state, None):  # it was written to while it was read
                         continue
                     if log is not None:
-                        log.write(json.dumps(line) + "\n")
+                        log.write(json.dumps({**line, "state": state}) + "\n")
                         log.flush()
                     if table is not None:
                         table.add([line])
-                    done.add(one.name)
+                    done[one.name] = state
                     seen.pop(one.name, None)
                     failed.pop(one.name, None)
                     self.counts.add(line)
