@@ -415,6 +415,7 @@ def test_predict_writes_the_same_folder_with_an_onnx_file_without_torch(kind, ma
         as_file(image, images / f"{i}.png")
         as_file(image if one.channels != "pair" else one.template(image, i), templates / f"{i}.png")
     (images / "3.png").write_text("no image")
+    (templates / "3.png").write_bytes((templates / "2.png").read_bytes())
     options = ["--references", str(templates)] if one.channels == "pair" else []
     assert main([str(one.run), str(images), "--output", str(tmp_path / "torch"), *options]) == 3
     code = "from radikal_datasets.cli import main\nsys.exit(main())"
