@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -191,6 +192,13 @@ def test_from_the_command_line_until_sigterm(files, tmp_path):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(urllib.request.Request(address, data=b"text"), timeout=60)
             assert refused.value.code == 422 and "no image header" in json.load(refused.value)["error"]
+            page = (ROOT / "docs" / "using-a-model.md").read_text(encoding="utf-8")
+            (code,) = re.findall(r'```python title="ask.py"\n(.*?)```', page, re.DOTALL)
+            code = code.replace("http://127.0.0.1:8000/predict", address)
+            image = files[0].with_name("bright.png")
+            image.write_bytes(png(200))
+            asked = subprocess.run([sys.executable, "-c", code, str(image)], capture_output=True, text=True, check=True)
+            assert asked.stdout == f"{image} bad dent\n"
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=60)
         finally:
