@@ -23,6 +23,7 @@ HEAVY = ("torch", "datasets", "transformers", "pyarrow", "numpy")
 NEEDED = {
     "score": ["run"],
     "predict": ["model", "images", "--output", "out"],
+    "serve-model": ["model"],
     "explain": ["run"],
     "export-model": ["model", "--output", "out"],
     "push-model": ["run", "--repo-id", "a/b"],

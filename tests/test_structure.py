@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = {"demo", "explain", "export", "predict", "push_model", "score", "train"}
+SCRIPTS = {"demo", "explain", "export", "predict", "push_model", "score", "serve_model", "train"}
 MOST_LINES = 400
 #: Modules may be longer than this only in small number: one that grows is split along an idea.
 USUAL_LINES, MOST_LONG_MODULES = 250, 8
