@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from radikal_datasets.schema import features
 from training import train as train_script
-from training.run.proposing import Machine, SetFacts, propose, recipe_for
+from training.run.proposing import propose, recipe_for
+from training.run.set_facts import Machine, SetFacts
 from training.run.settings import CONFIGS, Settings, parse, with_config
 
 DESKTOP, GPU = Machine(4, None), Machine(16, 24.0)
