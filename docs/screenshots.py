@@ -97,6 +97,11 @@ def report(work: Path, demo: Path) -> None:
     _save(both, "report")
 
 
+def audit(work: Path, demo: Path) -> None:
+    """The audit report of the demo's run, its beginning."""
+    _save(_page(demo / "run" / "report" / "index.html", 1280, 1000), "audit")
+
+
 def heat_maps(work: Path, demo: Path) -> None:
     """The heat maps of one image, by all methods."""
     pages = sorted((demo / "explanations" / "images").glob("*.html"))
@@ -155,7 +160,7 @@ def _run(command: list) -> None:
 
 PARTS: dict[str, Callable[[Path, Path], None]] = {
     part.__name__.replace("_", "-"): part
-    for part in (gallery, contact_sheet, leaks, statistics, predictions, report, heat_maps, trust)
+    for part in (gallery, contact_sheet, leaks, statistics, predictions, report, audit, heat_maps, trust)
 }
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ WITH_PICTURE = [
     "docs/leaks.md",
     "docs/training.md",
     "docs/scores.md",
+    "docs/audit.md",
     "docs/using-a-model.md",
     "docs/explaining.md",
     "docs/how-loading-works.md",

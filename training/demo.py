@@ -37,6 +37,7 @@ PAGES = {
     "statistics.html": "statistics of the dataset",
     "gallery.html": "its images with their annotations",
     "leaks.html": "images that are in two splits, and boxes to review",
+    "run/report/index.html": "the audit report: what it was trained on, how many parts escape, what is not known",
     "run/report/test/index.html": "the images with the most errors",
     "explanations/index.html": "what the detector looks at, and how far to trust that",
 }

@@ -30,6 +30,8 @@ from transformers.utils import logging as transformers_logging
 
 from radikal_datasets.errors import ModelError, OutputError, RadikalError, TrainingDataError
 from training import models
+from training.audit.facts import weights_sha256
+from training.audit.page import write_audit
 from training.explaining.baselines import BASELINES
 from training.explaining.calibration import calibration
 from training.explaining.cases import DetectorRun, ImageResult, cases, choose, predict_images
@@ -112,12 +114,16 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         "threshold": threshold,
         "threshold_from": origin,
         "options": dataclasses.asdict(options),
+        "weights_sha256": weights_sha256(run),
+        "overrides": overrides,
         "device": str(detector_run.accelerator.device),
         "summary": summary.to_dict(),
         "calibration": {name: one.to_dict() for name, one in calibrations.items()},
         "images": images,
     }
     (output / NUMBERS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    if output.resolve() == (run / "explanations").resolve():
+        write_audit(run)
     return summary
 
 

@@ -22,6 +22,8 @@ from transformers.utils import logging as transformers_logging
 
 from radikal_datasets.errors import RadikalError, TrainingDataError
 from training import models
+from training.audit.page import write_audit
+from training.audit.scorings import record_scoring
 from training.models.classifiers import classifier_normalization
 from training.run.arguments import DEFAULT_THRESHOLD, FIXED_THRESHOLD, score_parser
 from training.run.data import eval_loader, load_splits
@@ -35,7 +37,7 @@ from training.using.trained_model import stored_threshold
 
 
 def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
-    """Score `run/best` on `split` of the run's dataset, and write `run/report/SPLIT/index.html`.
+    """Score `run/best` on `split` of the run's dataset; write `run/report/SPLIT/index.html` and the audit page.
 
     Args:
         overrides: `--key value` pairs that replace settings of the run, such as data_dir.
@@ -65,7 +67,8 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
         classes = predict_classes(model, loader, accelerator)
         if accelerator.is_main_process:
             write_class_page(page, split, loader.dataset, classes, names, loader.gray_scale)
-        return scores_of(classes, loader.target)
+        scores = scores_of(classes, loader.target)
+        return _recorded(run, split, overrides, scores, accelerator)
     found = predictions_and_ground_truth(model, processor, loader, accelerator)
     _, predictions, targets = found
     threshold, chosen_on = stored_threshold(run / "metrics.json"), "validation"
@@ -75,7 +78,17 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
         threshold, chosen_on = DEFAULT_THRESHOLD, FIXED_THRESHOLD
     if accelerator.is_main_process:
         write_split_page(page, split, loader.dataset, found, names, threshold, chosen_on, loader.gray_scale)
-    return coco_scores(predictions, targets, names)
+    return _recorded(run, split, overrides, coco_scores(predictions, targets, names), accelerator)
+
+
+def _recorded(
+    run: Path, split: str, overrides: list[str], scores: dict[str, Any], accelerator: Accelerator
+) -> dict[str, Any]:
+    """Add the scores to the run's record and its audit page, and return them."""
+    if accelerator.is_main_process:
+        record_scoring(run, split, overrides, scores)
+        write_audit(run)
+    return scores
 
 
 def main(arguments: list[str] | None = None) -> int:

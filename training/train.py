@@ -41,6 +41,8 @@ from transformers.utils import logging as transformers_logging
 from loaders import cpu_cores
 from radikal_datasets.errors import RadikalError, SourceNotFoundError
 from radikal_datasets.files import write_atomically
+from training.audit.leak_check import check_data
+from training.audit.page import write_audit
 from training.models.families import model_title
 from training.models.inputs import model_inputs
 from training.run.accumulation import accumulation_steps, scale_of_step
@@ -48,6 +50,7 @@ from training.run.arguments import exit_early
 from training.run.averaging import MovingAverage
 from training.run.checkpoints import Progress, keep_threshold, prepare_output, save_checkpoint, save_model
 from training.run.data import augmentation, load_splits, remarks
+from training.run.data_record import data_record
 from training.run.head_first import check_one_process, train_head
 from training.run.optimization import (
     any_rank,
@@ -58,6 +61,7 @@ from training.run.optimization import (
 )
 from training.run.output_dir import check_apart, held, is_first
 from training.run.proposing import Recipe, recipe_for
+from training.run.run_record import record_start
 from training.run.settings import (
     RUN_SETTINGS,
     Settings,
@@ -65,24 +69,29 @@ from training.run.settings import (
     differences,
     parse,
     resolve_precision,
-    save,
     with_config,
 )
 from training.run.signals import StoppedError, StopSignals
 from training.run.synthetic import NOTICE_AFTER, NOTICE_BEFORE, falls_back, synthetic_settings
 from training.tasks import TASKS
-from training.tasks.final_reports import final_reports
+from training.tasks.final_reports import final_reports, scores_and_points
 from training.tasks.validation import score
 
 
 def train(
-    settings: Settings, stop: StopSignals, *, synthetic: bool = False, recipe: Recipe | None = None
+    settings: Settings,
+    stop: StopSignals,
+    *,
+    synthetic: bool = False,
+    recipe: Recipe | None = None,
+    started_from: str = "",
 ) -> dict[str, Any]:
     """Run the complete training and return the content of metrics.json.
 
     Args:
         synthetic: written to metrics.json, so that no one takes these scores for those of real images.
         recipe: where the settings were proposed; written into the run.
+        started_from: the file of the recipe, for the record; "" if unknown.
 
     Raises:
         StoppedError: a signal arrived; there is a checkpoint of the last step.
@@ -157,18 +166,17 @@ def train(
         check_one_process(accelerator.num_processes)
         train_head(accelerator.unwrap_model(model), loader, settings, folded=task.folded, shown=True)
         average.restart(accelerator.unwrap_model(model))
-    if accelerator.is_main_process and (state is None or not (output_dir / RUN_SETTINGS).is_file()):
-        save(settings, output_dir / RUN_SETTINGS)
-        if recipe is not None:
-            recipe.save(output_dir)
+    if accelerator.is_main_process:
+        record_start(settings, output_dir, started_from, recipe, resumed=state is not None)
     if tracking:
         accelerator.init_trackers("tracker", config={k: str(v) for k, v in vars(settings).items()})
     step_images = (
         settings.per_device_train_batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
     )
     parameters = sum(p.numel() for p in accelerator.unwrap_model(model).parameters())
+    title = model_title(accelerator.unwrap_model(model))
     accelerator.print(
-        f"{model_title(accelerator.unwrap_model(model))}, {parameters / 1e6:.1f} million parameters, "
+        f"{title}, {parameters / 1e6:.1f} million parameters, "
         f"{len(task.class_names)} classes, {loader.num_images} training images, {total_steps} steps of {step_images} "
         f"images on {accelerator.num_processes} x {accelerator.device.type}, precision {precision}"
     )
@@ -275,30 +283,24 @@ def train(
     reports, threshold = final_reports(task, task.load(output_dir / "best"), validation, output_dir / "report")
     if accelerator.is_main_process and threshold is not None:
         keep_threshold(output_dir / "best", threshold)
-    test_scores = reports.get("test", {}).pop("scores", None)
-    reports.get("validation", {}).pop("scores", None)  # progress.best has them
+    about = {"processes": accelerator.num_processes, "model": title, "parameters": parameters}
     metrics = {
         "synthetic": synthetic,
-        "validation": progress.best,
-        "test": test_scores,
-        "operating_point": {"threshold": threshold, **{k: v.get("operating_point") for k, v in reports.items()}},
-        "report": reports,
+        **scores_and_points(reports, threshold, progress.best),
         "config": {**vars(settings), "precision": precision, "device": accelerator.device.type},
-        "training": {
-            **progress.counts_and_rates(),
-            "processes": accelerator.num_processes,
-            "parameters": parameters,
-            "peak_gpu_memory_mib": peak_gpu_memory_mib(),
-            "history": progress.history,
-        },
+        "training": {**progress.counts_and_rates(), **about, "peak_gpu_memory_mib": peak_gpu_memory_mib()},
     }
     if accelerator.is_main_process:
+        metrics["data"] = data_record(settings, splits)
         write_atomically(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     accelerator.print(
         f"done: best step {progress.best_step}, validation {task.short(progress.best)}, test "
-        f"{task.short(test_scores)}, {progress.seconds / 60:.1f} minutes of training; {output_dir / 'metrics.json'}"
+        f"{task.short(metrics['test'])}, {progress.seconds / 60:.1f} minutes of training; {output_dir / 'metrics.json'}"
     )
     accelerator.end_training()
+    if accelerator.is_main_process:
+        check_data(output_dir, splits)
+        write_audit(output_dir)
     return metrics
 
 
@@ -324,7 +326,8 @@ def main(arguments: list[str] | None = None) -> int:
             if is_first():
                 print(recipe.table(), flush=True)
         with stop, held(Path(settings.output_dir)):
-            train(settings, stop, synthetic=synthetic, recipe=recipe)
+            file = "" if synthetic else complete[0]
+            train(settings, stop, synthetic=synthetic, recipe=recipe, started_from=file)
         if synthetic and is_first():
             print(NOTICE_AFTER, flush=True)
     except StoppedError as stopped:

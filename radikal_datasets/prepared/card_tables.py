@@ -54,7 +54,7 @@ def config_section(builder: InspectionBuilder, preview: str | None) -> str:
     if preview:
         lines += [f"![Some images of {name} with their boxes]({preview})", ""]
     protocol = builder.config.protocol
-    lines += [f"Split protocol `{protocol}`: {_protocol(protocol, builder.facts)}.", ""]
+    lines += [f"Split protocol `{protocol}`: {protocol_in_words(protocol, builder.facts)}.", ""]
     if (scale := builder.index().gray_scale) is not None:
         shown = f"from {scale.low:,g} (black) to {scale.high:,g} (white)"
         lines += [f"Images of more than 8 bits are shown {shown}, here and to models.", ""]
@@ -68,7 +68,8 @@ def config_section(builder: InspectionBuilder, preview: str | None) -> str:
     return "\n".join(lines)
 
 
-def _protocol(protocol: str, source: Source) -> str:
+def protocol_in_words(protocol: str, source: Source) -> str:
+    """Return how a protocol splits a source."""
     if protocol == splits.OFFICIAL and source.decided:
         return "the folder's own splits, as they are"
     if protocol == splits.OFFICIAL:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.own_data.trees import CLASSES, WRITERS
+from tests.training.audit_runs import text_of
 from tests.training.conftest import TINY
 from training import explain, predict, train
 from training.run.settings import RUN_SETTINGS
@@ -34,6 +35,9 @@ def trained(own_tree: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
 def test_a_folder_is_trained_on(trained: Path) -> None:
     metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["training"]["steps"] == 2 and metrics["validation"] and metrics["test"]
+    text = text_of(trained)
+    assert "owner's images. These are the owner's own images" in text and "Fleck" in text
+    assert "read from raw files" in text and "The license of the images forbids to pass them on." in text
     classes = json.loads((trained / "best" / "config.json").read_text(encoding="utf-8"))["id2label"]
     assert sorted(classes.values()) == ["Fleck", "Haarriß", "Kratzer tief"]
 

@@ -12,6 +12,7 @@ from transformers import AutoImageProcessor, pipeline
 
 from loaders import Augmentation, ClassificationLoader
 from tests.loaders.conftest import drawn_row, make_split
+from tests.training.audit_runs import text_of
 from tests.training.conftest import TINY, write_hub_folder
 from training import score, train
 from training.models.classifiers import build_classifier, classifier_normalization, classifier_processor
@@ -47,6 +48,8 @@ def test_a_classifier_trains_scores_and_runs_in_a_pipeline(tmp_path, halves, cap
     capsys.readouterr()
     pages = [tmp_path / "run" / "report" / split / "index.html" for split in ("validation", "test")]
     assert all("<h1>Misclassified images" in page.read_text(encoding="utf-8") for page in pages)
+    text = text_of(tmp_path / "run")
+    assert "A classifier for defect_free and " in text and "had no defect found." in text
     shown = pages[1].read_text(encoding="utf-8")
     pages[1].unlink()
     assert score.main([str(tmp_path / "run")]) == 0

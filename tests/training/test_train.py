@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from tests.loaders.conftest import drawn_row, make_split
+from tests.training.audit_runs import text_of
 from tests.training.conftest import ROOT, launch, write_hub_folder
 from training import score, train
 from training.models import from_checkpoint
@@ -83,6 +85,13 @@ def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
     found = pipeline("object-detection", model=str(run / "best"), threshold=0.0)(_picture())
     assert found and found[0]["label"] in ("hole", "scratch")
 
+    text = text_of(run)
+    assert "A detector for hole and scratch, trained on 26 annotated images of " in text
+    assert "test was scored once by train" in text and "7 images were compared" not in text
+    assert "All 42 images were compared with each other" in text
+    assert "recipe tiny.yaml" in text and re.search(r"max_train_steps none 5 ", text)
+    assert re.search(r"code radikal-datasets [\w.]+, commit [0-9a-f]{40}", text)
+
     # score.py finds the run's data and gives the same numbers.
     page = run / "report" / "test" / "index.html"
     shown = page.read_text(encoding="utf-8")
@@ -90,6 +99,7 @@ def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
     assert score.main([str(run), "--output", str(tmp_path / "s.json")]) == 0
     assert page.read_text(encoding="utf-8") == shown  # the same page again, at the run's operating point
     assert json.loads((tmp_path / "s.json").read_text()) == metrics["test"]
+    assert "Times that score looked at it since: 1" in text_of(run)
     assert score.main([str(run), "--split", "unlabeled"]) == 1
     assert "It has train, validation, test" in capsys.readouterr().err
     assert score.main([str(run), "--data_dir", "elsewhere"]) == 1
@@ -246,6 +256,7 @@ def test_missing_splits(tiny_config, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "There is no validation split. There is no test split. Nothing will be scored" in out
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+    assert "Nothing was scored" in text_of(tmp_path / "run")
 
 
 @pytest.mark.parametrize("task", ["detection", "classification"])
@@ -264,6 +275,7 @@ def test_nothing_is_chosen_on_test(tiny_config, tmp_path, capsys, task):
     if task == "detection":
         assert open_model(run / "best").threshold is None
     assert "No operating point is chosen." in capsys.readouterr().out
+    assert "No operating point was chosen, because no validation split was scored." in text_of(run)
     assert score.main([str(run)]) == 0
 
 

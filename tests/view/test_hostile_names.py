@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from radikal_datasets.schema import features
 from radikal_datasets.stats.page import write_statistics_page
 from radikal_datasets.stats.statistics import statistics
 from radikal_datasets.view import plots
+from tests.training.audit_runs import data, write_cases, write_complete_run
 
 #: Each closes, opens or ends a context that it may be in: an element, either kind of attribute, SVG, style, script.
 EVIL = "<evil>\"evil='1'evil=\"2\" onload='evil()</title></text></svg></style></script><script>evil()</script>&lt;&amp;"
@@ -180,11 +182,12 @@ def test_explanations(tmp_path: Path) -> None:
 
     from training.explaining.calibration import calibration
     from training.explaining.cases import Case
-    from training.explaining.explained import TITLES, Explained, Explanation, MapScores
+    from training.explaining.explained import Explained, Explanation, MapScores
     from training.explaining.index_page import Entry, write_index
     from training.explaining.report import write_image
     from training.explaining.summary import summarize
     from training.explaining.targets import Detection
+    from training.explaining.verdicts import TITLES
 
     box = (4.0, 4.0, 20.0, 20.0)
     detection = Detection(query=0, label=0, score=0.9, box=box)
@@ -214,6 +217,31 @@ def test_explanations(tmp_path: Path) -> None:
         entries=[Entry(explained, files.page, Image.new("RGB", (32, 32)))],
     )
     check((tmp_path / "index.html").read_text("utf-8"), names=6)
+
+
+def test_audit_page(splits: DatasetDict, tmp_path: Path) -> None:
+    from training.audit.page import write_audit
+    from training.audit.scorings import record_scoring
+
+    folder = tmp_path / EVIL.replace("/", "|")
+    recorded = data(NAMES)
+    recorded["sets"][0] |= dict.fromkeys(("name", "config", "data_dir", "version", "protocol"), EVIL)
+    recorded["sets"][0]["counters"] = [{"kind": EVIL, "count": 1, "effect": EVIL, "meaning": EVIL}]
+    recorded["sets"][0]["source"] |= {"title": EVIL, "homepage": EVIL, "notes": [EVIL], "modality": EVIL}
+    recorded["sets"][0]["source"]["license"] = {"name": EVIL, "redistributable": True, "summary": EVIL}
+    recorded["splits"][EVIL] = recorded["splits"].pop("train")
+    run = write_complete_run(folder, names=NAMES, data=recorded)
+    write_cases(run, splits["train"], NAMES)
+    record_scoring(run, EVIL, [EVIL], {"map": 0.5})
+    start = {"version": EVIL, "commit": EVIL, "changed": True, "recipe": EVIL, "differs_from_recipe": {EVIL: [EVIL, 1]}}
+    start |= {"started": EVIL, "packages": {EVIL: EVIL}, "hardware": {"processor": EVIL, "cores": 2, "gpus": []}}
+    (run / "provenance.json").write_text(json.dumps([start]), encoding="utf-8")
+    found = {"images": 1, "pairs": {"identical_file": 1}, "held_out": {EVIL: 1}, "sha256": EVIL}
+    found |= {"examples": [{"images": [EVIL, EVIL], "splits": [EVIL, EVIL]}]}
+    found |= dict.fromkeys(("conflicts", "lookalike_sets", "boxes_to_check"), 0)
+    (run / "report" / "data_check.json").write_text(json.dumps(found), encoding="utf-8")
+    assert write_audit(run)
+    check((run / "report" / "index.html").read_text("utf-8"), names=40)
 
 
 def test_the_check_finds_what_is_not_escaped() -> None:

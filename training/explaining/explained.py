@@ -15,19 +15,9 @@ import torch
 from training.explaining.baselines import BASELINES, baseline_map, blurred
 from training.explaining.cases import Box, Case
 from training.explaining.consensus import agreement, consensus_map, spearman
-from training.explaining.methods import METHODS, Effort, maps_of
+from training.explaining.methods import Effort, maps_of
 from training.explaining.targets import Detection, Detector, Similarity, best_query
 from training.explaining.trust import area_of, deletion_and_insertion, energy_inside, pointing_hit
-
-#: Names of the maps on pages and in tables.
-TITLES = {
-    **METHODS,
-    "consensus": "consensus",
-    "random": "random noise",
-    "smooth": "smooth noise",
-    "center": "blob at the center",
-    "box": "blob in the detected box",
-}
 
 
 @dataclass(frozen=True)

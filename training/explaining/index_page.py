@@ -13,11 +13,11 @@ from PIL import Image
 from radikal_datasets.view import palette
 from radikal_datasets.view.pages import embedded, table, write_page
 from radikal_datasets.view.svg import shape, svg
-from training.explaining.baselines import BASELINES
 from training.explaining.calibration import Calibration
-from training.explaining.explained import TITLES, Explained
+from training.explaining.explained import Explained
 from training.explaining.report import PACKAGE, number
-from training.explaining.summary import HIGHEST_CORRELATION, LEAST_RATIO, LEAST_WON, TESTS, MethodSummary, Summary
+from training.explaining.summary import HIGHEST_CORRELATION, LEAST_RATIO, LEAST_WON, Summary
+from training.explaining.verdicts import TITLES, MethodSummary, passing, verdict_table
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ def write_index(
         "true / false positives": f"{summary.right} / {summary.false_calls}",
         "agreement of the methods": number(summary.agreement),
     }
-    passing = [TITLES[one.name] for one in summary.methods if all(one.passes.get(test) for test in TESTS)]
-    methods = [one for one in summary.methods if one.name not in BASELINES]
+    trusted = ", ".join(TITLES[name] for name in passing(summary.methods))
     write_page(
         file,
         "explanations.html",
@@ -62,11 +61,10 @@ def write_index(
         split=split,
         numbers=numbers,
         palette=palette,
-        tests=TESTS,
         summary=summary,
         hidden_score=number(summary.hidden_score),
-        verdicts=[(TITLES[one.name], [_verdict(one, test) for test in TESTS]) for one in methods],
-        passing=f"All three: {', '.join(passing)}." if passing else "No method passes all three.",
+        verdicts=verdict_table(summary.methods),
+        passing=f"All three: {trusted}." if trusted else "No method passes all three.",
         least_ratio=f"{LEAST_RATIO:g}",
         least_won=f"{100 * LEAST_WON:.0f}",
         highest_correlation=f"{HIGHEST_CORRELATION:g}",
@@ -74,17 +72,6 @@ def write_index(
         calibrations=[_calibration(name, one) for name, one in calibrations.items()],
         images=[_figure(one) for one in entries],
     )
-
-
-def _verdict(one: MethodSummary, test: str) -> dict[str, Any]:
-    """Return whether a method passes a test, None if it was not tested, and the value that decided."""
-    outcome = one.passes.get(test)
-    value = {
-        "energy": f"{number(one.ratio)} times",
-        "curves": f"{100 * (one.curves_won or 0):.0f} % won",
-        "redrawn": ", ".join(number(value) for value in one.redrawn.values()),
-    }[test]
-    return {"passes": outcome, "value": value}
 
 
 _HEADER = [

@@ -17,7 +17,8 @@ from radikal_datasets.view import palette
 from radikal_datasets.view.pages import embedded, table, write_page
 from training.explaining.baselines import BASELINES
 from training.explaining.drawing import overlay, picture, with_boxes
-from training.explaining.explained import TITLES, Explained, Explanation, MapScores
+from training.explaining.explained import Explained, Explanation, MapScores
+from training.explaining.verdicts import TITLES
 
 #: Of the templates of image pages and index.
 PACKAGE = "training.explaining"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from training.explaining.baselines import BASELINES
-from training.explaining.explained import TITLES, Explained, Explanation
+from training.explaining.explained import Explained, Explanation
+from training.explaining.verdicts import TESTS, TITLES, MethodSummary
 
-#: Energy inside the true box; deletion and insertion compared with RIVALS; correlation with re-initialized models.
-TESTS = ("energy", "curves", "redrawn")
+#: What deletion and insertion are compared with.
 RIVALS = ("random", "center")
 #: A map's energy inside the true box must be this many times that of the random map.
 LEAST_RATIO = 2.0
@@ -22,39 +22,6 @@ LARGEST_AREA = 1 / LEAST_RATIO
 LEAST_WON = 0.75
 #: Above this mean correlation a map hardly depends on what the re-initialized part has learned.
 HIGHEST_CORRELATION = 0.5
-
-
-@dataclass(frozen=True)
-class MethodSummary:
-    """Means over detections for one method, the consensus or a baseline.
-
-    Attributes:
-        energy, pointing: inside the true box, over correct detections; None if there is none.
-        ratio: mean energy divided by the random map's, over correct detections whose box covers at most half of the
-            image.
-        energy_in_call, deletion, insertion: over all detections.
-        curves_won: fraction of the detections with lower deletion and higher insertion than both RIVALS.
-        redrawn: correlation with the maps of re-initialized models, by part, over the images it was computed for.
-        seconds: per image.
-        passes: results of TESTS; None if a test was not possible, empty for baselines.
-    """
-
-    name: str
-    energy: float | None
-    ratio: float | None
-    pointing: float | None
-    energy_in_call: float | None
-    deletion: float | None
-    insertion: float | None
-    curves_won: float | None
-    redrawn: dict[str, float]
-    seconds: float | None
-    passes: dict[str, bool | None]
-
-    @property
-    def fails(self) -> list[str]:
-        """Names of the failed tests."""
-        return [test for test, passed in self.passes.items() if passed is False]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from radikal_datasets.files import UNFINISHED, write_atomically
 from training.models import is_folded, unfolded_weights
 from training.models.families import family_of
 from training.run.settings import RUN_SETTINGS
+
+#: Of the times that a run records.
+TIME = "%Y-%m-%d %H:%M UTC"
 
 
 @dataclass
@@ -84,6 +88,7 @@ class Progress:
     def counts_and_rates(self) -> dict[str, Any]:
         """Return what metrics.json says about the steps of the run and their speed."""
         return {
+            "finished": datetime.now(UTC).strftime(TIME),
             "steps": self.step,
             "best_step": self.best_step,
             "seconds": round(self.seconds, 1),
@@ -92,6 +97,7 @@ class Progress:
             "skipped_steps": self.skipped,
             "scaler_skips": self.scaler_skips,
             "wait_share": round(self.wait_seconds / max(self.seconds, 1e-9), 4),
+            "history": self.history,
         }
 
 
@@ -125,7 +131,8 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
             )
         for folder in [*there, output_dir / "best", output_dir / "last", output_dir / "logs"]:
             shutil.rmtree(folder, ignore_errors=True)
-        (output_dir / "metrics.json").unlink(missing_ok=True)
+        for file in ("metrics.json", "report/index.html", "report/scored_again.json", "report/data_check.json"):
+            (output_dir / file).unlink(missing_ok=True)
     output_dir.mkdir(parents=True, exist_ok=True)
     return None
 

@@ -159,6 +159,11 @@ def save(settings: Settings, file: Path) -> None:
     file.write_text(yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False), encoding="utf-8")
 
 
+def without_folders(name: str) -> str:
+    """Return the last part of a path, so that folders of this machine stay private; any other text unchanged."""
+    return Path(name).name if name.startswith(("/", "~", ".")) or name.count("/") > 1 or Path(name).exists() else name
+
+
 def resolve_precision(asked: str, cuda: bool) -> str:
     """Return the precision to pass to accelerate: `no`, `fp16` or `bf16`.
 

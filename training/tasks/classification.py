@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, roc_auc_score
 from transformers import PreTrainedModel
 
 from loaders.loader import Loader
@@ -30,6 +30,7 @@ from training.run.settings import Settings
 from training.scoring.class_page import write_class_page
 from training.scoring.image_scores import best_image_threshold, image_scores
 from training.scoring.plots import draw_image_roc
+from training.scoring.worst_cases import write_worst_classified
 
 
 class ClassificationTask:
@@ -106,10 +107,16 @@ class ClassificationTask:
             title = f"Good or defective, {len(defective)} images"
             draw_image_roc(defect_scores, defective, folder / "image_roc.png", title, threshold)
         write_class_page(folder, folder.name, loader.dataset, predictions, self.class_names, loader.gray_scale)
+        write_worst_classified(folder, loader.dataset, predictions, self.class_names, threshold, loader.gray_scale)
         return {
             "scores": scores_of(predictions, self._settings.target),
-            "operating_point": {"threshold": threshold, "threshold_chosen_on": origin},
+            "operating_point": {
+                "threshold": threshold,
+                "threshold_chosen_on": origin,
+                **counts_of_parts(defect_scores, defective, threshold),
+            },
             "image_level": image_scores(defect_scores, defective, threshold),
+            "confusion_matrix": {"classes": self.class_names, "counts": _confusion(predictions, self.class_names)},
         }
 
     def load(self, folder: Path) -> PreTrainedModel:
@@ -151,6 +158,28 @@ def scores_of(predictions: list[tuple[str, int, list[float]]], target: str) -> d
         "auroc": auroc,
         "images": len(ground_truth),
     }
+
+
+def counts_of_parts(scores: np.ndarray, defective: np.ndarray, threshold: float) -> dict[str, int]:
+    """Return the counts of parts that `operating_point.Inspection` has for a detector.
+
+    Args:
+        scores: (I,), higher if a defect is more likely; images with at least `threshold` are rejected.
+        defective: (I,) bool.
+    """
+    rejected = scores >= threshold
+    return {
+        "parts": len(defective),
+        "bad_parts": int(defective.sum()),
+        "bad_parts_passed": int((defective & ~rejected).sum()),
+        "good_parts_called": int((~defective & rejected).sum()),
+    }
+
+
+def _confusion(predictions: list[tuple[str, int, list[float]]], class_names: list[str]) -> list[list[int]]:
+    """Return counts, rows true and columns predicted classes: those with the highest probability."""
+    pairs = [(true, int(np.argmax(row))) for _, true, row in predictions]
+    return confusion_matrix(*zip(*pairs, strict=True), labels=range(len(class_names))).tolist() if pairs else []
 
 
 @torch.no_grad()

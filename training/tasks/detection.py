@@ -23,6 +23,7 @@ from training.run.settings import Settings
 from training.scoring.detections import evaluate, predictions_and_ground_truth
 from training.scoring.prediction_page import write_split_page
 from training.scoring.report import PUBLISHER_SCORES, full_report
+from training.scoring.worst_cases import write_worst_detections
 
 
 class DetectionTask:
@@ -97,7 +98,7 @@ class DetectionTask:
     def report(
         self, model: PreTrainedModel, loader: Loader, folder: Path, threshold: float | None, *, chosen_on: str
     ) -> dict[str, Any]:
-        """Return all scores of a split, and draw plots of them and a page of predictions in `folder`.
+        """Return all scores of a split, and draw plots of them and pages of predictions in `folder`.
 
         `scores` are those of `evaluate`. On the first rank only; {} elsewhere.
 
@@ -130,6 +131,7 @@ class DetectionTask:
             chosen_on if threshold is not None else "these images (highest F1)",
             loader.gray_scale,
         )
+        write_worst_detections(folder, loader.dataset, found, self.class_names, point["threshold"], loader.gray_scale)
         return {**report, "map_50_per_class": scores.pop("map_50_per_class"), "scores": scores}
 
     def load(self, folder: Path) -> PreTrainedModel:

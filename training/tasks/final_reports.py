@@ -33,3 +33,21 @@ def final_reports(
         at, origin = (threshold, "validation") if validation is not None else (DEFAULT_THRESHOLD, FIXED_THRESHOLD)
         reports["test"] = task.report(model, test, folder / "test", at, chosen_on=origin)
     return reports, threshold
+
+
+def scores_and_points(
+    reports: dict[str, dict[str, Any]], threshold: float | None, validation: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return `validation`, `test`, `operating_point` and `report` of metrics.json; takes the scores out of the reports.
+
+    Args:
+        reports, threshold: the result of `final_reports`.
+        validation: scores of the best model, from the time when it was chosen.
+    """
+    scores = {split: report.pop("scores") for split, report in reports.items() if "scores" in report}
+    return {
+        "validation": validation,
+        "test": scores.get("test"),
+        "operating_point": {"threshold": threshold, **{k: v.get("operating_point") for k, v in reports.items()}},
+        "report": reports,
+    }

@@ -7,8 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.run.arguments import DEFAULT_THRESHOLD
-from training.run.settings import Settings
-from training.using.described_model import SCORES, TrainedModel, coco_scores, without_folders
+from training.run.settings import Settings, without_folders
+from training.using.described_model import SCORES, TrainedModel, coco_scores
+
+#: Limits of every model, for cards and audit pages.
+SAME_CONDITIONS = (
+    "The scores hold for images like those of the split: same camera, lighting, resolution and material. Score it "
+    "again before using it on others."
+)
+ONLY_THESE_CLASSES = "It knows only the classes above; it misses any other defect, or assigns it a wrong class."
+NOT_CERTIFIED = "It was not designed, tested or certified to decide on its own whether a part is safe."
 
 # Paths on this machine, and settings that do not affect the model.
 _LOCAL = (
@@ -140,12 +148,7 @@ def _usage(trained: TrainedModel, repo_id: str, endpoint: str) -> str:
 
 
 def _limits(trained: TrainedModel) -> str:
-    lines = [
-        "- The scores hold for images like those of the split: same camera, lighting, resolution and material. Score "
-        "it again before using it on others.",
-        "- It knows only the classes above; it misses any other defect, or assigns it a wrong class.",
-        "- It was not designed, tested or certified to decide on its own whether a part is safe.",
-    ]
+    lines = [f"- {one}" for one in (SAME_CONDITIONS, ONLY_THESE_CLASSES, NOT_CERTIFIED)]
     if any(not source.real for source in trained.sources):
         lines.insert(1, "- Some of its training images are synthetic: scores on real ones will be lower.")
     coco = coco_scores(trained.metrics.get("test")) or coco_scores(trained.metrics.get("validation"))

@@ -12,7 +12,7 @@ from radikal_datasets.hub_client.endpoint import DEFAULT_NAMESPACE
 from radikal_datasets.prepared.manifest import source_in
 from radikal_datasets.source import Source
 from radikal_datasets.sources import is_source, source_info
-from training.run.settings import Settings
+from training.run.settings import Settings, without_folders
 from training.using.trained_model import OpenedModel
 
 SCORES = {"map": "AP", "map_50": "AP50", "map_75": "AP75", "mar_100": "AR100"}
@@ -61,11 +61,6 @@ def _training_set(path: str, config: str | None) -> TrainingSet:
     source = source_in(path) if Path(path).is_dir() else source_info(name) if is_source(name) else None
     shown = path if path.startswith(f"{DEFAULT_NAMESPACE}/") else without_folders(path)
     return TrainingSet(shown, config, source)
-
-
-def without_folders(name: str) -> str:
-    """Return the last part of a path, so that folders of this machine stay private; any other text unchanged."""
-    return Path(name).name if name.startswith(("/", "~", ".")) or name.count("/") > 1 or Path(name).exists() else name
 
 
 def coco_scores(part: Any) -> dict[str, Any]:

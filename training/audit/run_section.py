@@ -1,0 +1,274 @@
+"""The parts of the page about the training, the scores and the explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from radikal_datasets.view.overlay import Mark, overlay
+from radikal_datasets.view.pages import table
+from training.audit.data_section import UNKNOWN
+from training.audit.facts import RunFacts
+from training.explaining.verdicts import TITLES, MethodSummary, passing, verdict_table
+from training.run.settings import without_folders
+from training.scoring.report import PUBLISHER_SCORES
+from training.using.described_model import SCORES
+
+_CLASSIFIER_SCORES = {"accuracy": "accuracy", "f1": "F1", "auroc": "AUROC, good or defective"}
+_MOST_LINES = 40
+
+
+def training_section(facts: RunFacts) -> dict[str, Any]:
+    """Return what the template shows of the training: rows by name, and the settings that differ from the recipe."""
+    settings = facts.settings
+    first = facts.starts[0] if facts.starts else {}
+    recipe = next((one for one in facts.starts if one.get("recipe")), {})
+    canvas = settings.get("image_size")
+    rows = {
+        "model": _with_parameters(facts),
+        "started from": _weights(settings),
+        "input": _input(canvas, settings),
+        "classes": ", ".join(facts.class_names[:_MOST_LINES]),
+        "recipe": recipe.get("recipe") or UNKNOWN,
+        "steps": _steps(facts),
+        "seed": str(settings.get("seed", UNKNOWN)),
+        "code": _code(facts.starts),
+        "packages": ", ".join(f"{name} {version}" for name, version in (first.get("packages") or {}).items() if version)
+        or UNKNOWN,
+        "hardware": _hardware(facts),
+        "time": _time(facts),
+        "checksum of the weights": f"{facts.weights_sha256} (SHA-256 of best/model.safetensors)"
+        if facts.weights_sha256
+        else UNKNOWN,
+    }
+    return {
+        "rows": {name: text for name, text in rows.items() if text},
+        "recipe": recipe.get("recipe"),
+        "differences": _differences(recipe.get("differs_from_recipe")),
+    }
+
+
+def _with_parameters(facts: RunFacts) -> str:
+    model = facts.training.get("model") or facts.settings.get("model_type") or UNKNOWN
+    parameters = facts.training.get("parameters")
+    return f"{model}, {parameters / 1e6:.1f} million parameters" if parameters else str(model)
+
+
+def _weights(settings: Mapping[str, Any]) -> str:
+    if given := settings.get("model_name_or_path"):
+        return f"the model {without_folders(str(given))}"
+    given = settings.get("backbone_weights")
+    return f"backbone weights {without_folders(str(given))}" if given else "random weights"
+
+
+def _input(canvas: Any, settings: Mapping[str, Any]) -> str:
+    if canvas is None:
+        return ""
+    height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
+    tiles = settings.get("tile_size")
+    return f"{width} x {height} pixels" + (f", tiles of {tiles} pixels of the file" if tiles else ", entire images")
+
+
+def _steps(facts: RunFacts) -> str:
+    training, settings = facts.training, facts.settings
+    if "steps" not in training:
+        return UNKNOWN
+    batch, gradients = settings.get("per_device_train_batch_size"), settings.get("gradient_accumulation_steps", 1)
+    text = f"{training['steps']:,}"
+    if batch:
+        text += f" of {batch * gradients * training.get('processes', 1):,} images"
+    if training.get("best_step"):
+        text += f"; the weights are those of step {training['best_step']:,}"
+        text += ", the best on validation" if "validation" in facts.scored else ", the last"
+    return text
+
+
+def _code(starts: list[dict[str, Any]]) -> str:
+    """Return version and commit; of a resumed run, those of every start, where they differ."""
+    texts = []
+    for one in starts:
+        text = f"radikal-datasets {one['version']}"
+        if one.get("commit"):
+            text += f", commit {one['commit']}"
+            text += " with uncommitted changes" if one.get("changed") else ""
+        texts.append(text)
+    return "; then ".join(dict.fromkeys(texts)) or UNKNOWN
+
+
+def _hardware(facts: RunFacts) -> str:
+    config, training = facts.metrics.get("config") or {}, facts.training
+    found = facts.starts[0].get("hardware") if facts.starts else None
+    parts = []
+    if found:
+        gpus = list(dict.fromkeys(found["gpus"])) if config.get("device") == "cuda" else []
+        parts.append(", ".join(gpus) if gpus else f"{found['processor']}, {found['cores']} cores")
+    processes = training.get("processes", 1)
+    parts.append(f"{processes} process{'es' * (processes > 1)} on {config.get('device', 'an unknown device')}")
+    if config.get("precision"):
+        parts.append("float32" if config["precision"] == "no" else str(config["precision"]))
+    return ", ".join(parts)
+
+
+def _time(facts: RunFacts) -> str:
+    text = f"{facts.training['seconds'] / 60:.1f} minutes of training" if "seconds" in facts.training else ""
+    if facts.starts:
+        text += f"; started {facts.starts[0]['started']}"
+        text += f", resumed {len(facts.starts) - 1} times" if len(facts.starts) > 1 else ""
+    if finished := facts.training.get("finished"):
+        text += f", finished {finished}"
+    return text.removeprefix("; ") or UNKNOWN
+
+
+def _differences(found: Mapping[str, Any] | None) -> Any:
+    """Return a table of the settings that differ; None if there are none, or if that is unknown."""
+    if not found:
+        return None
+    rows = [[name, _value(before), _value(now)] for name, (before, now) in found.items()]
+    return table(["setting", "recipe", "this run"], rows)
+
+
+def _value(value: Any) -> str:
+    return without_folders(value) if isinstance(value, str) else "none" if value is None else str(value)
+
+
+def scores_section(facts: RunFacts) -> dict[str, Any]:
+    """Return tables of the scores, the operating point, and the classes."""
+    return {
+        "splits": facts.scored,
+        "scores": _scores(facts),
+        "parts": _parts(facts),
+        "per_class": _per_class(facts),
+        "again": [_again(one) for one in facts.scored_again[-_MOST_LINES:]],
+        "times_on_test": sum(one["times"] for one in facts.scored_again if one["split"] == "test"),
+    }
+
+
+def _scores(facts: RunFacts) -> Any:
+    names = SCORES if facts.task == "detection" else _CLASSIFIER_SCORES
+    rows = [[title, *(_score(facts.metrics[split].get(key)) for split in facts.scored)] for key, title in names.items()]
+    reports = facts.metrics.get("report") or {}
+    level = [(reports.get(split) or {}).get("image_level") or {} for split in facts.scored]
+    if facts.task == "detection" and any(level):
+        rows.append(["AUROC, good or defective", *(_score(one.get("auroc")) for one in level)])
+    for key, own in PUBLISHER_SCORES.items():
+        found = [(reports.get(split) or {}).get(key) for split in facts.scored]
+        if any(found):
+            for name, title in (("ap", "AP"), ("f_score", "F-score")):
+                rows.append([f"{own.title}: {title}", *(_score((one or {}).get(name)) for one in found)])
+    return table(["score", *facts.scored], rows) if facts.scored else None
+
+
+def _score(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) and value >= 0 else "undefined"
+
+
+def _parts(facts: RunFacts) -> Any:
+    rows = []
+    for split in facts.scored:
+        point = facts.point(split)
+        rates = {
+            "defective parts that pass (escapes)": facts.escapes(split),
+            "defective parts with a missed defect": facts.incomplete(split),
+            "good parts that are rejected (false alarms)": facts.false_alarms(split),
+        }
+        threshold = f"{point.get('threshold', 0):.3f}"
+        for name, rate in rates.items():
+            if rate is not None:
+                rows.append([split, threshold, name, _unbroken(rate.counts), rate.number, _unbroken(rate.between)])
+    header = ["split", "score at least", "parts", "counted", "per 100", "95 % interval"]
+    return table(header, rows) if rows else None
+
+
+def _unbroken(text: str) -> str:
+    """Return a short text that stays in one line of a table."""
+    return text.replace(" ", "\u00a0")
+
+
+def _per_class(facts: RunFacts) -> dict[str, Any] | None:
+    split = facts.scored[-1] if facts.scored else None
+    matrix = ((facts.metrics.get("report") or {}).get(split) or {}).get("confusion_matrix") if split else None
+    if split is None or matrix is None or not matrix["counts"]:
+        return None
+    counts, names = matrix["counts"], matrix["classes"]
+    detection = facts.task == "detection"
+    scores, report = facts.metrics[split], (facts.metrics.get("report") or {}).get(split) or {}
+    ap, ap50 = scores.get("map_per_class") or {}, report.get("map_50_per_class") or {}
+    rows = []
+    for i, name in enumerate(names[:-1] if detection else names):
+        total, right, called = sum(counts[i]), counts[i][i], sum(row[i] for row in counts)
+        row = [name, total, right, total - right, called - right]
+        rows.append([*row, _score(ap.get(name)), _score(ap50.get(name))] if detection else row)
+    if detection:
+        header = ["class", "defects", "found", "missed", "false positives", "AP", "AP50"]
+    else:
+        header = ["class", "images", "correct", "taken for another", "others taken for it"]
+    return {"split": split, "table": table(header, rows[:_MOST_LINES]), "left_out": max(0, len(rows) - _MOST_LINES)}
+
+
+def _again(one: Mapping[str, Any]) -> str:
+    names = SCORES if "map" in one["scores"] else _CLASSIFIER_SCORES
+    scores = ", ".join(f"{title} {_score(one['scores'].get(key))}" for key, title in names.items())
+    given = _given(one["overrides"])
+    data = f"with {given}" if given else "with the data of the run"
+    times = f", {one['times']} times" if one["times"] > 1 else ""
+    return f"{one['split']}, {data}{times}: {scores}"
+
+
+def _given(overrides: Sequence[str]) -> str:
+    """Return the settings that replaced those of the run, without this machine's folders."""
+    return " ".join(without_folders(text) for text in overrides)
+
+
+def worst_section(facts: RunFacts) -> dict[str, Any] | None:
+    """Return the worst missed defects and false alarms of the split of the verdict, as drawn images."""
+    split = facts.scored[-1] if facts.scored else None
+    cases = facts.worst_cases(split) if split else {}
+    if not cases:
+        return None
+    kinds = []
+    false = "False positives" if facts.task == "detection" else "False alarms"
+    for kind, title in (("missed", "Missed defects"), ("false", false)):
+        found = cases[kind]
+        kinds.append({"title": title, "images": found["images"], "figures": [_figure(one) for one in found["shown"]]})
+    return {"split": split, "kinds": kinds}
+
+
+def _figure(one: Mapping[str, Any]) -> dict[str, Any]:
+    marks = [Mark(**mark) for mark in one["marks"]]
+    image = overlay((one["width"], one["height"]), one["image"], marks, alt=f"{one['image_id']}: {one['text']}")
+    return {"image": image, "name": one["image_id"], "text": one["text"]}
+
+
+def explanations_section(facts: RunFacts) -> dict[str, Any]:
+    """Return how far the explanations can be trusted, or why there are none."""
+    found = facts.explanations
+    if facts.task != "detection":
+        return {"missing": "Only detectors can be explained so far.", "command": ""}
+    command = f"radikal-datasets explain {facts.run.name}"
+    if not found:
+        return {"missing": "The run was not explained.", "command": command}
+    if found.get("weights_sha256") != facts.weights_sha256:
+        return {
+            "missing": "There are explanations, but not of these weights, or by an older version that did not record "
+            "of which.",
+            "command": command,
+        }
+    summary = found["summary"]
+    methods = [MethodSummary(**one) for one in summary["methods"]]
+    trusted = passing(methods)
+    calibrations = [
+        f"Of {name}: {one['count']:,} detections, expected calibration error {one['error']:.3f}; scores are on average "
+        f"{abs(one['bias']):.3f} {'above' if one['bias'] > 0 else 'below'} the fraction that is correct"
+        for name, one in found["calibration"].items()
+        if one["error"] is not None
+    ]
+    return {
+        "missing": "",
+        "images": len(found["images"]),
+        "given": _given(found.get("overrides") or []),
+        "split": found["options"]["split"],
+        "detections": summary["right"] + summary["false_calls"],
+        "verdicts": verdict_table(methods),
+        "trusted": ", ".join(TITLES[one] for one in trusted),
+        "calibrations": calibrations,
+    }
