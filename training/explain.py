@@ -30,7 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from radikal_datasets.errors import ModelError, OutputError, RadikalError, TrainingDataError
 from training import models
-from training.audit.facts import weights_sha256
+from training.audit.facts import record_of
 from training.audit.page import write_audit
 from training.explaining.baselines import BASELINES
 from training.explaining.calibration import calibration
@@ -114,8 +114,7 @@ def explain_run(run: Path, output: Path, options: Options, overrides: list[str])
         "threshold": threshold,
         "threshold_from": origin,
         "options": dataclasses.asdict(options),
-        "weights_sha256": weights_sha256(run),
-        "overrides": overrides,
+        **record_of(run, overrides),
         "device": str(detector_run.accelerator.device),
         "summary": summary.to_dict(),
         "calibration": {name: one.to_dict() for name, one in calibrations.items()},

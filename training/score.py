@@ -31,6 +31,7 @@ from training.scoring.class_page import write_class_page
 from training.scoring.detections import coco_scores, predictions_and_ground_truth
 from training.scoring.operating_point import best_operating_point
 from training.scoring.prediction_page import write_split_page
+from training.scoring.worst_cases import write_worst_classified, write_worst_detections
 from training.tasks.classification import predict_classes, scores_of
 from training.using.saved_run import checked_classes, open_run
 from training.using.trained_model import stored_threshold
@@ -67,6 +68,10 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
         classes = predict_classes(model, loader, accelerator)
         if accelerator.is_main_process:
             write_class_page(page, split, loader.dataset, classes, names, loader.gray_scale)
+            if not overrides:
+                at = stored_threshold(run / "metrics.json")
+                at = DEFAULT_THRESHOLD if at is None else at
+                write_worst_classified(page, loader.dataset, classes, names, at, loader.gray_scale)
         scores = scores_of(classes, loader.target)
         return _recorded(run, split, overrides, scores, accelerator)
     found = predictions_and_ground_truth(model, processor, loader, accelerator)
@@ -78,6 +83,8 @@ def score_run(run: Path, split: str, overrides: list[str]) -> dict[str, Any]:
         threshold, chosen_on = DEFAULT_THRESHOLD, FIXED_THRESHOLD
     if accelerator.is_main_process:
         write_split_page(page, split, loader.dataset, found, names, threshold, chosen_on, loader.gray_scale)
+        if not overrides:  # the audit page shows the data of the run
+            write_worst_detections(page, loader.dataset, found, names, threshold, loader.gray_scale)
     return _recorded(run, split, overrides, coco_scores(predictions, targets, names), accelerator)
 
 

@@ -26,7 +26,13 @@ from training.scoring.worst_cases import MOST, WORST_CASES, write_worst_classifi
 @pytest.mark.parametrize(
     ("count", "total", "expected"),
     # Clopper and Pearson's intervals, from quantiles of the beta distribution.
-    [(0, 40, "0.0 to 8.8"), (3, 40, "1.6 to 20.4"), (40, 40, "91.2 to 100.0"), (12, 269, "2.3 to 7.7")],
+    [
+        (0, 40, "0.0 to 8.8"),
+        (1, 5000, "0.00051 to 0.11"),
+        (3, 40, "1.6 to 20.4"),
+        (40, 40, "91.2 to 100.0"),
+        (12, 269, "2.3 to 7.7"),
+    ],
 )
 def test_intervals(count: int, total: int, expected: str):
     assert Rate(count, total).between == expected

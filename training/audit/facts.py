@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -102,8 +102,9 @@ class RunFacts:
     @cached_property
     def class_names(self) -> list[str]:
         """The classes of the model; [] if its config.json is missing."""
-        names = self._json("best/config.json").get("id2label") or {}
-        return [names[key] for key in sorted(names, key=int)]
+        config = self._json("best/config.json")
+        names = config.get("id2label") or {}
+        return [names[key] for key in sorted(names, key=int)] or config.get("label_names") or []  # timm's classifiers
 
     @cached_property
     def weights_sha256(self) -> str | None:
@@ -143,3 +144,12 @@ def weights_sha256(run: Path) -> str | None:
         return None
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def record_of(run: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what a result must record so that the page can tell what it belongs to.
+
+    Args:
+        overrides: settings that replaced those of the run.
+    """
+    return {"weights_sha256": weights_sha256(run), "overrides": list(overrides)}

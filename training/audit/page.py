@@ -11,7 +11,8 @@ from radikal_datasets.view.palette import CORRECT, FALSE_POSITIVE, MISSED, ink
 from training.audit.data_section import data_section, may_show_images
 from training.audit.facts import RunFacts
 from training.audit.rates import CONFIDENCE
-from training.audit.run_section import explanations_section, scores_section, training_section, worst_section
+from training.audit.run_section import explanations_section, training_section
+from training.audit.scores_section import scores_section, worst_section
 from training.audit.verdict import answers, judged_split, limits, qualifications, trained_on
 from training.explaining.verdicts import verdict_style
 from training.scoring.page_images import try_to_write

@@ -45,14 +45,19 @@ class Rate:
     @property
     def number(self) -> str:
         """`4.5`, or `unknown`."""
-        return f"{self.per_100:.1f}" if self.known else "unknown"
+        return _rounded(self.per_100) if self.known else "unknown"
 
     @property
     def between(self) -> str:
         """`2.3 to 7.7`."""
-        return "{:.1f} to {:.1f}".format(*self.interval) if self.known else ""
+        return " to ".join(map(_rounded, self.interval)) if self.known else ""
 
     @property
     def counts(self) -> str:
         """`12 of 269`."""
         return f"{self.count:,} of {self.total:,}" if self.known else "none"
+
+
+def _rounded(value: float) -> str:
+    """Return one decimal; for less than 1, two digits that count: 1 of 5,000 is not 0.0."""
+    return f"{value:.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"

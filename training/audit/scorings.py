@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radikal_datasets.files import write_atomically
-from training.audit.facts import SCORED_AGAIN, weights_sha256
+from training.audit.facts import SCORED_AGAIN, record_of
 
 
 def record_scoring(run: Path, split: str, overrides: Sequence[str], scores: dict[str, Any]) -> None:
@@ -19,12 +19,7 @@ def record_scoring(run: Path, split: str, overrides: Sequence[str], scores: dict
     """
     file = run / "report" / SCORED_AGAIN
     scorings = json.loads(file.read_text(encoding="utf-8"))["scorings"] if file.is_file() else []
-    entry = {
-        "split": split,
-        "overrides": list(overrides),
-        "scores": scores,
-        "weights_sha256": weights_sha256(run),
-    }
+    entry = {"split": split, "scores": scores, **record_of(run, overrides)}
     for one in scorings:
         if {name: one[name] for name in entry} == entry:
             one["times"] += 1
