@@ -55,7 +55,7 @@ def test_a_run_with_everything(tmp_path: Path):
         "how many are rejected? 10.0 95 % interval 1.2 to 31.7. 2 of 20 test images without a defect had a false",
         "On 9 of 40 defective parts at least one defect was not found (22.5 of 100; 95 % interval 10.8 to 38.5); 6 of "
         "them are rejected anyway",
-        "The score threshold, 0.250, was chosen on the validation images.",
+        "The score threshold, 0.250, was chosen on the validation images for the highest F1",
         "Steel-1. For research only. may be passed on no",
         "forbids to pass them on. This page shows some of them",
         "recommended: 70/15/15",
@@ -278,7 +278,9 @@ def test_the_record_of_a_start(tmp_path: Path):
     record_start(settings, tmp_path / "run", str(recipe), resumed=False)
     record_start(settings, tmp_path / "run", str(tmp_path / "run" / "train_config.yaml"), resumed=True)
     first, second = recorded(tmp_path / "run")
-    assert first["recipe"] == "mine.yaml" and first["differs_from_recipe"] == {"seed": [1, 2]}
+    assert (
+        first["proposed"] == {} and first["recipe"] == "mine.yaml" and first["differs_from_recipe"] == {"seed": [1, 2]}
+    )
     assert second["recipe"] is None and second["version"] == first["version"]
     assert first["packages"]["torch"] and first["hardware"]["cores"] > 0
     record_start(settings, tmp_path / "run", "", resumed=False)

@@ -89,7 +89,7 @@ def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
     assert "A detector for hole and scratch, trained on 26 annotated images of " in text
     assert "test was scored once by train" in text and "7 images were compared" not in text
     assert "All 42 images were compared with each other" in text
-    assert "recipe tiny.yaml" in text and re.search(r"max_train_steps none 5 ", text)
+    assert "recipe tiny.yaml" in text and re.search(r"max_train_steps none 5 given ", text)
     assert re.search(r"code radikal-datasets [\w.]+, commit [0-9a-f]{40}", text)
 
     # score.py finds the run's data and gives the same numbers.

@@ -19,13 +19,14 @@ def training_section(facts: RunFacts) -> dict[str, Any]:
     settings = facts.settings
     first = facts.starts[0] if facts.starts else {}
     recipe = next((one for one in facts.starts if one.get("recipe")), {})
+    proposed = recipe.get("proposed") or {}
     canvas = settings.get("image_size")
     rows = {
         "model": _with_parameters(facts),
         "started from": _weights(settings),
         "input": _input(canvas, settings),
         "classes": ", ".join(facts.class_names[:_MOST_CLASSES]),
-        "recipe": recipe.get("recipe") or UNKNOWN,
+        "recipe": (recipe.get("recipe") or UNKNOWN) + (", with settings proposed for the dataset" if proposed else ""),
         "steps": _steps(facts),
         "seed": str(settings.get("seed", UNKNOWN)),
         "code": _code(facts.starts),
@@ -40,7 +41,7 @@ def training_section(facts: RunFacts) -> dict[str, Any]:
     return {
         "rows": {name: text for name, text in rows.items() if text},
         "recipe": recipe.get("recipe"),
-        "differences": _differences(recipe.get("differs_from_recipe")),
+        "differences": _differences(recipe.get("differs_from_recipe"), proposed),
     }
 
 
@@ -115,12 +116,15 @@ def _time(facts: RunFacts) -> str:
     return text.removeprefix("; ") or UNKNOWN
 
 
-def _differences(found: Mapping[str, Any] | None) -> Any:
-    """Return a table of the settings that differ; None if there are none, or if that is unknown."""
+def _differences(found: Mapping[str, Any] | None, proposed: Mapping[str, str]) -> Any:
+    """Return a table of the settings that differ, and why; None if there are none, or if that is unknown."""
     if not found:
         return None
-    rows = [[name, _value(before), _value(now)] for name, (before, now) in found.items()]
-    return table(["setting", "recipe", "this run"], rows)
+    rows = [
+        [name, _value(before), _value(now), f"proposed: {proposed[name]}" if name in proposed else "given"]
+        for name, (before, now) in found.items()
+    ]
+    return table(["setting", "recipe", "this run", "why"], rows)
 
 
 def _value(value: Any) -> str:
