@@ -53,6 +53,7 @@ def data(names: list[str] = NAMES, **changes: Any) -> dict[str, Any]:
             "modality": "gray",
             "real": True,
             "notes": ["Crops overlap."],
+            "published_images": 200,
             "license": LICENSE,
         },
     }

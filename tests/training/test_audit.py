@@ -59,6 +59,7 @@ def test_a_run_with_everything(tmp_path: Path):
         "Steel-1. For research only. may be passed on no",
         "forbids to pass them on. This page shows some of them",
         "recommended: 70/15/15",
+        "180 images were read; the complete set has 200.",
         "clipped_box 7 repaired it was clipped",
         "No group (series, board, part; an image without one is its own) is in two splits.",
         "were not searched for",
@@ -137,6 +138,14 @@ def test_an_incomplete_or_damaged_run(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not write_audit(run)
     assert "warning: cannot write" in capsys.readouterr().err
     assert not (run / "report" / "index.html").exists()  # an older one would belong to other scores
+
+
+def test_images_that_a_program_drew(tmp_path: Path):
+    recorded = data()
+    recorded["sets"][0]["sample"] = True
+    run = write_complete_run(tmp_path / "run", data=recorded)
+    assert write_audit(run)
+    assert "The images are synthetic, drawn by a program." in text_of(run)
 
 
 def test_scorings_after_training(tmp_path: Path):

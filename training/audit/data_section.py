@@ -24,6 +24,7 @@ def data_section(facts: RunFacts) -> dict[str, Any]:
     sets = facts.data.get("sets") or []
     return {
         "sets": [_set(one) for one in sets],
+        "images_read": _images_read(facts) if len(sets) == 1 else "",
         "dataset_name": str(facts.settings.get("dataset_name", UNKNOWN)),
         "splits": _splits(facts),
         "classes": _classes(facts.splits),
@@ -43,11 +44,7 @@ def _set(one: Mapping[str, Any]) -> dict[str, Any]:
     rows = {
         "dataset": one["name"] + (f", configuration {one['config']}" if one.get("config") else ""),
         "title": source.get("title") or "unknown to radikal-datasets",
-        "images": ", ".join(
-            part
-            for part in (source.get("modality"), {True: "real", False: "synthetic"}.get(source.get("real", "")))
-            if part
-        ),
+        "images, by the source": source.get("modality") or "",
         "homepage": source.get("homepage") or "",
         "read from": one["read_from"] + (f" ({one['data_dir']})" if one.get("data_dir") else ""),
         "version": one.get("version") or ("" if one["read_from"] == "raw files" else UNKNOWN),
@@ -67,6 +64,19 @@ def _passing_on(license: Mapping[str, Any]) -> str:
     if not license:
         return "not known"
     return "yes, under these terms" if license["redistributable"] else "no"
+
+
+def _images_read(facts: RunFacts) -> str:
+    """Return how many images were read, and how many the published set has: another set in its layout has others."""
+    (one,) = facts.data["sets"]
+    published = (one.get("source") or {}).get("published_images")
+    read = sum(split["images"] for split in facts.splits.values())
+    if published is None:
+        return f"{read:,} images were read."
+    return (
+        f"{read:,} images were read; the complete set has {published:,}. Whether they are the publisher's own files "
+        "was not verified: the checksums below say which they are."
+    )
 
 
 def may_show_images(facts: RunFacts) -> str:

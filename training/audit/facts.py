@@ -18,6 +18,8 @@ from training.scoring.worst_cases import WORST_CASES
 #: In `report/`: what `leak_check` found, and the scorings after training.
 DATA_CHECK, SCORED_AGAIN = "data_check.json", "scored_again.json"
 _EXPLANATIONS = "explanations/explanations.json"
+#: Recipes of synthetic images, as a file and as a name.
+_DEMO = ("demo.yaml", "demo")
 _WEIGHTS = "best/model.safetensors"
 
 
@@ -77,6 +79,13 @@ class RunFacts:
     def threshold(self) -> float | None:
         """The operating point; None if none was chosen."""
         return (self.metrics.get("operating_point") or {}).get("threshold")
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images are known to be synthetic: drawn by `sample` or the demo, or of a source that is."""
+        sets = self.data.get("sets") or []
+        drawn = any(one.get("sample") or (one.get("source") or {}).get("real") is False for one in sets)
+        return bool(self.metrics.get("synthetic")) or drawn or any(one.get("recipe") in _DEMO for one in self.starts)
 
     def point(self, split: str) -> Mapping[str, Any]:
         """Return the counts of a split at its threshold; {} if there are none."""

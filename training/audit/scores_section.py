@@ -59,8 +59,8 @@ def _parts(facts: RunFacts) -> Any:
         threshold = f"{point.get('threshold', 0):.3f}"
         for name, rate in rates.items():
             if rate is not None:
-                rows.append([split, threshold, name, _unbroken(rate.counts), rate.number, _unbroken(rate.between)])
-    header = ["split", "score at least", "parts", "counted", "per 100", "95 % interval"]
+                rows.append([name, split, _unbroken(rate.counts), rate.number, _unbroken(rate.between), threshold])
+    header = ["parts", "split", "counted", "per 100", "95 % interval", "score at least"]
     return table(header, rows) if rows else None
 
 

@@ -76,9 +76,7 @@ def qualifications(facts: RunFacts) -> list[str]:
     if split is None:
         return ["Nothing was scored: no image of a validation or test split is annotated. How good it is, is unknown."]
     point, lines = facts.point(split), []
-    if facts.metrics.get("synthetic") or any(
-        (one.get("source") or {}).get("real") is False for one in facts.data.get("sets") or []
-    ):
+    if facts.synthetic:
         lines.append("The images are synthetic, drawn by a program. The figures say nothing about real parts.")
     incomplete = facts.incomplete(split)
     if incomplete is not None and incomplete.known:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -62,6 +63,7 @@ def _set_record(
         "protocol_in_words": found.protocol_text,
         "version": found.version,
         "counters": None if found.counters is None else [dataclasses.asdict(one) for one in found.counters],
+        "sample": data_dir is not None and Path(f"{data_dir}.traps.json").is_file(),
         "source": None,
     }
     if found.source is not None:
@@ -69,6 +71,7 @@ def _set_record(
         record["source"] = {
             **{name: getattr(source, name) for name in ("name", "title", "homepage", "modality", "real")},
             "notes": list(source.notes),
+            "published_images": next((one.images for one in source.configs if config in (None, one.name)), None),
             "license": {
                 "name": source.license.name,
                 "redistributable": source.license.redistributable,
