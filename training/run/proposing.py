@@ -149,16 +149,8 @@ class Recipe:
         why = {one.name: one.why for one in self.proposed}
         names = [*fixed, *(name for name in why if name not in read)]
         lines = [f"{name}: {_yaml(values[name])}" + (f"  # {why[name]}" if name in why else "") for name in names]
-        text = (
-            "\n".join(
-                [
-                    f"# Proposed for {self.about}. To use it again: radikal-datasets train THIS_FILE --data-dir FOLDER",
-                    *lines,
-                ]
-            )
-            + "\n"
-        )
-        (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+        head = f"# Proposed for {self.about}. To use it again: radikal-datasets train THIS_FILE --data-dir FOLDER"
+        (folder / "recipe.yaml").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
 
 
 def recipe_for(settings: Settings, arguments: list[str]) -> Recipe | None:
