@@ -92,7 +92,9 @@ SOURCE = Source(
     image_sizes="castings 768x572, 768x574, 256x256",
     defect_free="462 of 1,352 annotated castings",
     split_notes={RECOMMENDED: "70/15/15 by series"},
-    measured=Measured("gdxray_castings.yaml", 3, 25.3, 0.093, ("b57276f", "f991153")),
+    measured=Measured(
+        "gdxray_castings_cpu.yaml", 1, 64.2, 0.510, ("b5cae70",), "one CPU core (AMD EPYC, shared with other work)"
+    ),
     notes=(
         "It has no defect types: castings and welds have the class defect, the others object.",
         "33 of the 67 castings series were never annotated: split unlabeled, never negatives.",
