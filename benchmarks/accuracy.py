@@ -44,20 +44,12 @@ from accuracy_forms import FORMS, FULL, LEAKY, REDUCED, Form  # noqa: E402
 from accuracy_measures import deeppcb_scores, scores_by_series, write_leaky_folder  # noqa: E402
 from accuracy_table import Run, read_runs, reductions, series_table, table  # noqa: E402
 
+from training.run.run_record import hardware  # noqa: E402
+from training.run.settings import LOCAL_SETTINGS  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy"
 #: Settings that say where and how a run went, not what was trained.
-NOT_COUNTED = (
-    "data_dir",
-    "output_dir",
-    "overwrite_output_dir",
-    "resume_from_checkpoint",
-    "report_to",
-    "seed",
-    "num_threads",
-    "dataloader_num_workers",
-    "checkpoints_total_limit",
-    "checkpointing_steps",
-)
+NOT_COUNTED = (*LOCAL_SETTINGS, "seed", "checkpoints_total_limit", "checkpointing_steps")
 
 
 #: Further scores of a set.
@@ -136,15 +128,8 @@ def commit_now() -> tuple[str, bool]:
 
 
 def hardware_now() -> dict[str, Any]:
-    cuda = torch.cuda.is_available()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else "unknown",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if cuda else None,
-    }
+    found = hardware()
+    return {"cpu": found["processor"], "cores": found["cores"], "gpu": next(iter(found["gpus"]), None)}
 
 
 def settings_that_count(output: Path) -> dict[str, Any]:

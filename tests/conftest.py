@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Set before datasets and huggingface_hub are imported: they read these once.
@@ -17,11 +21,6 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 for name in ("HF_ENDPOINT", "HF_TOKEN", "RADIKAL_DATA", "RADIKAL_NAMESPACE", "RADIKAL_MIRROR", "HF_DATASETS_CACHE"):
     os.environ.pop(name, None)
-
-import shutil  # noqa: E402
-import socket  # noqa: E402
-from collections import Counter  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
 
 import datasets  # noqa: E402
 import hypothesis  # noqa: E402

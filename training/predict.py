@@ -77,13 +77,13 @@ def tiling(trained: Tiling | None, size: str | None, overlap: float | None) -> T
     Raises:
         SettingsError: the size or overlap is invalid.
     """
-    if size == "none" or (size is None and trained is None):
-        return None
     if overlap is None:
         overlap = 0.2 if trained is None else trained.overlap
     try:
         if size is None:
             return None if trained is None else Tiling(trained.size, overlap)
+        if size == "none":
+            return None
         edges = [int(edge) for edge in size.split(",")]
         height, width = edges * 2 if len(edges) == 1 else edges
         return Tiling((height, width), overlap)

@@ -60,7 +60,7 @@ from training.run.optimization import (
     training_mode,
 )
 from training.run.output_dir import check_apart, held, is_first
-from training.run.proposing import Recipe, recipe_for
+from training.run.proposing import named_settings, recipe_for
 from training.run.run_record import record_start
 from training.run.settings import (
     RUN_SETTINGS,
@@ -83,14 +83,14 @@ def train(
     stop: StopSignals,
     *,
     synthetic: bool = False,
-    recipe: Recipe | None = None,
+    named: dict[str, Any] | None = None,
     started_from: str = "",
 ) -> dict[str, Any]:
     """Run the complete training and return the content of metrics.json.
 
     Args:
         synthetic: written to metrics.json, so that no one takes these scores for those of real images.
-        recipe: where the settings were proposed; written into the run.
+        named: the settings to which the others are proposed, see `proposing`; None: nothing is proposed.
         started_from: the file of the recipe, for the record; "" if unknown.
 
     Raises:
@@ -122,6 +122,10 @@ def train(
     # --- data -------------------------------------------------------------------------------------------------------
     with accelerator.main_process_first():  # the first rank fills the cache
         splits = load_splits(settings)
+    recipe = None if named is None else recipe_for(settings, splits["train"], named)
+    if recipe is not None:
+        settings = recipe.settings
+        accelerator.print(recipe.table(), flush=True)
     for line in remarks(splits):
         accelerator.print(line, flush=True)
 
@@ -320,14 +324,9 @@ def main(arguments: list[str] | None = None) -> int:
         elif complete is not arguments and is_first():
             print(f"no configuration file given: took {complete[0]}", file=sys.stderr)
         check_apart(settings)
-        recipe = None if synthetic else recipe_for(settings, complete if complete is not arguments else [""])
-        if recipe is not None:
-            settings = recipe.settings
-            if is_first():
-                print(recipe.table(), flush=True)
         with stop, held(Path(settings.output_dir)):
-            file = "" if synthetic else complete[0]
-            train(settings, stop, synthetic=synthetic, recipe=recipe, started_from=file)
+            given = {} if synthetic else {"named": named_settings(arguments, complete), "started_from": complete[0]}
+            train(settings, stop, synthetic=synthetic, **given)
         if synthetic and is_first():
             print(NOTICE_AFTER, flush=True)
     except StoppedError as stopped:

@@ -172,7 +172,7 @@ class _Prepared:
                 where=(f"{CARD_FILENAME} of {self.repository.address}", self.folder / CARD_FILENAME),
             ),
             MANIFEST_FILENAME: manifest.to_json(),
-            CROISSANT_FILENAME: croissant_text(manifest, manifest.facts),
+            CROISSANT_FILENAME: croissant_text(manifest),
         }
 
     def owns(self, path: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Provenance:
     source: Source | None = None
     protocol: str | None = None
     protocol_text: str | None = None
-    counters: list[Counted] | None = field(default=None)
+    counters: list[Counted] | None = None
     version: str | None = None
 
 

@@ -15,7 +15,7 @@ from datasets import Image, List, Value
 
 from .. import splits
 from ..schema import features
-from ..source import Config, Source
+from ..source import Config
 from .manifest import Manifest
 from .manifest_entries import ConfigEntry
 
@@ -76,13 +76,16 @@ _COLUMNS = {
 }
 
 
-def croissant_text(manifest: Manifest, source: Source) -> str:
+def croissant_text(manifest: Manifest) -> str:
     """Return the text of `croissant.json` for a manifest; the same manifest gives the same text.
 
     Args:
         manifest: of the folder or repository; paths in it are relative to that.
-        source: `manifest.facts`, or the same facts from elsewhere.
+
+    Raises:
+        HubFolderError: see `Manifest.facts`.
     """
+    source = manifest.facts
     license = source.license
     # Only own data may have configurations that the facts don't list.
     classes = {config.name: config for config in source.configs}
@@ -98,7 +101,6 @@ def croissant_text(manifest: Manifest, source: Source) -> str:
         "license": (
             f"https://spdx.org/licenses/{license.name}.html" if license.spdx else f"{license.name}. {license.summary}"
         ),
-        "isAccessibleForFree": license.redistributable,
         "version": manifest.version,
         "keywords": ["industrial inspection", "defect detection", source.name],
     }

@@ -194,7 +194,7 @@ class _Folder:
                 },
                 facts_entry(self.facts),
             ).merged_onto(self.manifest)
-            if (new := croissant_text(manifest, self.facts).encode()) != self._croissant():
+            if (new := croissant_text(manifest).encode()) != self._croissant():
                 (stage.new / CROISSANT_FILENAME).write_bytes(new)
                 parts.append(CROISSANT_FILENAME)
             # If anything is replaced, so is the manifest: as long as it is staged, a commit is incomplete.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -103,3 +104,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def run_at(
+    hub: RunningHub, user: str, home: Path, code: str, *arguments: str | Path
+) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, as a user of this Hub; `home` is its HF_HOME."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "RADIKAL"))}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token(user), "HF_HOME": str(home)}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import pytest
 from radikal_datasets import build_hub_folder
 from radikal_datasets.loading.origin import source_of_set
 from radikal_datasets.sources import source_info
-from tests.hub.embedded import running_hub
+from tests.hub.embedded import run_at, running_hub
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +56,10 @@ def test_facts_of_a_package_that_is_missing(boards: Path, tmp_path: Path) -> Non
 def test_a_repository_of_another_name(boards: Path, tmp_path: Path) -> None:
     with running_hub(tmp_path / "hub") as hub:
         hub.add_user("ann", ["plant"])
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "RADIKAL"))}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token("ann"), "HF_HOME": str(tmp_path / "home")}
         code = """import sys
 from radikal_datasets import push_to_hub
 from radikal_datasets.loading.origin import source_of_set
 push_to_hub(sys.argv[1], "plant/line-3")
 print(source_of_set("plant/line-3").name, source_of_set("plant/deeppcb"))"""
-        done = subprocess.run(
-            [sys.executable, "-c", code, boards], env=environment, capture_output=True, text=True, check=False
-        )
+        done = run_at(hub, "ann", tmp_path / "home", code, boards)
     assert done.stdout.splitlines()[-1] == "deeppcb None", done.stderr

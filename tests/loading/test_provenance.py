@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import pytest
 from radikal_datasets import build_hub_folder, load_dataset
 from radikal_datasets.loading.provenance import OTHER, PREPARED, RAW, provenance_of
 from radikal_datasets.sources import source_info
-from tests.hub.embedded import running_hub
+from tests.hub.embedded import run_at, running_hub
 
 NEU = "radikal_datasets/neu_det"
 
@@ -40,17 +37,13 @@ def test_a_raw_tree_and_a_prepared_folder(sample_tree: Callable[..., Path], stee
 def test_a_hub(steel: Path, tmp_path: Path) -> None:
     with running_hub(tmp_path / "hub") as hub:
         hub.add_user("ann", ["plant"])
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "RADIKAL"))}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token("ann"), "HF_HOME": str(tmp_path / "home")}
         code = """import sys
 from radikal_datasets import load_dataset, push_to_hub
 from radikal_datasets.loading.provenance import HUB, provenance_of
 push_to_hub(sys.argv[1], "plant/line-3")
 found = provenance_of("plant/line-3", None, None, None, load_dataset("plant/line-3"))
 print(found.kind == HUB, found.source.name, found.protocol, len(found.version), len(found.counters) > 0)"""
-        done = subprocess.run(
-            [sys.executable, "-c", code, steel], env=environment, capture_output=True, text=True, check=False
-        )
+        done = run_at(hub, "ann", tmp_path / "home", code, steel)
     assert done.stdout.splitlines()[-1] == "True neu_det recommended 40 True", done.stderr
 
 

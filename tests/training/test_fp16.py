@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState, PartialState
 from safetensors.torch import load_file
 
+from tests.training.complete_runs import metrics_of
 from training import train
 from training.tasks import detection
 
@@ -20,10 +19,6 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 @pytest.fixture(autouse=True)
 def on_the_gpu(fresh_accelerator, monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_CPU")
-
-
-def metrics_of(folder: Path) -> dict:
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def multiply_loss(monkeypatch: pytest.MonkeyPatch, factor: float, calls: set[int]) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from radikal_datasets.gray_scale import GrayScale
 from tests.loaders.conftest import drawn_row
+from tests.training.complete_runs import assert_same_run
 from tests.training.conftest import TINY, write_hub_folder
-from tests.training.test_train import assert_same_run
 from training import explain, score, train
 from training.explaining.cases import predict_images
 from training.export import metadata

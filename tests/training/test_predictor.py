@@ -11,9 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-import torch
 from accelerate import Accelerator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,95 +19,27 @@ from PIL import Image
 
 import radikal_datasets
 from loaders import DetectionLoader
-from loaders.merging import merge_arrays
-from loaders.resizing import resize_bilinear
-from loaders.tiling import Tiling, merge_tiles
+from loaders.tiling import Tiling
 from radikal_datasets.errors import ImageFileError, ModelError, RunNotFoundError, SettingsError
-from radikal_datasets.gray_scale import GrayScale
 from tests.loaders.conftest import make_split
 from tests.training.conftest import ROOT
+from tests.training.opened_predictors import KINDS, THRESHOLD, Exports, Made
 from tests.training.saved_runs import NAMES, SIZE, drawn, write_run
-from training.export import _write, metadata
 from training.models.gray_scale import loader_options
 from training.predict import main
-from training.run.checkpoints import save_model
 from training.scoring.detections import predictions_and_ground_truth
 from training.using.image_files import ImageFile
 from training.using.inference import detect_defects
-from training.using.onnx_module import ExportedDetector
 from training.using.prediction import Prediction
 from training.using.predictor import Predictor
-from training.using.trained_model import OpenedModel, open_model, trained_tiles
+from training.using.trained_model import open_model, trained_tiles
 
 BOX, SCORE = 0.5, 1e-3
-THRESHOLD = 0.3
-#: name -> (family, channels, bits of the training images, edges of its tiles)
-KINDS: dict[str, tuple[str, str, int, list[int] | None]] = {
-    "rt_detr": ("rt_detr_v2", "rgb", 8, None),
-    "rt_detr-12-bits": ("rt_detr_v2", "gray", 12, None),
-    "rt_detr-tiles": ("rt_detr_v2", "rgb", 8, [70, 90]),
-    "rt_detr-pairs": ("rt_detr_v2", "pair", 8, None),
-    "dense": ("dense", "rgb", 8, None),
-    "dense-16-bits-tiles": ("dense", "gray", 16, [70, 90]),
-    "dense-pairs-tiles": ("dense", "pair", 8, [70, 90]),
-}
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.tuples(st.integers(40, 150), st.integers(40, 190))
 usual = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Exports:
-    """Writer of ONNX files. Runs that differ only in their metadata share one graph, which is slow to trace."""
-
-    def __init__(self) -> None:
-        self.known: dict[tuple[str, bool], tuple[Path, dict[str, torch.Tensor]]] = {}
-
-    def write(self, opened: OpenedModel, file: Path) -> None:
-        key = opened.model.config.model_type, opened.channels == "pair"
-        if key not in self.known:
-            _write(ExportedDetector(opened).eval(), opened, file, None)
-            self.known[key] = file, opened.model.state_dict()
-            return
-        written, weights = self.known[key]
-        own = opened.model.state_dict()
-        assert own.keys() == weights.keys() and all(torch.equal(own[name], weights[name]) for name in own)
-        model = onnx.load(written)
-        onnx.helper.set_model_props(model, metadata(opened))
-        onnx.save(model, file)
-
-
-class Made:
-    """A run, its ONNX file, and predictors of both."""
-
-    def __init__(self, folder: Path, kind: str, exports: Exports) -> None:
-        family, self.channels, self.bits, tile_size = KINDS[kind]
-        self.run, self.file = folder / "run", folder / "model.onnx"
-        write_run(self.run, model_type=family, channels=self.channels, threshold=THRESHOLD, tile_size=tile_size)
-        opened = open_model(self.run)
-        if self.bits > 8 or family == "dense":
-            if self.bits > 8:
-                opened.model.config.radikal_gray_scale = GrayScale.of_bits(self.bits).to_list()
-            if family == "dense":  # the order of its scores decides which duplicates remain: they must not be tied
-                head: Any = opened.model.get_submodule("class_head")
-                head.weight.data *= 3000
-                head.bias.data.fill_(-2)
-            save_model(opened.model, opened.processor, self.run / "best")
-            opened = open_model(self.run)
-        exports.write(opened, self.file)
-        self.torch, self.onnx = Predictor(self.run), Predictor(self.file)
-
-    def image(self, seed: int, size: tuple[int, int]) -> np.ndarray:
-        """Of the bit depth and colors of the training images."""
-        image = drawn(seed, size, color=self.channels == "rgb")
-        if self.bits == 8:
-            return image
-        noise = np.random.default_rng(seed).integers(0, 1 << (self.bits - 8), size)
-        return ((image[..., 0].astype(np.uint16) << (self.bits - 8)) + noise).astype(np.uint16)
-
-    def template(self, image: np.ndarray, seed: int) -> np.ndarray | None:
-        return drawn(seed + 1, image.shape[:2], color=False) if self.channels == "pair" else None
 
 
 @pytest.fixture(scope="module")
@@ -321,33 +251,6 @@ def test_json_of_a_prediction():
         "height": 5,
         "detections": detections,
     }
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=SEEDS, shape=st.tuples(st.integers(1, 90), st.integers(1, 300)), color=st.booleans())
-def test_resizing_without_torch_equals_torchvision(seed, shape, color):
-    from torchvision.transforms import v2
-
-    pixels = np.random.default_rng(seed).integers(0, 256, (*shape, 3) if color else shape, dtype=np.uint8)
-    planes = torch.from_numpy(pixels if color else pixels[..., None]).permute(2, 0, 1)
-    wanted = v2.functional.resize(planes, list(SIZE), antialias=True).permute(1, 2, 0).numpy()
-    off = np.abs(resize_bilinear(pixels, *SIZE).astype(int) - (wanted if color else wanted[..., 0]))
-    assert off.max() <= (torch.backends.cpu.get_cpu_capability() == "DEFAULT")  # torch has no such kernel there
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=SEEDS, size=st.tuples(st.integers(60, 400), st.integers(60, 400)), edge=st.integers(40, 150))
-def test_merging_without_torch_equals_torchvision(seed, size, edge):
-    rng, parts = np.random.default_rng(seed), []
-    for window in Tiling(edge, 0.3).windows(size):
-        count, limit = int(rng.integers(0, 40)), np.array([window[3], window[2]])
-        low = rng.uniform(0, 0.8, (count, 2)) * limit
-        boxes = np.concatenate([low, np.minimum(low + rng.uniform(2, 60, (count, 2)), limit)], 1)
-        part = {"boxes": boxes.tolist(), "scores": rng.random(count), "labels": rng.integers(0, 3, count)}
-        parts.append({"image_id": "one", "window": window, "image_size": size, **part})
-    wanted, got = merge_tiles(parts)["one"], merge_arrays(parts)["one"]
-    for name in ("boxes", "scores", "labels"):
-        assert np.array_equal(wanted[name].numpy(), getattr(got, name))
 
 
 WITHOUT_TORCH = """

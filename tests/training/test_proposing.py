@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from radikal_datasets.schema import features
 from training import train as train_script
-from training.run.proposing import propose, recipe_for
+from training.run.data import load_splits
+from training.run.proposing import named_settings, propose, recipe_for
 from training.run.set_facts import Machine, SetFacts
 from training.run.settings import CONFIGS, Settings, parse, with_config
 
@@ -151,7 +152,11 @@ def test_nothing_is_proposed_where_a_recipe_or_a_model_was_named(tmp_path: Path)
     data = own_folder(tmp_path / "squares")
     for arguments in (
         [str(CONFIGS / "neu_det.yaml"), "--data_dir", str(data)],
-        with_config(["--data_dir", str(data), "--model_name_or_path", "somewhere"]),
-        with_config(["--data_dir", str(data), "--task", "classification"]),
+        ["--data_dir", str(data), "--model_name_or_path", "somewhere"],
+        ["--data_dir", str(data), "--task", "classification"],
     ):
-        assert recipe_for(parse(arguments), arguments) is None
+        complete = with_config(arguments)
+        settings, named = parse(complete), named_settings(arguments, complete)
+        assert named is None or recipe_for(settings, load_splits(settings)["train"], named) is None
+    named = named_settings(only := ["--data_dir", str(data)], with_config(only))
+    assert named is not None and "image_size" not in named

@@ -13,6 +13,7 @@ from transformers import AutoImageProcessor, pipeline
 from loaders import Augmentation, ClassificationLoader
 from tests.loaders.conftest import drawn_row, make_split
 from tests.training.audit_runs import text_of
+from tests.training.complete_runs import metrics_of
 from tests.training.conftest import TINY, write_hub_folder
 from training import score, train
 from training.models.classifiers import build_classifier, classifier_normalization, classifier_processor
@@ -20,10 +21,6 @@ from training.run.checkpoints import Progress
 from training.run.data import augmentation
 from training.run.settings import Settings, SettingsError
 from training.tasks.classification import scores_of
-
-
-def metrics_of(run):
-    return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture

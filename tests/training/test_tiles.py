@@ -12,7 +12,7 @@ from transformers import RTDetrImageProcessor
 
 from loaders import DetectionLoader, Tiling
 from tests.loaders.conftest import drawn_row, encode, make_split
-from tests.training.test_train import metrics_of
+from tests.training.complete_runs import metrics_of
 from training import score, train
 from training.scoring.detections import evaluate
 

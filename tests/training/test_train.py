@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import datasets
@@ -20,32 +19,15 @@ from transformers import pipeline
 
 from tests.loaders.conftest import drawn_row, make_split
 from tests.training.audit_runs import text_of
+from tests.training.complete_runs import metrics_of, weights_of
 from tests.training.conftest import ROOT, launch, write_hub_folder
 from training import score, train
 from training.models import from_checkpoint
 from training.run.arguments import DEFAULT_THRESHOLD, FIXED_THRESHOLD
-from training.run.checkpoints import load_model
 from training.run.data import remarks
 from training.using.trained_model import open_model
 
 KEYS = {"map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "map_per_class"}
-
-
-def metrics_of(folder: Path) -> dict:
-    return json.loads((folder / "metrics.json").read_text())
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_model(folder).state_dict()
-
-
-def assert_same_run(left: Path, right: Path) -> None:
-    a, b = metrics_of(left), metrics_of(right)
-    assert a["validation"] == b["validation"] and a["test"] == b["test"]
-    assert a["training"]["history"] == b["training"]["history"]
-    for folder in ("best", "last"):
-        one, other = weights_of(left / folder), weights_of(right / folder)
-        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_files_that_a_run_leaves(tiny_config, tmp_path, capsys):
@@ -142,90 +124,6 @@ def _losses(run: Path, config: Path) -> tuple[float, float]:
     history = metrics_of(run)["training"]["history"]
     assert train.main([str(config), "--max_train_steps", "1", "--output_dir", str(run.parent / "one")]) == 0
     return metrics_of(run.parent / "one")["training"]["history"][0]["loss"], history[-1]["loss"]
-
-
-def test_killed_and_resumed_equals_uninterrupted(tiny_config, tmp_path):
-    """SIGKILL somewhere between two checkpoints, in mid-epoch; then `latest`: the same metrics, losses and weights."""
-    common = [str(tiny_config), "--max_train_steps", "16", "--eval_steps", "4", "--checkpointing_steps", "3"]
-    whole = launch(*common, "--output_dir", str(tmp_path / "whole"), launcher=("--num_processes", "1"))
-    broken = launch(*common, "--output_dir", str(tmp_path / "broken"))
-    deadline = time.monotonic() + 240
-    while not (tmp_path / "broken" / "checkpoint-6").is_dir():
-        assert broken.poll() is None, broken.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    broken.send_signal(signal.SIGKILL)
-    assert broken.wait(60) == -signal.SIGKILL
-    assert not (tmp_path / "broken" / "metrics.json").exists()
-    # What a kill in the middle of saving would leave; it must neither be used nor get in the way.
-    for leftover in (".checkpoint-99.part", ".checkpoint-99.tmp"):  # and what version 0.1 would leave
-        (tmp_path / "broken" / leftover / "state").mkdir(parents=True)
-    (tmp_path / "broken" / ".metrics.json.0a1b2c3d.part").write_text("{")
-    resumed = launch(*common, "--output_dir", str(tmp_path / "broken"), "--resume_from_checkpoint", "latest")
-    out, err = resumed.communicate(timeout=240)
-    assert resumed.returncode == 0, err
-    assert "resuming from" in out
-    _, err = whole.communicate(timeout=240)
-    assert whole.returncode == 0, err
-    assert_same_run(tmp_path / "whole", tmp_path / "broken")
-    assert not list((tmp_path / "broken").glob(".*"))
-
-
-def test_resume_within_a_process_from_a_named_checkpoint(tiny_config, tmp_path, fresh_accelerator):
-    from accelerate.state import AcceleratorState
-
-    common = [str(tiny_config), "--max_train_steps", "7", "--eval_steps", "3", "--checkpointing_steps", "2"]
-    keep = ["--checkpoints_total_limit", "9", "--gradient_accumulation_steps", "2"]
-    assert train.main([*common, *keep, "--output_dir", str(tmp_path / "a")]) == 0
-    AcceleratorState._reset_state(reset_partial_state=True)
-    from_third = ["--resume_from_checkpoint", str(tmp_path / "a" / "checkpoint-4"), "--output_dir", str(tmp_path / "b")]
-    (tmp_path / "b").mkdir()
-    import shutil
-
-    shutil.copytree(tmp_path / "a" / "best", tmp_path / "b" / "best")
-    assert train.main([*common, *keep, *from_third]) == 0
-    assert_same_run(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b" / "train_config.yaml").is_file()
-
-
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_in_mid_step_and_resumed_equals_uninterrupted(tiny_config, tmp_path, monkeypatch, capsys, signum, code):
-    """The signal arrives while step 5 is computed; the checkpoint is of step 5, which no setting asked for."""
-    from accelerate.state import AcceleratorState
-
-    before = signal.getsignal(signum)
-    common = [str(tiny_config), "--max_train_steps", "7", "--eval_steps", "3", "--gradient_accumulation_steps", "2"]
-    stopped = [*common, "--output_dir", str(tmp_path / "stopped")]
-    calls = []
-
-    def clip(self, *arguments, **options):
-        calls.append(0)
-        if len(calls) == 5:
-            signal.raise_signal(signum)
-            signal.raise_signal(signum)  # what a launcher forwards at the same moment is not a second Ctrl-C
-        return original(self, *arguments, **options)
-
-    original = train.Accelerator.clip_grad_norm_
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Accelerator, "clip_grad_norm_", clip)
-        assert train.main(stopped) == code
-    out, err = capsys.readouterr()
-    assert out.strip().splitlines()[-1] == "Stopped at step 5. Continue with --resume_from_checkpoint latest."
-    assert "Press Ctrl-C again to quit immediately." in err and "Traceback" not in out + err
-    assert signal.getsignal(signum) is before and not list((tmp_path / "stopped").glob("run.*"))
-    if signum == signal.SIGTERM:
-        return
-    AcceleratorState._reset_state(reset_partial_state=True)
-    # Without a configuration file the run's own settings apply, and differences from them are reported.
-    own = ["--output_dir", str(tmp_path / "stopped"), "--resume_from_checkpoint", "latest", "--ema_decay", "0.9"]
-    assert train.main([*own, "--seed", "0", "--per_device_eval_batch_size", "4"]) == 0
-    out, err = capsys.readouterr()
-    assert "at step 5 of 7" in out and f"took {tmp_path / 'stopped' / 'train_config.yaml'}" in err
-    assert "warning: per_device_eval_batch_size is 4; the run was started with None." in out
-    assert out.count("warning:") == 1
-    AcceleratorState._reset_state(reset_partial_state=True)
-    assert train.main([*common, "--output_dir", str(tmp_path / "whole")]) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_a_folder_in_use_is_refused_and_names_the_process(tiny_config, tmp_path, capsys):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
+#: What an interval is called.
+INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Rate:
     def interval(self) -> tuple[float, float]:
         """Return the exact (Clopper-Pearson) interval of the rate per 100.
 
-        It covers the true rate in at least 95 of 100 repetitions, for independent parts, and also where none or all
-        were counted: for 0 of n its upper end is close to 370 / n.
+        It covers the true rate in at least `CONFIDENCE` of all repetitions, for independent parts, and also where none
+        or all were counted: for 0 of n its upper end is close to 370 / n.
         """
         found = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="exact")
         return 100 * float(found.low), 100 * float(found.high)

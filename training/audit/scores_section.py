@@ -8,6 +8,7 @@ from typing import Any
 from radikal_datasets.view.overlay import Mark, overlay
 from radikal_datasets.view.pages import table
 from training.audit.facts import RunFacts
+from training.audit.rates import INTERVAL
 from training.audit.run_section import given_settings
 from training.scoring.report import PUBLISHER_SCORES
 from training.using.described_model import SCORES
@@ -60,7 +61,7 @@ def _parts(facts: RunFacts) -> Any:
         for name, rate in rates.items():
             if rate is not None:
                 rows.append([name, split, _unbroken(rate.counts), rate.number, _unbroken(rate.between), threshold])
-    header = ["parts", "split", "counted", "per 100", "95 % interval", "score at least"]
+    header = ["parts", "split", "counted", "per 100", INTERVAL, "score at least"]
     return table(header, rows) if rows else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.audit.facts import RunFacts
-from training.audit.rates import Rate
+from training.audit.rates import INTERVAL, Rate
 from training.run.arguments import FIXED_THRESHOLD
 from training.using.card_sections import NOT_CERTIFIED, ONLY_THESE_CLASSES, SAME_CONDITIONS
 
@@ -67,7 +67,7 @@ def answers(facts: RunFacts) -> list[Answer]:
 def _counted(rate: Rate | None, images: str, what: str) -> str:
     if rate is None or not rate.known:
         return f"Not known: there are no {images}."
-    return f"95 % interval {rate.between}. {rate.counts} {images} had {what}."
+    return f"{INTERVAL} {rate.between}. {rate.counts} {images} had {what}."
 
 
 def qualifications(facts: RunFacts) -> list[str]:
@@ -83,7 +83,7 @@ def qualifications(facts: RunFacts) -> list[str]:
         anyway = incomplete.count - facts.point(split)["bad_parts_passed"]
         lines.append(
             f"On {incomplete.counts} defective parts at least one defect was not found ({incomplete.number} of 100; "
-            f"95 % interval {incomplete.between}); {anyway:,} of them are rejected anyway, because something else was "
+            f"{INTERVAL} {incomplete.between}); {anyway:,} of them are rejected anyway, because something else was "
             "detected on them."
         )
     if not point:

@@ -22,6 +22,8 @@ from training.models import is_folded, unfolded_weights
 from training.models.families import family_of
 from training.run.settings import RUN_SETTINGS
 
+#: Files of `report/` about a complete run.
+_REPORTS = ("index.html", "scored_again.json", "data_check.json")
 #: Of the times that a run records.
 TIME = "%Y-%m-%d %H:%M UTC"
 
@@ -131,7 +133,7 @@ def prepare_output(output_dir: Path, resume: str | None, overwrite: bool) -> Pat
             )
         for folder in [*there, output_dir / "best", output_dir / "last", output_dir / "logs"]:
             shutil.rmtree(folder, ignore_errors=True)
-        for file in ("metrics.json", "report/index.html", "report/scored_again.json", "report/data_check.json"):
+        for file in ("metrics.json", "recipe.yaml", *(f"report/{name}" for name in _REPORTS)):
             (output_dir / file).unlink(missing_ok=True)
     output_dir.mkdir(parents=True, exist_ok=True)
     return None

@@ -25,12 +25,11 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--version", action="version", version=f"radikal-datasets {__version__}")
 
-    # argparse declares overloads that no single signature satisfies.
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]  # no signature fits all overloads
         """Parse in either spelling; what is left over has its option names in dashes."""
         return super().parse_known_args(dashed(sys.argv[1:] if args is None else args), namespace)
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[override]  # overloads, as above
+    def parse_args(self, args=None, namespace=None):  # type: ignore[override]  # as above
         """Parse, and exit with status 2 at an unknown option, naming the nearest one."""
         known, rest = self.parse_known_args(args, namespace)
         if rest:

@@ -1,22 +1,23 @@
 """Settings for a set that has no recipe: from its images, its defects and the machine, each with its reason.
 
-The numbers come from the recipes whose scores docs/benchmark.md states: NEU-DET at its own size, castings in tiles at
-full resolution, DeepPCB at half of it. What the user named on the command line is never changed.
+The numbers for a CPU follow the recipes of training/configs whose runs benchmarks/results/accuracy.md lists: NEU-DET at
+its own size, castings in tiles at full resolution. Those for a GPU are estimates, not measured. What the user named on
+the command line is never changed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 import yaml
 
-from training.run.data import load_splits
 from training.run.set_facts import Machine, SetFacts
-from training.run.settings import CONFIGS, OWN_RECIPE, Settings, command_line
+from training.run.settings import CONFIGS, OWN_RECIPE, Settings, command_line, read_yaml
 
 #: Edge of a defect in the model's input, in pixels: below the first the strides of the maps are too coarse, and more
 #: than the second gains little.
@@ -52,7 +53,9 @@ def propose(facts: SetFacts, machine: Machine, named: Mapping[str, Any] | None =
     """
     named, gpu = named or {}, machine.gpu_gib is not None
     found = [] if not facts.templates else [Proposed("channels", "pair", "every image has a template")]
-    family, why = ("rt_detr_v2", "on a GPU") if gpu else ("dense", "without a GPU: a quarter of a DETR's cost per step")
+    family, why = (
+        ("rt_detr_v2", "on a GPU") if gpu else ("dense", "without a GPU: on NEU-DET, better than a DETR in less time")
+    )
     found.append(Proposed("model_type", family, why))
     dense = named.get("model_type", family) == "dense"
     tile, canvas = named.get("tile_size"), named.get("image_size")
@@ -145,32 +148,41 @@ class Recipe:
     def save(self, folder: Path) -> None:
         """Write `recipe.yaml` into the folder of a run."""
         values = dataclasses.asdict(self.settings)
-        fixed = read = yaml.safe_load((CONFIGS / OWN_RECIPE).read_text(encoding="utf-8"))
         why = {one.name: one.why for one in self.proposed}
-        names = [*fixed, *(name for name in why if name not in read)]
+        names = dict.fromkeys([*read_yaml(CONFIGS / OWN_RECIPE), *why])
         lines = [f"{name}: {_yaml(values[name])}" + (f"  # {why[name]}" if name in why else "") for name in names]
         head = f"# Proposed for {self.about}. To use it again: radikal-datasets train THIS_FILE --data-dir FOLDER"
         (folder / "recipe.yaml").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
 
 
-def recipe_for(settings: Settings, arguments: list[str]) -> Recipe | None:
-    """Return the proposal for a run with the neutral recipe; None where that recipe was not taken by itself.
+def named_settings(arguments: Sequence[str], complete: Sequence[str]) -> dict[str, Any] | None:
+    """Return the settings of a command line that leaves the others to be proposed; None for any other.
 
-    None also for a set without a box, for another task, and for a model that exists, whose settings decide.
+    Args:
+        arguments: the command line.
+        complete: the same with a recipe in front, see `settings.with_config`.
+    """
+    if complete is arguments or complete[0] != str(CONFIGS / OWN_RECIPE):
+        return None
+    return command_line(list(complete[1:]))
+
+
+def recipe_for(settings: Settings, train: datasets.Dataset, named: Mapping[str, Any]) -> Recipe | None:
+    """Return the proposal for a run with the neutral recipe.
+
+    None for a set without a box, for another task, and for a model that exists, whose settings decide.
 
     Args:
         settings: of the neutral recipe and the command line.
-        arguments: the recipe and the settings of the command line, see `settings.with_config`.
-
-    Raises:
-        RadikalError: the set cannot be loaded, see `data.load_splits`.
+        train: the split to train on.
+        named: see `named_settings`.
     """
-    if arguments[0] != str(CONFIGS / OWN_RECIPE) or settings.task != "detection" or settings.model_name_or_path:
+    if settings.task != "detection" or settings.model_name_or_path:
         return None
-    facts, machine = SetFacts.of(load_splits(settings)["train"]), Machine.here()
+    facts, machine = SetFacts.of(train), Machine.here()
     if not facts.boxes:
         return None
-    found = propose(facts, machine, command_line(arguments[1:]))
+    found = propose(facts, machine, named)
     chosen = dataclasses.replace(settings, **{one.name: one.value for one in found})
     return Recipe(chosen, found, f"{facts}; {machine}")
 

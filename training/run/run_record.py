@@ -21,21 +21,11 @@ from radikal_datasets.errors import RadikalError
 from radikal_datasets.files import write_atomically
 from training.run.checkpoints import TIME
 from training.run.proposing import Recipe
-from training.run.settings import CHECKOUT, RUN_SETTINGS, Settings, parse, save
+from training.run.settings import CHECKOUT, LOCAL_SETTINGS, RUN_SETTINGS, Settings, parse, save
 
 #: File in output_dir.
 PROVENANCE = "provenance.json"
 _PACKAGES = ("torch", "torchvision", "transformers", "timm", "accelerate", "datasets", "numpy", "pillow")
-#: Settings that say where and how a run runs, not what it trains.
-_LOCAL = {
-    "data_dir",
-    "output_dir",
-    "overwrite_output_dir",
-    "resume_from_checkpoint",
-    "report_to",
-    "num_threads",
-    "dataloader_num_workers",
-}
 
 
 def record_start(
@@ -118,4 +108,6 @@ def _differences(settings: Settings, recipe: Path) -> dict[str, list[Any]] | Non
     except RadikalError:
         return None
     used = dataclasses.asdict(settings)
-    return {name: [plain[name], used[name]] for name in used if name not in _LOCAL and plain[name] != used[name]}
+    return {
+        name: [plain[name], used[name]] for name in used if name not in LOCAL_SETTINGS and plain[name] != used[name]
+    }

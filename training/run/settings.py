@@ -23,6 +23,16 @@ DEFAULT_RECIPE = "gdxray_castings.yaml"
 #: Of a set that has no recipe of its own: none of another set's settings.
 OWN_RECIPE = "own.yaml"
 _FOLDER = "radikal_datasets/folder"
+#: Settings that say where and how a run runs, not what it trains.
+LOCAL_SETTINGS = (
+    "data_dir",
+    "output_dir",
+    "overwrite_output_dir",
+    "resume_from_checkpoint",
+    "report_to",
+    "num_threads",
+    "dataloader_num_workers",
+)
 
 
 def parse(arguments: list[str]) -> Settings:

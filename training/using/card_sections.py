@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.run.arguments import DEFAULT_THRESHOLD
-from training.run.settings import Settings, without_folders
+from training.run.settings import LOCAL_SETTINGS, Settings, without_folders
 from training.using.described_model import SCORES, TrainedModel, coco_scores
 
 #: Limits of every model, for cards and audit pages.
@@ -19,19 +19,7 @@ ONLY_THESE_CLASSES = "It knows only the classes above; it misses any other defec
 NOT_CERTIFIED = "It was not designed, tested or certified to decide on its own whether a part is safe."
 
 # Paths on this machine, and settings that do not affect the model.
-_LOCAL = (
-    "data_dir",
-    "output_dir",
-    "overwrite_output_dir",
-    "resume_from_checkpoint",
-    "report_to",
-    "num_threads",
-    "dataloader_num_workers",
-    "combine_with",
-    "eval_steps",
-    "checkpointing_steps",
-    "checkpoints_total_limit",
-)
+_LOCAL = (*LOCAL_SETTINGS, "combine_with", "eval_steps", "checkpointing_steps", "checkpoints_total_limit")
 
 
 def sections(trained: TrainedModel, repo_id: str, endpoint: str) -> list[str]:
